@@ -1,0 +1,212 @@
+//! The audit trail: who did what to which key, when and why.
+
+use crate::{
+    error::Invalid,
+    id::{AccountId, Actor, AuditId, KeyId, OperationId, OrganizationId},
+    key::{KeyState, Name, Reason},
+};
+use chrono::{DateTime, Utc};
+use std::fmt;
+
+/// A management action.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum Action {
+    /// A key was issued.
+    Create,
+    /// A key was made for a secret that clove did not generate.
+    Import,
+    /// Name, description, metadata or capabilities changed.
+    Edit,
+    /// A key was switched off.
+    Disable,
+    /// A key was switched on again.
+    Enable,
+    /// A key was switched off for good.
+    Revoke,
+    /// A key was marked as known to others.
+    FlagCompromised,
+    /// A secret was reported as leaked.
+    ReportLeaked,
+    /// A key got a new secret.
+    Rotate,
+    /// A key was removed.
+    Delete,
+    /// An expired key's place was given away.
+    LatchExpiry,
+    /// The active limit of one owner was set.
+    SetActiveLimit,
+    /// An owner was closed.
+    CloseOwner,
+    /// An owner was opened again.
+    ReopenOwner,
+    /// An organization was closed.
+    CloseOrganization,
+    /// An organization was opened again.
+    ReopenOrganization,
+}
+
+impl Action {
+    /// All of them.
+    pub const ALL: [Self; 16] = [
+        Self::Create,
+        Self::Import,
+        Self::Edit,
+        Self::Disable,
+        Self::Enable,
+        Self::Revoke,
+        Self::FlagCompromised,
+        Self::ReportLeaked,
+        Self::Rotate,
+        Self::Delete,
+        Self::LatchExpiry,
+        Self::SetActiveLimit,
+        Self::CloseOwner,
+        Self::ReopenOwner,
+        Self::CloseOrganization,
+        Self::ReopenOrganization,
+    ];
+
+    /// The stable name that stores write.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Import => "import",
+            Self::Edit => "edit",
+            Self::Disable => "disable",
+            Self::Enable => "enable",
+            Self::Revoke => "revoke",
+            Self::FlagCompromised => "flag_compromised",
+            Self::ReportLeaked => "report_leaked",
+            Self::Rotate => "rotate",
+            Self::Delete => "delete",
+            Self::LatchExpiry => "latch_expiry",
+            Self::SetActiveLimit => "set_active_limit",
+            Self::CloseOwner => "close_owner",
+            Self::ReopenOwner => "reopen_owner",
+            Self::CloseOrganization => "close_organization",
+            Self::ReopenOrganization => "reopen_organization",
+        }
+    }
+
+    /// Reads [`Self::as_str`].
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|action| action.as_str() == text)
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, word) in self.as_str().split('_').enumerate() {
+            if i > 0 {
+                f.write_str(" ")?;
+            }
+            f.write_str(word)?;
+        }
+        Ok(())
+    }
+}
+
+/// One entry of the audit trail. It outlives what it speaks of, with owner and name as they were.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct AuditEvent {
+    /// Its own id; sorts by time.
+    pub id: AuditId,
+    /// The command that wrote it. Unique in the trail: a command that touches several keys gives each further event an
+    /// id of its own.
+    pub operation: OperationId,
+    /// When.
+    pub at: DateTime<Utc>,
+    /// Who.
+    pub actor: Actor,
+    /// Why.
+    pub reason: Reason,
+    /// What.
+    pub action: Action,
+    /// In which organization.
+    pub organization: OrganizationId,
+    /// Whose; `None` for what was done to a whole organization.
+    pub account: Option<AccountId>,
+    /// To which key, if to one.
+    pub key: Option<AuditedKey>,
+    /// Whether anything changed; false where the target already held.
+    pub changed: bool,
+    /// What changed, in words and figures; never a secret.
+    pub detail: String,
+}
+
+/// A key as it was when the event was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct AuditedKey {
+    /// Its id.
+    pub id: KeyId,
+    /// Its name after the command.
+    pub name: Name,
+    /// Its state before; `None` if it did not exist.
+    pub from: Option<KeyState>,
+    /// Its state after; `None` if it is gone.
+    pub to: Option<KeyState>,
+}
+
+/// By whom, why and under which operation id a command is given, and what that actor may grant.
+#[derive(Clone, Debug)]
+pub struct By {
+    pub(crate) actor: Actor,
+    pub(crate) reason: Reason,
+    pub(crate) operation: Option<OperationId>,
+    pub(crate) may_grant: crate::capability::CapabilitySet,
+    pub(crate) role: Role,
+}
+
+impl By {
+    /// An actor with a reason, both kept in the audit trail. It may grant nothing and has the role of an owner.
+    ///
+    /// # Errors
+    /// If the actor is not 1 to 256 bytes without white space, or the reason not 1 to 500 visible characters.
+    pub fn new(actor: impl AsRef<str>, reason: impl AsRef<str>) -> Result<Self, Invalid> {
+        Ok(Self {
+            actor: Actor::new(actor)?,
+            reason: Reason::new(reason)?,
+            operation: None,
+            may_grant: crate::capability::CapabilitySet::none(),
+            role: Role::Owner,
+        })
+    }
+
+    /// What this actor may give to keys: create and edit refuse capabilities beyond it.
+    #[must_use]
+    pub fn may_grant(mut self, capabilities: crate::capability::CapabilitySet) -> Self {
+        self.may_grant = capabilities;
+        self
+    }
+
+    /// Gives the command under this id, so that it can be repeated after an unknown outcome. For one command only;
+    /// without it, each call has a fresh one.
+    #[must_use]
+    pub fn operation(mut self, operation: OperationId) -> Self {
+        self.operation = Some(operation);
+        self
+    }
+
+    /// As which role: it decides what a refusal offers instead.
+    #[must_use]
+    pub fn role(mut self, role: Role) -> Self {
+        self.role = role;
+        self
+    }
+}
+
+/// Who looks at a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
+pub enum Role {
+    /// The key's owner.
+    Owner,
+    /// An administrator of the organization.
+    Administrator,
+}

@@ -1,0 +1,199 @@
+//! Digests of secrets, and the schemes that make them.
+
+use crate::error::Invalid;
+use argon2::{Algorithm, Argon2, Params, Version};
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::{Digest as _, Sha256};
+use std::fmt;
+use subtle::ConstantTimeEq;
+
+/// 32 bytes that stand for a secret. Compared in constant time, shown nowhere.
+#[derive(Clone, Copy)]
+pub struct Digest([u8; 32]);
+
+impl Digest {
+    /// Takes stored bytes.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes, for a store to keep.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    fn words(&self) -> [u64; 4] {
+        let mut words = [0; 4];
+        for (word, bytes) in words.iter_mut().zip(self.0.chunks_exact(8)) {
+            *word = u64::from_ne_bytes(bytes.try_into().unwrap_or_default());
+        }
+        words
+    }
+}
+
+impl PartialEq for Digest {
+    /// Constant in time. Over four words: over 32 single bytes it takes seven times as long.
+    fn eq(&self, other: &Self) -> bool {
+        self.words().ct_eq(&other.words()).into()
+    }
+}
+impl Eq for Digest {}
+
+impl std::hash::Hash for Digest {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Digest(..)")
+    }
+}
+
+/// How a digest was made.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Scheme {
+    /// SHA-256 of the secret's text.
+    Sha256,
+    /// HMAC-SHA-256 of the secret's text under the pepper of this version.
+    HmacSha256 {
+        /// The pepper's version.
+        pepper: u16,
+    },
+    /// Argon2id of the secret's text.
+    Argon2id {
+        /// Its cost.
+        cost: Argon2Cost,
+        /// Its salt.
+        salt: [u8; 16],
+    },
+}
+
+impl Scheme {
+    /// The stable name that stores write.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Sha256 => "sha256",
+            Self::HmacSha256 { .. } => "hmac-sha256",
+            Self::Argon2id { .. } => "argon2id",
+        }
+    }
+}
+
+impl fmt::Debug for Scheme {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::HmacSha256 { pepper } => write!(f, "hmac-sha256 (pepper {pepper})"),
+            _ => f.write_str(self.name()),
+        }
+    }
+}
+
+/// The cost of an Argon2id hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Argon2Cost {
+    memory_kib: u32,
+    iterations: u32,
+    lanes: u32,
+}
+
+impl Argon2Cost {
+    /// The most memory for one hash, in KiB: 256 MiB.
+    pub const MAX_MEMORY_KIB: u32 = 256 * 1024;
+    /// The most iterations.
+    pub const MAX_ITERATIONS: u32 = 16;
+    /// The most lanes.
+    pub const MAX_LANES: u32 = 8;
+
+    /// The first choice of the OWASP Password Storage Cheat Sheet for servers: 19 MiB, 2 iterations, 1 lane.
+    pub const OWASP: Self = Self { memory_kib: 19_456, iterations: 2, lanes: 1 };
+
+    /// A cost of at least one of the OWASP Password Storage Cheat Sheet's equivalents: (47104 KiB, 1), (19456, 2),
+    /// (12288, 3), (9216, 4) or (7168, 5).
+    ///
+    /// # Errors
+    /// If it is weaker, or above 256 MiB, 16 iterations or 8 lanes.
+    pub fn new(memory_kib: u32, iterations: u32, lanes: u32) -> Result<Self, Invalid> {
+        const LEAST: [(u32, u32); 5] = [(47_104, 1), (19_456, 2), (12_288, 3), (9_216, 4), (7_168, 5)];
+        let strong = LEAST.iter().any(|&(memory, passes)| memory_kib >= memory && iterations >= passes);
+        if !strong
+            || memory_kib > Self::MAX_MEMORY_KIB
+            || iterations > Self::MAX_ITERATIONS
+            || !(1..=Self::MAX_LANES).contains(&lanes)
+        {
+            return Err(Invalid::new(
+                "argon2id cost",
+                "must be at least (47104 KiB, 1), (19456, 2), (12288, 3), (9216, 4) or (7168, 5) and at most (262144 KiB, 16) with 1 to 8 lanes",
+                format!("{memory_kib} KiB, {iterations} iterations, {lanes} lanes"),
+            ));
+        }
+        Ok(Self { memory_kib, iterations, lanes })
+    }
+
+    /// (memory in KiB, iterations, lanes), for a store to keep.
+    #[must_use]
+    pub fn parts(self) -> (u32, u32, u32) {
+        (self.memory_kib, self.iterations, self.lanes)
+    }
+}
+
+/// SHA-256 of a secret's text.
+pub(crate) fn sha256(secret: &[u8]) -> Digest {
+    Digest(Sha256::digest(secret).into())
+}
+
+/// Argon2id of a secret's text: milliseconds, megabytes.
+pub(crate) fn argon2id(secret: &[u8], cost: Argon2Cost, salt: &[u8; 16]) -> Result<Digest, argon2::Error> {
+    let mut out = [0; 32];
+    let params = Params::new(cost.memory_kib, cost.iterations, cost.lanes, Some(out.len()))?;
+    Argon2::new(Algorithm::Argon2id, Version::V0x13, params).hash_password_into(secret, salt, &mut out)?;
+    Ok(Digest(out))
+}
+
+/// A secret key that is kept apart from the key store and mixed into every digest (NIST SP 800-63B section 3.1.1.2).
+#[derive(Clone)]
+pub struct Pepper {
+    version: u16,
+    keyed: Hmac<Sha256>,
+}
+
+impl Pepper {
+    /// The fewest bytes of a pepper.
+    pub const MIN_BYTES: usize = 32;
+
+    /// A pepper with its version, 1 or more. A version means the same bytes for ever and everywhere.
+    ///
+    /// # Errors
+    /// If the version is 0 or there are fewer than 32 bytes.
+    pub fn new(version: u16, bytes: &[u8]) -> Result<Self, Invalid> {
+        let size = || format!("{} bytes", bytes.len());
+        if version == 0 {
+            return Err(Invalid::new("pepper version", "must be 1 or more", "0"));
+        }
+        if bytes.len() < Self::MIN_BYTES {
+            return Err(Invalid::new("pepper", "must have at least 32 random bytes", size()));
+        }
+        let keyed = Hmac::new_from_slice(bytes).map_err(|_| Invalid::new("pepper", "must be usable as an HMAC key", size()))?;
+        Ok(Self { version, keyed })
+    }
+
+    /// The version.
+    #[must_use]
+    pub fn version(&self) -> u16 {
+        self.version
+    }
+
+    pub(crate) fn digest(&self, secret: &[u8]) -> Digest {
+        Digest(self.keyed.clone().chain_update(secret).finalize().into_bytes().into())
+    }
+}
+
+impl fmt::Debug for Pepper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Pepper(version {})", self.version)
+    }
+}

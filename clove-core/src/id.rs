@@ -1,0 +1,281 @@
+//! Names for things: every id is a type of its own, parsed once and valid from then on.
+
+use crate::error::Invalid;
+use std::fmt;
+use uuid::{Builder, Uuid};
+
+/// Reads the one canonical form of a UUIDv7: 36 bytes, lower case, hyphens.
+pub(crate) fn parse_uuid_v7(text: &[u8]) -> Option<Uuid> {
+    const HEX: [u8; 256] = {
+        let mut table = [0xff_u8; 256];
+        let mut i = 0;
+        while i < 16 {
+            // In a const context an index is checked by the compiler.
+            #[allow(
+                clippy::indexing_slicing,
+                clippy::cast_possible_truncation,
+                reason = "evaluated by the compiler; i is below 16"
+            )]
+            {
+                table[b"0123456789abcdef"[i] as usize] = i as u8;
+            }
+            i += 1;
+        }
+        table
+    };
+    const PLACES: [u8; 16] = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34];
+    let text: &[u8; 36] = text.try_into().ok()?;
+    if [text[8], text[13], text[18], text[23]] != [b'-'; 4] {
+        return None;
+    }
+    let mut bytes = [0_u8; 16];
+    let mut bad = 0_u8;
+    for (byte, place) in bytes.iter_mut().zip(PLACES) {
+        let place = usize::from(place);
+        #[allow(clippy::indexing_slicing, reason = "the places are constants below 36, the table has 256 entries")]
+        let (high, low) = (HEX[usize::from(text[place])], HEX[usize::from(text[place + 1])]);
+        bad |= high | low;
+        *byte = (high << 4) | (low & 0x0f);
+    }
+    let [_, _, _, _, _, _, version, _, variant, ..] = bytes;
+    (bad & 0xf0 == 0 && version >> 4 == 7 && variant >> 6 == 0b10).then(|| Uuid::from_bytes(bytes))
+}
+
+fn uuid_v7(now: chrono::DateTime<chrono::Utc>, random: &[u8; 10]) -> Uuid {
+    let millis = u64::try_from(now.timestamp_millis()).unwrap_or(0);
+    Builder::from_unix_timestamp_millis(millis, random).into_uuid()
+}
+
+macro_rules! uuid_id {
+    ($(#[$doc:meta])* $name:ident, $field:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[cfg_attr(feature = "serde", derive(serde::Serialize))]
+        pub struct $name(Uuid);
+
+        impl $name {
+            /// A new one at `now`, with random bits from the process's generator.
+            #[must_use]
+            pub fn new(now: chrono::DateTime<chrono::Utc>) -> Self {
+                Self(uuid_v7(now, &rand::random()))
+            }
+
+            /// The canonical text's 16 bytes.
+            #[must_use]
+            pub fn as_bytes(&self) -> &[u8; 16] {
+                self.0.as_bytes()
+            }
+
+            /// Reads 16 stored bytes.
+            ///
+            /// # Errors
+            /// If they are not 16 bytes that form a UUID of version 7.
+            pub fn from_slice(bytes: &[u8]) -> Result<Self, Invalid> {
+                Uuid::from_slice(bytes)
+                    .ok()
+                    .filter(|uuid| uuid.get_version_num() == 7 && uuid.get_variant() == uuid::Variant::RFC4122)
+                    .map(Self)
+                    .ok_or_else(|| Invalid::new($field, "must be the 16 bytes of a UUIDv7", format!("{} bytes", bytes.len())))
+            }
+
+            /// Reads the canonical form: lower case, hyphens, version 7.
+            ///
+            /// # Errors
+            /// If the text is anything else.
+            pub fn parse(text: &str) -> Result<Self, Invalid> {
+                parse_uuid_v7(text.as_bytes()).map(Self).ok_or_else(|| {
+                    Invalid::new($field, "must be a UUIDv7 of 36 characters in lower case with hyphens", format!("{} bytes", text.len()))
+                })
+            }
+
+            /// The value as a `Uuid`.
+            #[must_use]
+            pub fn as_uuid(&self) -> Uuid {
+                self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(&self.0, f)
+            }
+        }
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(&self.0, f)
+            }
+        }
+        impl std::str::FromStr for $name {
+            type Err = Invalid;
+            fn from_str(text: &str) -> Result<Self, Invalid> {
+                Self::parse(text)
+            }
+        }
+    };
+}
+
+uuid_id!(
+    /// A key's public id: a UUIDv7 in its one canonical form (RFC 9562 section 5.7).
+    KeyId,
+    "key id"
+);
+uuid_id!(
+    /// The id of one verified request, minted here; no client can choose it.
+    GrantId,
+    "grant id"
+);
+uuid_id!(
+    /// One management command. Unique in the audit trail: repeating a command under its operation id changes nothing.
+    OperationId,
+    "operation id"
+);
+uuid_id!(
+    /// One audit event; sorts by time.
+    AuditId,
+    "audit id"
+);
+
+impl KeyId {
+    pub(crate) fn from_uuid_v7(uuid: Uuid) -> Self {
+        Self(uuid)
+    }
+}
+
+impl AuditId {
+    /// The lowest id that an event at `at` or later can have.
+    #[must_use]
+    pub fn lowest_at(at: chrono::DateTime<chrono::Utc>) -> Self {
+        Self(uuid_v7(at, &[0; 10]))
+    }
+}
+
+/// The longest opaque identifier, in bytes.
+pub const MAX_IDENTIFIER_BYTES: usize = 256;
+
+fn check_opaque(field: &'static str, text: &str) -> Result<(), Invalid> {
+    let size = || format!("{} bytes", text.len());
+    if text.is_empty() || text.len() > MAX_IDENTIFIER_BYTES {
+        return Err(Invalid::new(field, format!("must have 1 to {MAX_IDENTIFIER_BYTES} bytes"), size()));
+    }
+    if text.chars().any(|c| c.is_control() || c.is_whitespace()) {
+        return Err(Invalid::new(field, "must hold no white space and no control character", size()));
+    }
+    Ok(())
+}
+
+macro_rules! opaque_id {
+    ($(#[$doc:meta])* $name:ident, $field:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[cfg_attr(feature = "serde", derive(serde::Serialize))]
+        pub struct $name(Box<str>);
+
+        impl $name {
+            /// Takes an id of the host's: 1 to 256 bytes, no white space, no control character; compared by bytes.
+            ///
+            /// # Errors
+            /// If the text breaks that rule.
+            pub fn new(text: impl AsRef<str>) -> Result<Self, Invalid> {
+                check_opaque($field, text.as_ref())?;
+                Ok(Self(text.as_ref().into()))
+            }
+
+            /// The text as given.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Debug::fmt(&*self.0, f)
+            }
+        }
+    };
+}
+
+opaque_id!(
+    /// The host's id of a tenant.
+    OrganizationId,
+    "organization"
+);
+opaque_id!(
+    /// The host's id of the user or service in an organization that owns keys.
+    AccountId,
+    "account"
+);
+opaque_id!(
+    /// Who did a management action, in the host's terms.
+    Actor,
+    "actor"
+);
+
+/// Whose keys: an account in an organization. It comes from the host's authenticated session, never from a request body.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct Owner {
+    /// The tenant.
+    pub organization: OrganizationId,
+    /// The account in it.
+    pub account: AccountId,
+}
+
+impl Owner {
+    /// An owner from the host's ids.
+    ///
+    /// # Errors
+    /// If either id is not 1 to 256 bytes without white space and control characters.
+    pub fn new(organization: impl AsRef<str>, account: impl AsRef<str>) -> Result<Self, Invalid> {
+        Ok(Self { organization: OrganizationId::new(organization)?, account: AccountId::new(account)? })
+    }
+}
+
+/// How far a management look-up reaches. What lies outside is indistinguishable from what does not exist.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// One owner's keys.
+    Owner(Owner),
+    /// All keys of an organization.
+    Organization(OrganizationId),
+}
+
+impl Scope {
+    /// Whether `owner` lies within.
+    #[must_use]
+    pub fn holds(&self, owner: &Owner) -> bool {
+        match self {
+            Self::Owner(own) => own == owner,
+            Self::Organization(organization) => *organization == owner.organization,
+        }
+    }
+
+    /// The organization that the scope is, or lies in.
+    #[must_use]
+    pub fn organization(&self) -> &OrganizationId {
+        match self {
+            Self::Owner(owner) => &owner.organization,
+            Self::Organization(organization) => organization,
+        }
+    }
+}
+
+impl From<&Owner> for Scope {
+    fn from(owner: &Owner) -> Self {
+        Self::Owner(owner.clone())
+    }
+}
+impl From<&OrganizationId> for Scope {
+    fn from(organization: &OrganizationId) -> Self {
+        Self::Organization(organization.clone())
+    }
+}
+impl From<&Scope> for Scope {
+    fn from(scope: &Scope) -> Self {
+        scope.clone()
+    }
+}

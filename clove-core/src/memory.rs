@@ -1,0 +1,367 @@
+//! A store in memory: complete, for tests of hosts and for services that need no key to outlive them.
+
+use crate::{
+    audit::AuditEvent,
+    digest::{Digest, Scheme},
+    error::{StoreError, Unique},
+    id::{AuditId, KeyId, OperationId, OrganizationId, Owner, Scope},
+    key::Key,
+    store::{
+        AuditPage, AuditQuery, Candidate, Changes, Decision, ExpiringQuery, ExpiryFilter, Facts, KeyChange, KeyPage, KeyQuery,
+        OrganizationRecord, OwnerFacts, OwnerRecord, Reads, Rehash, SecretRecord, Store, StoredKey, Transaction,
+    },
+};
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+};
+
+type FastMap<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
+
+/// Keys in memory, shared by clones. Gone with the last of them.
+#[derive(Clone, Default)]
+pub struct MemoryStore {
+    state: Arc<RwLock<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    organizations: BTreeMap<OrganizationId, OrganizationRecord>,
+    owners: BTreeMap<Owner, OwnerRecord>,
+    keys: BTreeMap<KeyId, StoredKey>,
+    digests: FastMap<[u8; 32], KeyId>,
+    /// What verification reads, made anew with each change: one look-up, one clone of an `Arc`.
+    candidates: FastMap<KeyId, Arc<Candidate>>,
+    events: BTreeMap<AuditId, AuditEvent>,
+    operations: FastMap<OperationId, AuditId>,
+}
+
+impl MemoryStore {
+    /// An empty store.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    // A panic in a decision poisons the lock, but happens before anything is changed.
+    fn read(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for MemoryStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("MemoryStore").field("keys", &self.read().keys.len()).finish_non_exhaustive()
+    }
+}
+
+impl State {
+    fn facts(&self, operation: OperationId, reads: &Reads) -> Facts {
+        let mut facts =
+            Facts { replayed: self.operations.get(&operation).and_then(|id| self.events.get(id)).cloned(), ..Facts::default() };
+        match reads {
+            Reads::Owner { owner, expired_at } => self.add_owner(&mut facts, owner, *expired_at),
+            Reads::Organization(organization) => facts.organization = self.organizations.get(organization).cloned(),
+            Reads::Key { scope, id, expired_at } => {
+                if let Some(stored) = self.keys.get(id).filter(|stored| scope.holds(&stored.key.owner)) {
+                    facts.keys.push(stored.clone());
+                    self.add_owner(&mut facts, &stored.key.owner, *expired_at);
+                }
+            }
+            Reads::Batch { scope, states, limit } => {
+                facts.organization = self.organizations.get(scope.organization()).cloned();
+                let matching = self.in_scope(scope).filter(|stored| states.contains(&stored.key.state));
+                facts.keys = matching.take(*limit).cloned().collect();
+                let mut owners: BTreeSet<&Owner> = facts.keys.iter().map(|stored| &stored.key.owner).collect();
+                if let Scope::Owner(owner) = scope {
+                    owners.insert(owner);
+                }
+                facts.owners = owners.into_iter().filter_map(|owner| self.owners.get(owner)).cloned().collect();
+            }
+        }
+        facts
+    }
+
+    fn add_owner(&self, facts: &mut Facts, owner: &Owner, expired_at: Option<DateTime<Utc>>) {
+        facts.organization = self.organizations.get(&owner.organization).cloned();
+        facts.owners.extend(self.owners.get(owner).cloned());
+        if let Some(now) = expired_at {
+            facts.expired = self.expired_places(owner, now).cloned().collect();
+        }
+    }
+
+    fn expired_places(&self, owner: &Owner, now: DateTime<Utc>) -> impl Iterator<Item = &Key> {
+        let expired = move |key: &&Key| key.holds_place() && key.expires_at.is_some_and(|at| at <= now);
+        self.keys.values().map(|stored| &stored.key).filter(move |key| key.owner == *owner).filter(expired)
+    }
+
+    fn in_scope<'a>(&'a self, scope: &'a Scope) -> impl DoubleEndedIterator<Item = &'a StoredKey> {
+        self.keys.values().filter(|stored| scope.holds(&stored.key.owner))
+    }
+
+    /// Whether the changes can be written; asked before anything is.
+    fn check(&self, changes: &Changes) -> Result<(), StoreError> {
+        let mut ids = BTreeSet::new();
+        let mut digests: FastMap<[u8; 32], KeyId> = FastMap::default();
+        let mut operations = BTreeSet::new();
+        let mut events = BTreeSet::new();
+        for change in &changes.keys {
+            let (id, secrets) = match change {
+                KeyChange::Insert(stored) => {
+                    if self.keys.contains_key(&stored.key.id) || !ids.insert(stored.key.id) {
+                        return Err(StoreError::Conflict(Unique::KeyId));
+                    }
+                    (stored.key.id, stored.secrets.as_slice())
+                }
+                KeyChange::Update { key, secrets } => (key.id, secrets.as_deref().unwrap_or_default()),
+                KeyChange::Delete(_) => continue,
+            };
+            for secret in secrets {
+                let bytes = *secret.digest.as_bytes();
+                let elsewhere = self.digests.get(&bytes).is_some_and(|holder| *holder != id);
+                if elsewhere || digests.insert(bytes, id).is_some() {
+                    return Err(StoreError::Conflict(Unique::Digest));
+                }
+            }
+        }
+        for event in &changes.events {
+            if self.operations.contains_key(&event.operation) || !operations.insert(event.operation) {
+                return Err(StoreError::Conflict(Unique::OperationId));
+            }
+            if self.events.contains_key(&event.id) || !events.insert(event.id) {
+                return Err(StoreError::Conflict(Unique::AuditId));
+            }
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, changes: &Changes) {
+        let mut touched = BTreeSet::new();
+        if let Some(record) = &changes.organization {
+            let before = self.organizations.insert(record.id.clone(), record.clone());
+            if before.is_none_or(|before| before.open != record.open) {
+                touched.extend(self.in_scope(&Scope::Organization(record.id.clone())).map(|stored| stored.key.id));
+            }
+        }
+        for record in &changes.owners {
+            let before = self.owners.insert(record.owner.clone(), record.clone());
+            if before.is_none_or(|before| before.open != record.open) {
+                touched.extend(self.in_scope(&Scope::Owner(record.owner.clone())).map(|stored| stored.key.id));
+            }
+        }
+        for change in &changes.keys {
+            match change {
+                KeyChange::Insert(stored) => {
+                    touched.insert(stored.key.id);
+                    self.index(stored.key.id, &stored.secrets);
+                    self.keys.insert(stored.key.id, stored.clone());
+                }
+                KeyChange::Update { key, secrets } => {
+                    touched.insert(key.id);
+                    self.update(key, secrets.as_deref());
+                }
+                KeyChange::Delete(id) => {
+                    touched.insert(*id);
+                    if let Some(stored) = self.keys.remove(id) {
+                        self.forget(&stored.secrets);
+                    }
+                }
+            }
+        }
+        for event in &changes.events {
+            self.operations.insert(event.operation, event.id);
+            self.events.insert(event.id, event.clone());
+        }
+        touched.into_iter().for_each(|id| self.refresh(id));
+    }
+
+    fn update(&mut self, key: &Key, secrets: Option<&[SecretRecord]>) {
+        let Some(mut stored) = self.keys.remove(&key.id) else { return };
+        let before = std::mem::replace(&mut stored.key, key.clone());
+        stored.key.owner = before.owner;
+        stored.key.created_at = before.created_at;
+        stored.key.last_used_at = before.last_used_at;
+        if let Some(secrets) = secrets {
+            self.forget(&stored.secrets);
+            self.index(key.id, secrets);
+            stored.secrets = secrets.to_vec();
+        }
+        self.keys.insert(key.id, stored);
+    }
+
+    fn index(&mut self, id: KeyId, secrets: &[SecretRecord]) {
+        self.digests.extend(secrets.iter().map(|secret| (*secret.digest.as_bytes(), id)));
+    }
+
+    fn forget(&mut self, secrets: &[SecretRecord]) {
+        for secret in secrets {
+            self.digests.remove(secret.digest.as_bytes());
+        }
+    }
+
+    fn refresh(&mut self, id: KeyId) {
+        let Some(stored) = self.keys.get(&id) else {
+            self.candidates.remove(&id);
+            return;
+        };
+        let key = &stored.key;
+        let owner_open = self.owners.get(&key.owner).is_none_or(|record| record.open)
+            && self.organizations.get(&key.owner.organization).is_none_or(|record| record.open);
+        let candidate = Candidate {
+            id,
+            owner: key.owner.clone(),
+            capabilities: key.capabilities.clone(),
+            state: key.state,
+            expires_at: key.expires_at,
+            expiry_latched: key.expiry_latched,
+            revision: key.revision,
+            owner_open,
+            secrets: stored.secrets.clone(),
+        };
+        self.candidates.insert(id, Arc::new(candidate));
+    }
+}
+
+#[async_trait]
+impl Store for MemoryStore {
+    async fn find_by_id(&self, id: KeyId) -> Result<Option<Arc<Candidate>>, StoreError> {
+        Ok(self.read().candidates.get(&id).cloned())
+    }
+
+    async fn find_by_digest(&self, digests: &[Digest]) -> Result<Option<Arc<Candidate>>, StoreError> {
+        let state = self.read();
+        let found = digests.iter().find_map(|digest| {
+            let candidate = state.candidates.get(state.digests.get(digest.as_bytes())?)?;
+            candidate.secrets.iter().any(|secret| secret.is_fast() && secret.digest == *digest).then(|| Arc::clone(candidate))
+        });
+        Ok(found)
+    }
+
+    async fn transact(&self, transaction: Arc<Transaction>) -> Result<Decision, StoreError> {
+        let mut state = self.write();
+        let decision = transaction.decide(&state.facts(transaction.operation, &transaction.reads));
+        if let Decision::Commit(changes) = &decision {
+            state.check(changes)?;
+            state.write(changes);
+        }
+        Ok(decision)
+    }
+
+    async fn get(&self, scope: &Scope, id: KeyId) -> Result<Option<Key>, StoreError> {
+        Ok(self.read().keys.get(&id).filter(|stored| scope.holds(&stored.key.owner)).map(|stored| stored.key.clone()))
+    }
+
+    async fn list(&self, query: &KeyQuery) -> Result<KeyPage, StoreError> {
+        let state = self.read();
+        let expiry = |key: &Key| match query.expiry {
+            ExpiryFilter::Any => true,
+            ExpiryFilter::PassedAt(now) => key.is_expired(now),
+            ExpiryFilter::PendingAt(now) => !key.is_expired(now),
+        };
+        let rows = state.in_scope(&query.scope).rev().map(|stored| &stored.key);
+        let rows = rows
+            .filter(|key| query.before.is_none_or(|before| key.id < before) && query.states.contains(&key.state) && expiry(key));
+        Ok(page(rows.cloned(), query.limit))
+    }
+
+    async fn expiring(&self, query: &ExpiringQuery) -> Result<KeyPage, StoreError> {
+        use crate::key::KeyState::{Active, Suspended};
+        let state = self.read();
+        let place = |key: &Key| key.expires_at.map(|at| (at, key.id));
+        let live = |key: &&Key| matches!(key.state, Active | Suspended) && !key.expiry_latched;
+        let keys = state.in_scope(&query.scope).map(|stored| &stored.key).filter(live);
+        let mut rows: Vec<_> = keys
+            .filter(|key| key.expires_at.is_some_and(|at| query.from < at && at <= query.until))
+            .filter(|key| query.after.is_none() || place(key) > query.after)
+            .cloned()
+            .collect();
+        rows.sort_by_key(place);
+        Ok(page(rows, query.limit))
+    }
+
+    async fn owner(&self, owner: &Owner, now: DateTime<Utc>) -> Result<Option<OwnerFacts>, StoreError> {
+        let state = self.read();
+        Ok(state.owners.get(owner).map(|record| OwnerFacts {
+            record: record.clone(),
+            held_by_expired: u32::try_from(state.expired_places(owner, now).count()).unwrap_or(u32::MAX),
+        }))
+    }
+
+    async fn organization(&self, organization: &OrganizationId) -> Result<Option<OrganizationRecord>, StoreError> {
+        Ok(self.read().organizations.get(organization).cloned())
+    }
+
+    async fn audit(&self, query: &AuditQuery) -> Result<AuditPage, StoreError> {
+        let state = self.read();
+        let in_scope = |event: &AuditEvent| match &query.scope {
+            Scope::Organization(organization) => event.organization == *organization,
+            Scope::Owner(owner) => event.organization == owner.organization && event.account.as_ref() == Some(&owner.account),
+        };
+        let mut rows = state.events.values().rev().filter(|event| {
+            in_scope(event)
+                && query.before.is_none_or(|before| event.id < before)
+                && query.key.is_none_or(|key| event.key.as_ref().is_some_and(|audited| audited.id == key))
+                && query.action.is_none_or(|action| event.action == action)
+                && query.from.is_none_or(|from| event.at >= from)
+                && query.until.is_none_or(|until| event.at < until)
+        });
+        let events: Vec<AuditEvent> = rows.by_ref().take(query.limit).cloned().collect();
+        Ok(AuditPage { more: rows.next().is_some(), last: events.last().map(|event| event.id), corrupt: 0, events })
+    }
+
+    async fn peppers_in_use(&self) -> Result<BTreeSet<u16>, StoreError> {
+        let state = self.read();
+        let schemes = state.keys.values().flat_map(|stored| &stored.secrets).map(|secret| secret.scheme);
+        Ok(schemes.filter_map(pepper).collect())
+    }
+
+    async fn keys_under_pepper(&self, version: u16, after: Option<KeyId>, limit: usize) -> Result<Vec<KeyId>, StoreError> {
+        let state = self.read();
+        let under =
+            state.keys.values().filter(|stored| stored.secrets.iter().any(|secret| pepper(secret.scheme) == Some(version)));
+        Ok(under.map(|stored| stored.key.id).filter(|id| after.is_none_or(|after| *id > after)).take(limit).collect())
+    }
+
+    async fn rehash(&self, changes: &[Rehash]) -> Result<(), StoreError> {
+        let mut state = self.write();
+        for change in changes {
+            let taken = state.digests.contains_key(change.new.as_bytes());
+            let Some(stored) = state.keys.get_mut(&change.key).filter(|_| !taken) else { continue };
+            let Some(secret) = stored.secrets.iter_mut().find(|secret| secret.digest == change.old) else { continue };
+            (secret.digest, secret.scheme) = (change.new, change.scheme);
+            state.digests.remove(change.old.as_bytes());
+            state.digests.insert(*change.new.as_bytes(), change.key);
+            state.refresh(change.key);
+        }
+        Ok(())
+    }
+
+    async fn touch(&self, uses: &[(KeyId, DateTime<Utc>)]) -> Result<(), StoreError> {
+        let mut state = self.write();
+        for (id, at) in uses {
+            if let Some(stored) = state.keys.get_mut(id) {
+                stored.key.last_used_at = stored.key.last_used_at.max(Some(*at));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn pepper(scheme: Scheme) -> Option<u16> {
+    match scheme {
+        Scheme::HmacSha256 { pepper } => Some(pepper),
+        Scheme::Sha256 | Scheme::Argon2id { .. } => None,
+    }
+}
+
+fn page(rows: impl IntoIterator<Item = Key>, limit: usize) -> KeyPage {
+    let mut rows = rows.into_iter();
+    let keys: Vec<Key> = rows.by_ref().take(limit).collect();
+    KeyPage { more: rows.next().is_some(), last: keys.last().map(|key| key.id), corrupt: Vec::new(), keys }
+}

@@ -1,0 +1,489 @@
+//! What a host decides, as data that cannot be illegal.
+
+use crate::{
+    audit::{Action, Role},
+    capability::CapabilitySet,
+    digest::{Argon2Cost, Digest, Pepper, Scheme, sha256},
+    error::Invalid,
+    key::Status,
+    lifecycle,
+    secret::SecretFormat,
+    store::ActiveLimit,
+};
+use chrono::{DateTime, TimeDelta, Utc};
+use std::{collections::BTreeSet, time::Duration};
+
+/// The most retired secret formats.
+pub const MAX_RETIRED_FORMATS: usize = 8;
+/// The most fast schemes (SHA-256 and each readable pepper) that a bare secret is looked up under.
+pub const MAX_LOOKUP_SCHEMES: usize = 4;
+
+/// What a host decides. Built by [`Policy::builder`], [`Policy::profile_a`] or [`Policy::profile_b`].
+#[derive(Clone, Debug)]
+pub struct Policy {
+    pub(crate) active_limit: ActiveLimit,
+    pub(crate) expiry: ExpiryPolicy,
+    pub(crate) formats: Vec<SecretFormat>,
+    pub(crate) hashing: Hashing,
+    pub(crate) max_records: Option<u32>,
+    pub(crate) max_creations_per_day: Option<u32>,
+    pub(crate) default_capabilities: CapabilitySet,
+    pub(crate) owner_menu: BTreeSet<Action>,
+    pub(crate) administrator_menu: BTreeSet<Action>,
+    pub(crate) max_grace: TimeDelta,
+    pub(crate) imports: Option<GuessLimit>,
+    pub(crate) deadline: Duration,
+}
+
+impl Default for Policy {
+    /// [`Policy::profile_a`].
+    fn default() -> Self {
+        Self::profile_a()
+    }
+}
+
+impl Policy {
+    /// The keys of an AI gateway's settings page: 2 active keys per owner; 30, 60, 90 (default), 180 or 365 days; owners
+    /// are offered disable, enable and delete, administrators also revoke and flag.
+    #[must_use]
+    pub fn profile_a() -> Self {
+        let owner_menu = BTreeSet::from([Action::Disable, Action::Enable, Action::Delete]);
+        let mut administrator_menu = owner_menu.clone();
+        administrator_menu.extend([Action::Revoke, Action::FlagCompromised]);
+        Self {
+            active_limit: ActiveLimit::AtMost(2),
+            expiry: ExpiryPolicy::default(),
+            formats: vec![SecretFormat::default()],
+            hashing: Hashing::sha256(),
+            max_records: Some(100),
+            max_creations_per_day: Some(50),
+            default_capabilities: CapabilitySet::none(),
+            owner_menu,
+            administrator_menu,
+            max_grace: TimeDelta::days(30),
+            imports: None,
+            deadline: Duration::from_secs(1),
+        }
+    }
+
+    /// The keys of an LLM service: any number, expiring or not, all capabilities unless chosen; owners are offered the
+    /// whole table.
+    #[must_use]
+    pub fn profile_b() -> Self {
+        let menu: BTreeSet<Action> = Status::ALL.into_iter().flat_map(lifecycle::possible).collect();
+        Self {
+            active_limit: ActiveLimit::Unlimited,
+            expiry: ExpiryPolicy { never: true, default: Expiry::Never, custom: Some((1, 3650)), ..ExpiryPolicy::default() },
+            max_records: None,
+            max_creations_per_day: None,
+            default_capabilities: CapabilitySet::all(),
+            owner_menu: menu.clone(),
+            administrator_menu: menu,
+            ..Self::profile_a()
+        }
+    }
+
+    /// Starts from [`Policy::profile_a`].
+    #[must_use]
+    pub fn builder() -> PolicyBuilder {
+        Self::profile_a().to_builder()
+    }
+
+    /// Starts from this policy.
+    #[must_use]
+    pub fn to_builder(self) -> PolicyBuilder {
+        PolicyBuilder { policy: self }
+    }
+
+    /// The actions offered to a role for a key of this status.
+    #[must_use]
+    pub fn offered(&self, role: Role, status: Status) -> Vec<Action> {
+        let menu = match role {
+            Role::Owner => &self.owner_menu,
+            Role::Administrator => &self.administrator_menu,
+        };
+        lifecycle::possible(status).filter(|action| menu.contains(action)).collect()
+    }
+
+    /// The expiries to choose from.
+    #[must_use]
+    pub fn expiry(&self) -> &ExpiryPolicy {
+        &self.expiry
+    }
+
+    /// The active limit of an owner without one of its own.
+    #[must_use]
+    pub fn active_limit(&self) -> ActiveLimit {
+        self.active_limit
+    }
+
+    /// The format of new secrets, then retired ones.
+    #[must_use]
+    pub fn secret_formats(&self) -> &[SecretFormat] {
+        &self.formats
+    }
+
+    pub(crate) fn current_format(&self) -> SecretFormat {
+        self.formats.first().cloned().unwrap_or_default()
+    }
+}
+
+/// Changes a policy; [`PolicyBuilder::build`] checks it.
+#[derive(Clone, Debug)]
+pub struct PolicyBuilder {
+    policy: Policy,
+}
+
+impl PolicyBuilder {
+    /// Active keys per owner.
+    #[must_use]
+    pub fn active_limit(mut self, limit: ActiveLimit) -> Self {
+        self.policy.active_limit = limit;
+        self
+    }
+    /// Which expiries may be chosen.
+    #[must_use]
+    pub fn expiry(mut self, expiry: ExpiryPolicy) -> Self {
+        self.policy.expiry = expiry;
+        self
+    }
+    /// The format of new secrets. The one before it is retired: its secrets stay good.
+    #[must_use]
+    pub fn secret_format(mut self, format: SecretFormat) -> Self {
+        self.policy.formats.retain(|known| *known != format);
+        self.policy.formats.insert(0, format);
+        self
+    }
+    /// A format whose secrets stay good but are no longer made.
+    #[must_use]
+    pub fn retired_format(mut self, format: SecretFormat) -> Self {
+        if !self.policy.formats.contains(&format) {
+            self.policy.formats.push(format);
+        }
+        self
+    }
+    /// How secrets are hashed.
+    #[must_use]
+    pub fn hashing(mut self, hashing: Hashing) -> Self {
+        self.policy.hashing = hashing;
+        self
+    }
+    /// Records of keys per owner, whatever their status; `None` is any number.
+    #[must_use]
+    pub fn max_records(mut self, records: Option<u32>) -> Self {
+        self.policy.max_records = records;
+        self
+    }
+    /// Creations and imports per owner and UTC day; `None` is any number.
+    #[must_use]
+    pub fn max_creations_per_day(mut self, creations: Option<u32>) -> Self {
+        self.policy.max_creations_per_day = creations;
+        self
+    }
+    /// What a key may do when its creator chooses nothing.
+    #[must_use]
+    pub fn default_capabilities(mut self, capabilities: CapabilitySet) -> Self {
+        self.policy.default_capabilities = capabilities;
+        self
+    }
+    /// What a role is offered, among the actions that a key's status allows.
+    #[must_use]
+    pub fn menu(mut self, role: Role, actions: impl IntoIterator<Item = Action>) -> Self {
+        let actions = actions.into_iter().collect();
+        match role {
+            Role::Owner => self.policy.owner_menu = actions,
+            Role::Administrator => self.policy.administrator_menu = actions,
+        }
+        self
+    }
+    /// The longest grace period of a rotation; 30 days unless set.
+    #[must_use]
+    pub fn max_grace(mut self, grace: TimeDelta) -> Self {
+        self.policy.max_grace = grace;
+        self
+    }
+    /// Allows imports, with a limit on wrong guesses at imported secrets.
+    #[must_use]
+    pub fn imports(mut self, guesses: GuessLimit) -> Self {
+        self.policy.imports = Some(guesses);
+        self
+    }
+    /// How long a verification may take; 1 second unless set.
+    #[must_use]
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.policy.deadline = deadline;
+        self
+    }
+
+    /// The policy.
+    ///
+    /// # Errors
+    /// If a setting is outside its range; the error names it.
+    pub fn build(self) -> Result<Policy, Invalid> {
+        let policy = self.policy;
+        policy.expiry.check()?;
+        policy.hashing.check()?;
+        if policy.formats.len() > MAX_RETIRED_FORMATS + 1 {
+            return Err(Invalid::new("retired formats", "must be at most 8", format!("{}", policy.formats.len() - 1)));
+        }
+        if policy.max_records == Some(0) || policy.max_creations_per_day == Some(0) {
+            return Err(Invalid::new("max_records, max_creations_per_day", "must be at least 1, or None for any number", "0"));
+        }
+        if policy.max_grace < TimeDelta::zero() || policy.max_grace > TimeDelta::days(MAX_DAYS.into()) {
+            return Err(Invalid::new("max_grace", "must be 0 to 36500 days", format!("{} days", policy.max_grace.num_days())));
+        }
+        if policy.deadline.is_zero() || policy.deadline > Duration::from_secs(60) {
+            return Err(Invalid::new("deadline", "must be above 0 and at most 60 seconds", format!("{:?}", policy.deadline)));
+        }
+        if policy.imports.is_some_and(|guesses| guesses.per_minute == 0 || guesses.per_day == 0) {
+            return Err(Invalid::new("imports", "must allow at least 1 wrong guess a minute and a day", "0"));
+        }
+        Ok(policy)
+    }
+}
+
+/// The longest life of a key, in days.
+pub const MAX_DAYS: u32 = 36_500;
+
+/// When a key is to expire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
+pub enum Expiry {
+    /// So many days after its creation.
+    Days(u32),
+    /// At this time.
+    At(DateTime<Utc>),
+    /// Never.
+    Never,
+}
+
+/// Which expiries may be chosen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExpiryPolicy {
+    /// The days to choose from, each 1 to 36,500.
+    pub days: Vec<u32>,
+    /// What is chosen for who chooses nothing.
+    pub default: Expiry,
+    /// Also any number of whole days, or a time, in this range of days from the creation.
+    pub custom: Option<(u32, u32)>,
+    /// Also never.
+    pub never: bool,
+}
+
+impl Default for ExpiryPolicy {
+    /// 30, 60, 90, 180 or 365 days, 90 unless chosen.
+    fn default() -> Self {
+        Self { days: vec![30, 60, 90, 180, 365], default: Expiry::Days(90), custom: None, never: false }
+    }
+}
+
+impl ExpiryPolicy {
+    fn check(&self) -> Result<(), Invalid> {
+        let in_range = |days: u32| (1..=MAX_DAYS).contains(&days);
+        if !self.days.iter().copied().all(in_range) {
+            return Err(Invalid::new("expiry days", "must each be 1 to 36500", format!("{} choices", self.days.len())));
+        }
+        if self.custom.is_some_and(|(least, most)| !in_range(least) || !in_range(most) || least > most) {
+            return Err(Invalid::new("custom expiry", "must be a range within 1 to 36500 days", "a range outside it"));
+        }
+        if matches!(self.default, Expiry::At(_)) || self.resolve(self.default, DateTime::UNIX_EPOCH).is_err() {
+            return Err(Invalid::new("default expiry", "must be one of those allowed, in days or never", "another"));
+        }
+        Ok(())
+    }
+
+    /// The time at which a key created at `now` expires.
+    ///
+    /// # Errors
+    /// If the choice is not allowed.
+    pub fn resolve(&self, choice: Expiry, now: DateTime<Utc>) -> Result<Option<DateTime<Utc>>, Invalid> {
+        let days_after = |days: u32| now.checked_add_signed(TimeDelta::days(days.into()));
+        let refused = |size: String| Err(Invalid::new("expiry", format!("must be {}", self.choices()), size));
+        match choice {
+            Expiry::Never if self.never => Ok(None),
+            Expiry::Never => refused("never".into()),
+            Expiry::Days(days) => {
+                let allowed =
+                    self.days.contains(&days) || self.custom.is_some_and(|(least, most)| (least..=most).contains(&days));
+                match days_after(days).filter(|_| allowed) {
+                    Some(at) => Ok(Some(at)),
+                    None => refused(format!("{days} days")),
+                }
+            }
+            Expiry::At(at) => match self.custom {
+                Some((least, most)) if days_after(least) <= Some(at) && days_after(most).is_some_and(|last| at <= last) => {
+                    Ok(Some(at))
+                }
+                _ => refused(format!("{} seconds from now", (at - now).num_seconds())),
+            },
+        }
+    }
+
+    fn choices(&self) -> String {
+        let mut choices: Vec<String> = self.days.iter().map(|days| format!("{days} days")).collect();
+        if let Some((least, most)) = self.custom {
+            choices.push(format!("{least} to {most} days"));
+        }
+        if self.never {
+            choices.push("never".into());
+        }
+        choices.join(", ")
+    }
+}
+
+/// Wrong guesses at one imported key from one peer, before they are refused without hashing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GuessLimit {
+    /// In a minute.
+    pub per_minute: u32,
+    /// In a day.
+    pub per_day: u32,
+}
+
+impl Default for GuessLimit {
+    /// 10 a minute, 100 a day (NIST SP 800-63B section 3.2.2 allows at most 100).
+    fn default() -> Self {
+        Self { per_minute: 10, per_day: 100 }
+    }
+}
+
+/// How secrets are hashed. SHA-256 and HMAC are the fast schemes: a secret of over 112 random bits gains nothing from a
+/// slow one (NIST SP 800-63B, OWASP ASVS 5.0 6.5.2).
+///
+/// SHA-256 digests stay readable unless excluded; peppers are readable when given. Deploy a pepper as
+/// [`Hashing::readable`] everywhere before making it current anywhere. A pepper version found in the store and not given
+/// is a [`crate::error::Fault`], never a refusal; declare it [`Hashing::dropped`] to let its keys go.
+#[derive(Clone, Debug)]
+pub struct Hashing {
+    current: Current,
+    sha256: bool,
+    peppers: Vec<Pepper>,
+    dropped: BTreeSet<u16>,
+    pub(crate) argon2_cost: Argon2Cost,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Current {
+    Sha256,
+    Hmac(u16),
+    Argon2id,
+}
+
+impl Hashing {
+    fn with(current: Current, peppers: Vec<Pepper>) -> Self {
+        Self { current, sha256: true, peppers, dropped: BTreeSet::new(), argon2_cost: Argon2Cost::OWASP }
+    }
+
+    /// New secrets under SHA-256: the default.
+    #[must_use]
+    pub fn sha256() -> Self {
+        Self::with(Current::Sha256, Vec::new())
+    }
+
+    /// New secrets under HMAC-SHA-256 with this pepper: the choice for production.
+    #[must_use]
+    pub fn hmac(current: Pepper) -> Self {
+        Self::with(Current::Hmac(current.version()), vec![current])
+    }
+
+    /// New secrets under Argon2id, for hosts whose policy demands a slow hash. Such keys are presented as `id;secret` only.
+    #[must_use]
+    pub fn argon2id(cost: Argon2Cost) -> Self {
+        Self { argon2_cost: cost, ..Self::with(Current::Argon2id, Vec::new()) }
+    }
+
+    /// The cost of Argon2id for imported secrets.
+    #[must_use]
+    pub fn argon2_cost(mut self, cost: Argon2Cost) -> Self {
+        self.argon2_cost = cost;
+        self
+    }
+
+    /// A pepper whose digests are read and not made: one to come, or one to go.
+    #[must_use]
+    pub fn readable(mut self, pepper: Pepper) -> Self {
+        self.peppers.push(pepper);
+        self
+    }
+
+    /// A pepper version that is gone for good: its keys' secrets are as unknown.
+    #[must_use]
+    pub fn dropped(mut self, version: u16) -> Self {
+        self.dropped.insert(version);
+        self
+    }
+
+    /// SHA-256 digests are not read: for hosts that have had a pepper from their first key on.
+    #[must_use]
+    pub fn without_sha256(mut self) -> Self {
+        self.sha256 = false;
+        self
+    }
+
+    fn check(&self) -> Result<(), Invalid> {
+        let versions: BTreeSet<u16> = self.peppers.iter().map(Pepper::version).collect();
+        if versions.len() != self.peppers.len() || versions.iter().any(|version| self.dropped.contains(version)) {
+            return Err(Invalid::new(
+                "peppers",
+                "must have each version once, and not also dropped",
+                format!("{} peppers", self.peppers.len()),
+            ));
+        }
+        let schemes = self.peppers.len() + usize::from(self.sha256);
+        if schemes > MAX_LOOKUP_SCHEMES {
+            return Err(Invalid::new("hashing", "must read at most 4 of SHA-256 and peppers", format!("{schemes}")));
+        }
+        if self.current == Current::Sha256 && !self.sha256 {
+            return Err(Invalid::new("hashing", "must read SHA-256 where it is current", "without_sha256"));
+        }
+        Ok(())
+    }
+
+    /// The digests under which a bare secret may be stored.
+    pub(crate) fn lookup_digests(&self, secret: &[u8]) -> ([Digest; MAX_LOOKUP_SCHEMES], usize) {
+        let mut digests = [Digest::from_bytes([0; 32]); MAX_LOOKUP_SCHEMES];
+        let own = self.sha256.then(|| sha256(secret));
+        let all = own.into_iter().chain(self.peppers.iter().map(|pepper| pepper.digest(secret)));
+        let count = digests.iter_mut().zip(all).map(|(place, digest)| *place = digest).count();
+        (digests, count)
+    }
+
+    pub(crate) fn reads_sha256(&self) -> bool {
+        self.sha256
+    }
+
+    pub(crate) fn pepper(&self, version: u16) -> PepperStatus<'_> {
+        match self.peppers.iter().find(|pepper| pepper.version() == version) {
+            Some(pepper) => PepperStatus::Given(pepper),
+            None if self.dropped.contains(&version) => PepperStatus::Dropped,
+            None => PepperStatus::Unknown,
+        }
+    }
+
+    /// The digest of a new secret under the current scheme, if that is a fast one.
+    pub(crate) fn fast_digest(&self, secret: &[u8]) -> Option<(Digest, Scheme)> {
+        match self.current {
+            Current::Sha256 => Some((sha256(secret), Scheme::Sha256)),
+            Current::Hmac(version) => {
+                let pepper = self.peppers.iter().find(|pepper| pepper.version() == version)?;
+                Some((pepper.digest(secret), Scheme::HmacSha256 { pepper: version }))
+            }
+            Current::Argon2id => None,
+        }
+    }
+
+    /// Whether a digest under `scheme` should be replaced on use: among fast schemes, forward only.
+    pub(crate) fn is_behind(&self, scheme: &Scheme) -> bool {
+        match (self.current, scheme) {
+            (Current::Hmac(_), Scheme::Sha256) => true,
+            (Current::Hmac(current), Scheme::HmacSha256 { pepper }) => *pepper < current,
+            _ => false,
+        }
+    }
+}
+
+pub(crate) enum PepperStatus<'a> {
+    Given(&'a Pepper),
+    Dropped,
+    Unknown,
+}

@@ -1,0 +1,225 @@
+//! Secrets in plain text: how they are made, checked, and kept out of sight.
+
+use crate::error::{Error, Invalid};
+use std::fmt;
+use zeroize::{Zeroize, Zeroizing};
+
+/// The digits of base62, in the order that the check characters use. Frozen.
+pub const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+/// Check characters at the end of a secret.
+pub const CHECK_CHARS: usize = 3;
+/// The fewest random characters: 131 bits.
+pub const MIN_RANDOM_CHARS: usize = 22;
+/// The most random characters.
+pub const MAX_RANDOM_CHARS: usize = 64;
+/// The longest prefix, in characters.
+pub const MAX_PREFIX_CHARS: usize = 16;
+
+/// A secret in plain text. Shown once: `Debug` is redacted, there is no `Display`, no `Clone`, no serde form, and the
+/// memory is overwritten when it is dropped.
+pub struct Secret(Zeroizing<String>);
+
+impl Secret {
+    /// The text, to be shown to its owner once.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+
+    /// Takes a secret that clove did not generate, for an import.
+    #[must_use]
+    pub fn from_foreign(text: String) -> Self {
+        Self(Zeroizing::new(text))
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+/// The form of generated secrets: a prefix, random base62 characters, and three check characters.
+///
+/// The check characters are the CRC-32 (IEEE 802.3) of all before them, modulo 62³, in base62. They find typing errors
+/// and tell scanners what is a secret; they never authorise. A format is permanent once secrets of it are issued.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecretFormat {
+    prefix: Box<str>,
+    random_chars: usize,
+}
+
+impl Default for SecretFormat {
+    /// `clv-` and 29 random characters (172 bits): 36 in all.
+    fn default() -> Self {
+        Self { prefix: "clv-".into(), random_chars: 29 }
+    }
+}
+
+impl SecretFormat {
+    /// A format with this prefix (1 to 16 letters, digits, hyphens or underscores) and this many random characters
+    /// (22 to 64, that is at least 128 random bits).
+    ///
+    /// # Errors
+    /// If either is outside its range.
+    pub fn new(prefix: &str, random_chars: usize) -> Result<Self, Invalid> {
+        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
+        if prefix.is_empty() || prefix.len() > MAX_PREFIX_CHARS || !prefix.bytes().all(plain) {
+            return Err(Invalid::new(
+                "secret prefix",
+                "must be 1 to 16 letters, digits, hyphens or underscores",
+                format!("{} bytes", prefix.len()),
+            ));
+        }
+        if !(MIN_RANDOM_CHARS..=MAX_RANDOM_CHARS).contains(&random_chars) {
+            return Err(Invalid::new(
+                "secret length",
+                "must be 22 to 64 random characters, at least 128 bits",
+                format!("{random_chars} characters"),
+            ));
+        }
+        Ok(Self { prefix: prefix.into(), random_chars })
+    }
+
+    /// The prefix.
+    #[must_use]
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// The length of a whole secret, in characters.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.prefix.len() + self.random_chars + CHECK_CHARS
+    }
+
+    /// Never: a format has at least 26 characters.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        false
+    }
+
+    /// A regular expression that finds secrets of this format in text, for secret scanners.
+    #[must_use]
+    pub fn scan_pattern(&self) -> String {
+        format!(r"\b{}[0-9A-Za-z]{{{}}}\b", self.prefix, self.random_chars + CHECK_CHARS)
+    }
+
+    /// A new secret from the operating system's generator, each character drawn evenly.
+    pub(crate) fn generate(&self) -> Result<Secret, Error> {
+        let mut text = Zeroizing::new(String::with_capacity(self.len()));
+        text.push_str(&self.prefix);
+        let mut pool = Zeroizing::new([0_u8; 64]);
+        while text.len() < self.prefix.len() + self.random_chars {
+            getrandom::fill(&mut *pool).map_err(|_| Error::System { what: "random bytes for a secret" })?;
+            // Of six random bits, 62 and 63 are thrown away: the others are evenly distributed.
+            let fresh = pool.iter().filter_map(|byte| BASE62.get(usize::from(byte & 63)).copied());
+            let missing = self.prefix.len() + self.random_chars - text.len();
+            text.extend(fresh.take(missing).map(char::from));
+        }
+        let check = check_chars(text.as_bytes());
+        text.extend(check.map(char::from));
+        Ok(Secret(text))
+    }
+
+    /// Whether the text has this format's prefix, length and alphabet, right or wrong check characters.
+    pub(crate) fn has_shape(&self, text: &[u8]) -> bool {
+        text.len() == self.len()
+            && text.strip_prefix(self.prefix.as_bytes()).is_some_and(|rest| rest.iter().all(u8::is_ascii_alphanumeric))
+    }
+}
+
+/// Whether a text of some format's shape ends in the check characters of what is before them.
+pub(crate) fn is_checked(text: &[u8]) -> bool {
+    text.split_last_chunk::<CHECK_CHARS>().is_some_and(|(body, check)| check_chars(body) == *check)
+}
+
+fn check_chars(body: &[u8]) -> [u8; CHECK_CHARS] {
+    let mut rest = crc32fast::hash(body) % 238_328; // 62³
+    let mut chars = [0; CHECK_CHARS];
+    for place in chars.iter_mut().rev() {
+        *place = usize::try_from(rest % 62).ok().and_then(|digit| BASE62.get(digit)).copied().unwrap_or_default();
+        rest /= 62;
+    }
+    chars
+}
+
+/// What a new key's owner is given, once: the key's id and its secret.
+pub struct Credential {
+    id: crate::id::KeyId,
+    secret: Secret,
+}
+
+impl Credential {
+    pub(crate) fn new(id: crate::id::KeyId, secret: Secret) -> Self {
+        Self { id, secret }
+    }
+
+    /// The key's id, which is public.
+    #[must_use]
+    pub fn id(&self) -> crate::id::KeyId {
+        self.id
+    }
+
+    /// The secret alone.
+    #[must_use]
+    pub fn secret(&self) -> &Secret {
+        &self.secret
+    }
+
+    /// `id;secret`, what a client presents. Overwritten when dropped.
+    #[must_use]
+    pub fn reveal(&self) -> Zeroizing<String> {
+        let mut text = Zeroizing::new(String::with_capacity(37 + self.secret.0.len()));
+        let mut id = [0; 36];
+        text.push_str(self.id.as_uuid().hyphenated().encode_lower(&mut id));
+        text.push(';');
+        text.push_str(self.secret.reveal());
+        id.zeroize();
+        text
+    }
+}
+
+impl fmt::Debug for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Credential({};..)", self.id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn a_generated_secret_has_its_format_and_its_check_characters() {
+        for format in [SecretFormat::default(), SecretFormat::new("sk_live_", 64).unwrap()] {
+            let secret = format.generate().unwrap();
+            assert_eq!(secret.reveal().len(), format.len());
+            assert!(format.has_shape(secret.as_bytes()) && is_checked(secret.as_bytes()));
+        }
+    }
+
+    #[test]
+    fn the_check_characters_are_frozen() {
+        for (body, check) in [
+            ("clv-00000000000000000000000000000", "Wt4"),
+            ("clv-abcdefghijklmnopqrstuvwxyz012", "TVJ"),
+            ("clv-ZZZZZZZZZZZZZZZZZZZZZZZZZZZZZ", "Hu3"),
+        ] {
+            assert_eq!(std::str::from_utf8(&check_chars(body.as_bytes())).unwrap(), check, "{body}");
+        }
+    }
+
+    #[test]
+    fn one_changed_character_is_found() {
+        let secret = SecretFormat::default().generate().unwrap();
+        let mut text = secret.as_bytes().to_vec();
+        text[10] = if text[10] == b'a' { b'b' } else { b'a' };
+        assert!(!is_checked(&text));
+    }
+}

@@ -1,0 +1,234 @@
+//! Closing and reopening owners and organizations: someone leaves, an account is deleted.
+
+use super::{
+    Clove,
+    decide::{Order, Subject},
+};
+use crate::{
+    audit::{Action, By},
+    error::{Error, Refusal},
+    id::{OrganizationId, Owner, Scope},
+    key::KeyState,
+    lifecycle::{Effect, effect},
+    store::{Changes, Decision, Facts, KeyChange, OrganizationRecord, OwnerRecord, Reads},
+};
+
+/// How many keys one transaction revokes.
+const BATCH: usize = 256;
+
+/// What closing did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Closed {
+    /// Whether it was open before.
+    pub changed: bool,
+    /// How many keys were revoked.
+    pub revoked: usize,
+}
+
+impl Clove {
+    /// Cuts off an owner: from the return of the flag's transaction on, none of its keys is granted and none can be created
+    /// or enabled. Then its keys are revoked, in batches. If that is interrupted, the owner stays closed: close again.
+    ///
+    /// # Errors
+    /// The store's failure.
+    pub async fn close_owner(&self, owner: &Owner, by: &By) -> Result<Closed, Error> {
+        self.close(owner.into(), by).await
+    }
+
+    /// Cuts off an organization with all its owners, as [`Clove::close_owner`] does one.
+    ///
+    /// # Errors
+    /// The store's failure.
+    pub async fn close_organization(&self, organization: &OrganizationId, by: &By) -> Result<Closed, Error> {
+        self.close(organization.into(), by).await
+    }
+
+    /// Opens an owner again. It revives no key: what closing has not yet revoked is revoked first.
+    ///
+    /// # Errors
+    /// The store's failure.
+    pub async fn reopen_owner(&self, owner: &Owner, by: &By) -> Result<bool, Error> {
+        self.reopen(owner.into(), by).await
+    }
+
+    /// Opens an organization again; owners that were closed by themselves stay closed. It revives no key.
+    ///
+    /// # Errors
+    /// The store's failure.
+    pub async fn reopen_organization(&self, organization: &OrganizationId, by: &By) -> Result<bool, Error> {
+        self.reopen(organization.into(), by).await
+    }
+
+    async fn close(&self, scope: Scope, by: &By) -> Result<Closed, Error> {
+        let order = Order::new(by, self.now());
+        let action = Flag::action(&scope, false);
+        let reads = flag_reads(&scope);
+        let flagged = scope.clone();
+        let decision = self
+            .run(order.clone(), reads, move |order, facts| {
+                replayed(facts, action, &flagged)
+                    .unwrap_or_else(|| Decision::Commit(Flag::of(facts, &flagged).set(false, order, action, &flagged)))
+            })
+            .await?;
+        let changed = changed(decision)?;
+        Ok(Closed { changed, revoked: self.revoke_closed(&scope, &order).await? })
+    }
+
+    async fn reopen(&self, scope: Scope, by: &By) -> Result<bool, Error> {
+        let order = Order::new(by, self.now());
+        let action = Flag::action(&scope, true);
+        loop {
+            self.revoke_closed(&scope, &order).await?;
+            let reads = batch_reads(&scope, 1);
+            let flagged = scope.clone();
+            let decision = self
+                .run(order.clone(), reads, move |order, facts| {
+                    replayed(facts, action, &flagged).unwrap_or_else(|| {
+                        let flag = Flag::of(facts, &flagged);
+                        if !flag.open && !facts.keys.is_empty() {
+                            // Not all are revoked yet.
+                            return Decision::Commit(Changes::default());
+                        }
+                        Decision::Commit(flag.set(true, order, action, &flagged))
+                    })
+                })
+                .await?;
+            if !matches!(&decision, Decision::Commit(changes) if changes.events.is_empty()) {
+                return changed(decision);
+            }
+        }
+    }
+
+    /// Revokes what lives behind a closed flag, batch by batch; does nothing where the flag is open.
+    async fn revoke_closed(&self, scope: &Scope, order: &Order) -> Result<usize, Error> {
+        let mut revoked = 0;
+        loop {
+            let closed = scope.clone();
+            let decision = self
+                .run(order.next(), batch_reads(scope, BATCH), move |order, facts| revoke_batch(&closed, order, facts))
+                .await?;
+            match decision {
+                Decision::Commit(changes) if changes.keys.is_empty() => return Ok(revoked),
+                Decision::Commit(changes) => revoked += changes.keys.len(),
+                // A batch that is already done under its operation id, after an unknown outcome.
+                Decision::Replay(..) => {}
+                Decision::Refuse(refusal) => return Err(refusal.into()),
+            }
+        }
+    }
+}
+
+fn flag_reads(scope: &Scope) -> Reads {
+    match scope {
+        Scope::Owner(owner) => Reads::Owner { owner: owner.clone(), expired_at: None },
+        Scope::Organization(organization) => Reads::Organization(organization.clone()),
+    }
+}
+
+fn batch_reads(scope: &Scope, limit: usize) -> Reads {
+    Reads::Batch { scope: scope.clone(), states: vec![KeyState::Active, KeyState::Suspended], limit }
+}
+
+fn replayed(facts: &Facts, action: Action, scope: &Scope) -> Option<Decision> {
+    let event = facts.replayed.as_ref()?;
+    let account = match scope {
+        Scope::Owner(owner) => Some(&owner.account),
+        Scope::Organization(_) => None,
+    };
+    let same = event.action == action && event.organization == *scope.organization() && event.account.as_ref() == account;
+    Some(if same {
+        Decision::Replay(Box::new(event.clone()), None)
+    } else {
+        Decision::Refuse(Refusal::OperationReused { operation: event.operation })
+    })
+}
+
+fn changed(decision: Decision) -> Result<bool, Error> {
+    match decision {
+        Decision::Commit(changes) => Ok(changes.events.iter().any(|event| event.changed)),
+        Decision::Replay(event, _) => Ok(event.changed),
+        Decision::Refuse(refusal) => Err(refusal.into()),
+    }
+}
+
+fn revoke_batch(scope: &Scope, order: &Order, facts: &Facts) -> Decision {
+    if let Some(event) = &facts.replayed {
+        return Decision::Replay(Box::new(event.clone()), None);
+    }
+    let mut changes = Changes::default();
+    if Flag::of(facts, scope).open {
+        return Decision::Commit(changes);
+    }
+    let mut owners: Vec<OwnerRecord> = facts.owners.clone();
+    for stored in &facts.keys {
+        let before = &stored.key;
+        let Effect::Becomes(state) = effect(Action::Revoke, before.state, before.expiry_latched) else { continue };
+        if before.holds_place()
+            && let Some(owner) = owners.iter_mut().find(|owner| owner.owner == before.owner)
+        {
+            owner.held = owner.held.saturating_sub(1);
+        }
+        // The first event is the batch's own, under its operation id.
+        let own = if changes.events.is_empty() { order.clone() } else { order.next() };
+        let subject = Subject::Key(before, Some(before.state), Some(state));
+        changes.events.push(own.event(Action::Revoke, subject, true, "its owner or organization was closed"));
+        let mut key = before.clone();
+        key.state = state;
+        key.revision = key.revision.saturating_add(1);
+        changes.keys.push(KeyChange::Update { key, secrets: None });
+    }
+    changes.owners = owners;
+    Decision::Commit(changes)
+}
+
+/// An owner's or an organization's row, and whether it is open.
+struct Flag {
+    open: bool,
+    organization: OrganizationRecord,
+    is_new: bool,
+    owner: Option<OwnerRecord>,
+}
+
+impl Flag {
+    fn of(facts: &Facts, scope: &Scope) -> Self {
+        let organization = facts.organization.clone();
+        let is_new = organization.is_none();
+        let organization = organization.unwrap_or_else(|| OrganizationRecord { id: scope.organization().clone(), open: true });
+        match scope {
+            Scope::Owner(owner) => {
+                let record = super::decide::Books::of(facts, owner).owner;
+                Self { open: record.open, organization, is_new, owner: Some(record) }
+            }
+            Scope::Organization(_) => Self { open: organization.open, organization, is_new, owner: None },
+        }
+    }
+
+    fn action(scope: &Scope, open: bool) -> Action {
+        match (scope, open) {
+            (Scope::Owner(_), false) => Action::CloseOwner,
+            (Scope::Owner(_), true) => Action::ReopenOwner,
+            (Scope::Organization(_), false) => Action::CloseOrganization,
+            (Scope::Organization(_), true) => Action::ReopenOrganization,
+        }
+    }
+
+    fn set(mut self, open: bool, order: &Order, action: Action, scope: &Scope) -> Changes {
+        let subject = match scope {
+            Scope::Owner(owner) => Subject::Owner(owner),
+            Scope::Organization(organization) => Subject::Organization(organization),
+        };
+        let mut changes = Changes { events: vec![order.event(action, subject, self.open != open, "")], ..Changes::default() };
+        match self.owner {
+            Some(mut owner) => {
+                owner.open = open;
+                changes.owners.push(owner);
+                changes.organization = self.is_new.then_some(self.organization);
+            }
+            None => {
+                self.organization.open = open;
+                changes.organization = Some(self.organization);
+            }
+        }
+        changes
+    }
+}

@@ -1,0 +1,259 @@
+//! Commands that give out secrets: create, import, rotate.
+
+use super::{
+    Clove,
+    decide::{Books, Order, Subject, decided, not_allowed, replay, require_revision, the_key},
+};
+use crate::{
+    audit::{Action, By},
+    capability::CapabilitySet,
+    credential::is_foreign,
+    digest::Scheme,
+    error::{Error, Invalid, Refusal},
+    id::{KeyId, Owner, Scope},
+    key::{Description, Key, KeyState, Metadata, Name},
+    lifecycle::{Effect, effect_on},
+    policy::Expiry,
+    secret::{Credential, Secret},
+    store::{Decision, KeyChange, Reads, SecretRecord, StoredKey},
+};
+use chrono::{DateTime, TimeDelta, Utc};
+
+/// A key to be created or imported.
+#[derive(Clone, Debug)]
+pub struct NewKey {
+    name: Name,
+    description: Description,
+    expiry: Option<Expiry>,
+    capabilities: Option<CapabilitySet>,
+    metadata: Metadata,
+}
+
+impl NewKey {
+    /// A key of this name, with the policy's default expiry and capabilities.
+    ///
+    /// # Errors
+    /// If the name breaks the rule of [`Name`].
+    pub fn named(name: impl AsRef<str>) -> Result<Self, Invalid> {
+        Ok(Self {
+            name: Name::new(name)?,
+            description: Description::default(),
+            expiry: None,
+            capabilities: None,
+            metadata: Metadata::none(),
+        })
+    }
+    /// What it is for.
+    #[must_use]
+    pub fn description(mut self, description: Description) -> Self {
+        self.description = description;
+        self
+    }
+    /// When it expires; one of those that the policy allows.
+    #[must_use]
+    pub fn expiry(mut self, expiry: Expiry) -> Self {
+        self.expiry = Some(expiry);
+        self
+    }
+    /// What it may do; within what its creator may grant.
+    #[must_use]
+    pub fn capabilities(mut self, capabilities: CapabilitySet) -> Self {
+        self.capabilities = Some(capabilities);
+        self
+    }
+    /// The host's own data.
+    #[must_use]
+    pub fn metadata(mut self, metadata: Metadata) -> Self {
+        self.metadata = metadata;
+        self
+    }
+}
+
+/// A key that was given a secret.
+#[derive(Debug)]
+pub struct Issued {
+    /// The key as it is now.
+    pub key: Key,
+    /// What to show its owner, once. `None` where the command was carried out before under the same operation id: its
+    /// secret cannot be told again; rotate the key if it was lost.
+    pub credential: Option<Credential>,
+    /// Until when the older secret stays good; `None` if there is none.
+    pub previous_valid_until: Option<DateTime<Utc>>,
+}
+
+impl Clove {
+    /// Issues a key.
+    ///
+    /// # Errors
+    /// [`Refusal`] at a limit, for a closed owner, or capabilities beyond what the actor may grant; [`Invalid`] for an
+    /// expiry that the policy does not allow; otherwise the store's failure.
+    pub async fn create(&self, owner: &Owner, new: NewKey, by: &By) -> Result<Issued, Error> {
+        let secret = self.inner.policy.current_format().generate()?;
+        self.insert(Action::Create, owner, new, secret, by).await
+    }
+
+    /// Makes a key for a secret that clove did not generate. It is hashed with Argon2id, and presented as `id;secret` only.
+    ///
+    /// # Errors
+    /// As [`Clove::create`]; [`Invalid`] where the policy does not allow imports, the secret is not 1 to 256 printable
+    /// ASCII characters without spaces, or has the form of the host's own secrets.
+    pub async fn import(&self, owner: &Owner, new: NewKey, secret: Secret, by: &By) -> Result<Issued, Error> {
+        let policy = &self.inner.policy;
+        let size = format!("{} bytes", secret.as_bytes().len());
+        if policy.imports.is_none() {
+            return Err(Invalid::new("import", "must be allowed by the policy: PolicyBuilder::imports", "not allowed").into());
+        }
+        if !is_foreign(secret.as_bytes()) {
+            return Err(
+                Invalid::new("imported secret", "must be 1 to 256 printable ASCII characters without spaces", size).into()
+            );
+        }
+        if policy.formats.iter().any(|format| format.has_shape(secret.as_bytes())) {
+            return Err(Invalid::new("imported secret", "must not have the form of this host's own secrets", size).into());
+        }
+        self.insert(Action::Import, owner, new, secret, by).await
+    }
+
+    async fn insert(&self, action: Action, owner: &Owner, new: NewKey, secret: Secret, by: &By) -> Result<Issued, Error> {
+        let policy = self.inner.policy.clone();
+        let order = Order::new(by, self.now());
+        let id = KeyId::new(order.now);
+        let capabilities = new.capabilities.unwrap_or_else(|| policy.default_capabilities.clone());
+        if let Some(capability) = by.may_grant.first_beyond(&capabilities) {
+            return Err(Refusal::BeyondAuthority { capability }.into());
+        }
+        let expires_at =
+            policy.expiry.resolve(new.expiry.unwrap_or(policy.expiry.default), order.now)?.map(crate::clock::to_micros);
+        let record = self.hash_new(id, &secret, action == Action::Import).await?;
+        let key = Key {
+            id,
+            owner: owner.clone(),
+            name: new.name,
+            description: new.description,
+            capabilities,
+            metadata: new.metadata,
+            created_at: order.now,
+            expires_at,
+            last_used_at: None,
+            state: KeyState::Active,
+            expiry_latched: false,
+            revision: 1,
+        };
+        let reads = |expired_at| Reads::Owner { owner: owner.clone(), expired_at };
+        let decision = self
+            .run_for_a_place(order, reads, move |order, facts| {
+                if let Some(replayed) = replay(facts, &[action], Some(&key.owner), None) {
+                    return replayed;
+                }
+                let mut books = Books::of(facts, &key.owner);
+                let admitted = books
+                    .require_open()
+                    .and_then(|()| books.take_place(&policy, facts))
+                    .and_then(|()| books.add_record(&policy, order.now));
+                let detail = match key.expires_at {
+                    Some(at) => format!("expires {}, may do {}", at.format("%Y-%m-%d"), key.capabilities),
+                    None => format!("never expires, may do {}", key.capabilities),
+                };
+                let event = order.event(action, Subject::Key(&key, None, Some(key.state)), true, detail);
+                let insert = KeyChange::Insert(StoredKey { key: key.clone(), secrets: vec![record.clone()] });
+                decided(admitted.map(|()| books.commit(order, Some(insert), event)))
+            })
+            .await?;
+        self.issued(decision, &owner.into(), secret).await
+    }
+
+    /// Gives a key a new secret. The older one stays good for `grace`, 0 for a suspended key, and no longer than the key;
+    /// a second rotation ends the oldest.
+    ///
+    /// # Errors
+    /// [`Refusal`] if the key is not here, has changed since `revision`, is expired, compromised or revoked, or its owner
+    /// closed; [`Invalid`] if the grace is negative or above the policy's.
+    pub async fn rotate(
+        &self,
+        scope: impl Into<Scope>,
+        id: KeyId,
+        revision: u64,
+        grace: TimeDelta,
+        by: &By,
+    ) -> Result<Issued, Error> {
+        let (scope, policy) = (scope.into(), self.inner.policy.clone());
+        if grace < TimeDelta::zero() || grace > policy.max_grace {
+            let rule = format!("must be 0 to {} seconds", policy.max_grace.num_seconds());
+            return Err(Invalid::new("grace", rule, format!("{} seconds", grace.num_seconds())).into());
+        }
+        let order = Order::new(by, self.now());
+        let secret = policy.current_format().generate()?;
+        let record = self.hash_new(id, &secret, false).await?;
+        let reads = Reads::Key { scope: scope.clone(), id, expired_at: None };
+        let decision = self
+            .run(order, reads, move |order, facts| {
+                if let Some(replayed) = replay(facts, &[Action::Rotate], None, Some(id)) {
+                    return replayed;
+                }
+                decided((|| {
+                    let stored = the_key(facts)?;
+                    let books = Books::of(facts, &stored.key.owner);
+                    let Effect::NewSecret { grace: allowed } = effect_on(Action::Rotate, &stored.key, order.now) else {
+                        return Err(not_allowed(Action::Rotate, &stored.key, order, &policy));
+                    };
+                    books.require_open()?;
+                    require_revision(&stored.key, revision)?;
+                    let until =
+                        order.now.checked_add_signed(if allowed { grace } else { TimeDelta::zero() }).unwrap_or(order.now);
+                    let until = crate::clock::to_micros(stored.key.expires_at.map_or(until, |end| end.min(until)));
+                    let mut secrets = vec![record.clone()];
+                    let old = stored.secrets.iter().find(|secret| secret.valid_until.is_none());
+                    secrets.extend(
+                        old.filter(|_| until > order.now).map(|old| SecretRecord { valid_until: Some(until), ..old.clone() }),
+                    );
+                    let mut key = stored.key.clone();
+                    key.revision = key.revision.saturating_add(1);
+                    let detail = match secrets.len() {
+                        1 => "the older secret ended at once".to_owned(),
+                        _ => format!("the older secret ends {}", until.format("%Y-%m-%d %H:%M:%S UTC")),
+                    };
+                    let event = order.event(Action::Rotate, Subject::Key(&key, Some(key.state), Some(key.state)), true, detail);
+                    Ok(books.commit(order, Some(KeyChange::Update { key, secrets: Some(secrets) }), event))
+                })())
+            })
+            .await?;
+        self.issued(decision, &scope, secret).await
+    }
+
+    async fn hash_new(&self, key: KeyId, secret: &Secret, foreign: bool) -> Result<SecretRecord, Error> {
+        let hashing = &self.inner.policy.hashing;
+        if let Some((digest, scheme)) = hashing.fast_digest(secret.as_bytes()).filter(|_| !foreign) {
+            return Ok(SecretRecord { digest, scheme, valid_until: None });
+        }
+        let (cost, mut salt) = (hashing.argon2_cost, [0; 16]);
+        getrandom::fill(&mut salt).map_err(|_| Error::System { what: "random bytes for a salt" })?;
+        let digest = self.inner.hash_queue.hash(key, secret.as_bytes(), cost, salt).await?;
+        Ok(SecretRecord { digest, scheme: Scheme::Argon2id { cost, salt }, valid_until: None })
+    }
+
+    async fn issued(&self, decision: Decision, scope: &Scope, secret: Secret) -> Result<Issued, Error> {
+        match decision {
+            Decision::Commit(changes) => {
+                let written = changes.keys.into_iter().next_back();
+                let (key, secrets) = match written {
+                    Some(KeyChange::Insert(stored)) => (stored.key, stored.secrets),
+                    Some(KeyChange::Update { key, secrets }) => (key, secrets.unwrap_or_default()),
+                    Some(KeyChange::Delete(_)) | None => return Err(Refusal::NotFound.into()),
+                };
+                let previous_valid_until = secrets.iter().find_map(|secret| secret.valid_until);
+                Ok(Issued { credential: Some(Credential::new(key.id, secret)), key, previous_valid_until })
+            }
+            Decision::Replay(event, current) => {
+                let id = event.key.map(|audited| audited.id);
+                let current = match (current, id) {
+                    (Some(key), _) => Some(*key),
+                    (None, Some(id)) => self.inner.store.get(scope, id).await?,
+                    (None, None) => None,
+                };
+                let key = current.ok_or(Refusal::NotFound)?;
+                Ok(Issued { key, credential: None, previous_valid_until: None })
+            }
+            Decision::Refuse(refusal) => Err(refusal.into()),
+        }
+    }
+}

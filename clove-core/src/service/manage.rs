@@ -1,0 +1,351 @@
+//! Commands on existing keys and on limits, and how every command is run.
+
+use super::{
+    Clove,
+    decide::{Books, Order, Subject, change_state, decided, replay, require_revision, the_key},
+};
+use crate::{
+    audit::{Action, By, Role},
+    capability::CapabilitySet,
+    error::{Error, Refusal, StoreError, Unique},
+    id::{KeyId, Owner, Scope},
+    key::{Description, Key, Metadata, Name},
+    store::{ActiveLimit, Decision, Facts, KeyChange, Reads, SecretRecord, Transaction},
+};
+use chrono::{DateTime, Utc};
+use std::{fmt, sync::Arc};
+
+/// How often a transaction with an unknown outcome is run again.
+const MAX_RERUNS: usize = 3;
+
+/// What a command did to a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Applied {
+    /// The key as it is now.
+    pub key: Key,
+    /// Whether the command changed it; false where the target already held.
+    pub changed: bool,
+}
+
+/// What to change of a key; what is not named stays.
+#[derive(Clone, Debug, Default)]
+pub struct Edit {
+    name: Option<Name>,
+    description: Option<Description>,
+    metadata: Option<Metadata>,
+    capabilities: Option<CapabilitySet>,
+}
+
+impl Edit {
+    /// Changes nothing yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+    /// A new name.
+    #[must_use]
+    pub fn name(mut self, name: Name) -> Self {
+        self.name = Some(name);
+        self
+    }
+    /// A new description.
+    #[must_use]
+    pub fn description(mut self, description: Description) -> Self {
+        self.description = Some(description);
+        self
+    }
+    /// New metadata.
+    #[must_use]
+    pub fn metadata(mut self, metadata: Metadata) -> Self {
+        self.metadata = Some(metadata);
+        self
+    }
+    /// New capabilities, all within what the actor may grant.
+    #[must_use]
+    pub fn capabilities(mut self, capabilities: CapabilitySet) -> Self {
+        self.capabilities = Some(capabilities);
+        self
+    }
+
+    /// Applies the edit; gives the names of the fields that differ.
+    fn apply(&self, key: &mut Key) -> Vec<&'static str> {
+        fn set<T: Clone + PartialEq>(field: &mut T, new: Option<&T>, name: &'static str, changed: &mut Vec<&'static str>) {
+            if let Some(new) = new.filter(|new| **new != *field) {
+                field.clone_from(new);
+                changed.push(name);
+            }
+        }
+        let mut changed = Vec::new();
+        set(&mut key.name, self.name.as_ref(), "name", &mut changed);
+        set(&mut key.description, self.description.as_ref(), "description", &mut changed);
+        set(&mut key.metadata, self.metadata.as_ref(), "metadata", &mut changed);
+        set(&mut key.capabilities, self.capabilities.as_ref(), "capabilities", &mut changed);
+        changed
+    }
+}
+
+/// How many active keys an owner has; shown as "1 / 2 active keys".
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct ActiveKeys {
+    /// Keys that are Active now.
+    pub active: u32,
+    /// How many may be.
+    pub limit: ActiveLimit,
+}
+
+impl fmt::Display for ActiveKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.limit {
+            ActiveLimit::AtMost(limit) => write!(f, "{} / {limit} active keys", self.active),
+            ActiveLimit::Unlimited => write!(f, "{} active keys", self.active),
+        }
+    }
+}
+
+impl Clove {
+    /// Switches a key off until it is enabled. Never refused; "no change" if it is off already.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`], or the store's failure.
+    pub async fn disable(&self, scope: impl Into<Scope>, id: KeyId, by: &By) -> Result<Applied, Error> {
+        self.apply(Action::Disable, scope.into(), id, by).await
+    }
+
+    /// Switches a suspended key on, if a place is free and its owner open.
+    ///
+    /// # Errors
+    /// [`Refusal`] if the key is not here, at the limit, its owner closed, or it is expired, compromised or revoked;
+    /// otherwise the store's failure.
+    pub async fn enable(&self, scope: impl Into<Scope>, id: KeyId, by: &By) -> Result<Applied, Error> {
+        self.apply(Action::Enable, scope.into(), id, by).await
+    }
+
+    /// Switches a key off for good; its record stays. Never refused.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`], or the store's failure.
+    pub async fn revoke(&self, scope: impl Into<Scope>, id: KeyId, by: &By) -> Result<Applied, Error> {
+        self.apply(Action::Revoke, scope.into(), id, by).await
+    }
+
+    /// Marks a key as known to others: it is off for good. Never refused.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`], or the store's failure.
+    pub async fn flag_compromised(&self, scope: impl Into<Scope>, id: KeyId, by: &By) -> Result<Applied, Error> {
+        self.apply(Action::FlagCompromised, scope.into(), id, by).await
+    }
+
+    /// Removes a key and its secrets; the audit trail stays. Never refused. The key as it was is given back, unless the
+    /// command was carried out before under the same operation id.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`], or the store's failure.
+    pub async fn delete(&self, scope: impl Into<Scope>, id: KeyId, by: &By) -> Result<(), Error> {
+        match self.decide_state(Action::Delete, scope.into(), id, by).await? {
+            Decision::Commit(_) | Decision::Replay(..) => Ok(()),
+            Decision::Refuse(refusal) => Err(refusal.into()),
+        }
+    }
+
+    /// Changes a key's name, description, metadata or capabilities, if it still is at `revision`.
+    ///
+    /// # Errors
+    /// [`Refusal`] if the key is not here, has changed since, or gets capabilities beyond what the actor may grant;
+    /// otherwise the store's failure.
+    pub async fn edit(&self, scope: impl Into<Scope>, id: KeyId, revision: u64, edit: Edit, by: &By) -> Result<Applied, Error> {
+        if let Some(capability) = edit.capabilities.as_ref().and_then(|wanted| by.may_grant.first_beyond(wanted)) {
+            return Err(Refusal::BeyondAuthority { capability }.into());
+        }
+        let scope = scope.into();
+        let reads = Reads::Key { scope: scope.clone(), id, expired_at: None };
+        let decision = self
+            .run(Order::new(by, self.now()), reads, move |order, facts| {
+                if let Some(replayed) = replay(facts, &[Action::Edit], None, Some(id)) {
+                    return replayed;
+                }
+                decided((|| {
+                    let before = &the_key(facts)?.key;
+                    require_revision(before, revision)?;
+                    let mut key = before.clone();
+                    let fields = edit.apply(&mut key);
+                    let changed = !fields.is_empty();
+                    key.revision = key.revision.saturating_add(u64::from(changed));
+                    let event = order.event(
+                        Action::Edit,
+                        Subject::Key(&key, Some(key.state), Some(key.state)),
+                        changed,
+                        fields.join(", "),
+                    );
+                    let change = changed.then_some(KeyChange::Update { key, secrets: None });
+                    Ok(Books::of(facts, &before.owner).commit(order, change, event))
+                })())
+            })
+            .await?;
+        self.applied(decision, &scope, id).await
+    }
+
+    /// Sets an owner's own active limit; `None` goes back to the policy's. A lowered limit disables nothing, and refuses
+    /// until the owner is below it.
+    ///
+    /// # Errors
+    /// The store's failure.
+    pub async fn set_active_limit(&self, owner: &Owner, limit: Option<ActiveLimit>, by: &By) -> Result<(), Error> {
+        let subject = owner.clone();
+        let decision = self
+            .run(Order::new(by, self.now()), Reads::Owner { owner: owner.clone(), expired_at: None }, move |order, facts| {
+                if let Some(replayed) = replay(facts, &[Action::SetActiveLimit], Some(&subject), None) {
+                    return replayed;
+                }
+                let mut books = Books::of(facts, &subject);
+                let changed = books.owner.limit != limit;
+                books.owner.limit = limit;
+                let detail = match limit {
+                    Some(ActiveLimit::AtMost(limit)) => format!("at most {limit}"),
+                    Some(ActiveLimit::Unlimited) => "unlimited".to_owned(),
+                    None => "as the policy says".to_owned(),
+                };
+                let event = order.event(Action::SetActiveLimit, Subject::Owner(&subject), changed, detail);
+                books.commit(order, None, event)
+            })
+            .await?;
+        match decision {
+            Decision::Commit(_) | Decision::Replay(..) => Ok(()),
+            Decision::Refuse(refusal) => Err(refusal.into()),
+        }
+    }
+
+    /// How many active keys an owner has, and may have.
+    ///
+    /// # Errors
+    /// The store's failure.
+    pub async fn active_keys(&self, owner: &Owner) -> Result<ActiveKeys, Error> {
+        let facts = self.inner.store.owner(owner, self.now()).await?;
+        let (active, own) =
+            facts.map_or((0, None), |facts| (facts.record.held.saturating_sub(facts.held_by_expired), facts.record.limit));
+        Ok(ActiveKeys { active, limit: own.unwrap_or(self.inner.policy.active_limit) })
+    }
+
+    /// The actions offered to a role for this key now.
+    #[must_use]
+    pub fn offered(&self, key: &Key, role: Role) -> Vec<Action> {
+        self.inner.policy.offered(role, key.status(self.now()))
+    }
+
+    /// Whoever presents a secret may have it flagged. The leak of a current secret flags its key; that of a rotated-out one
+    /// ends its grace. The answer is the same whether the secret was known or not.
+    ///
+    /// # Errors
+    /// [`Error::Fault`] or the store's failure.
+    pub async fn report_leaked(&self, credential: impl AsRef<[u8]>, by: &By) -> Result<(), Error> {
+        let Some(presented) = self.parse(credential.as_ref()) else { return Ok(()) };
+        let Some((candidate, leaked)) = self.prove(presented, "").await? else { return Ok(()) };
+        let (id, policy) = (candidate.id, self.inner.policy.clone());
+        let reads = Reads::Key { scope: (&candidate.owner).into(), id, expired_at: None };
+        let decision = self.run(Order::new(by, self.now()), reads, move |order, facts| {
+            if let Some(replayed) = replay(facts, &[Action::ReportLeaked], None, Some(id)) {
+                return replayed;
+            }
+            decided((|| {
+                let stored = the_key(facts)?;
+                let is_leaked = |secret: &&SecretRecord| secret.digest == leaked.digest;
+                match stored.secrets.iter().find(is_leaked).map(|secret| secret.valid_until) {
+                    Some(None) => change_state(Action::ReportLeaked, order, &policy, facts),
+                    grace => {
+                        let mut key = stored.key.clone();
+                        key.revision = key.revision.saturating_add(u64::from(grace.is_some()));
+                        let state = Some(key.state);
+                        let detail = if grace.is_some() {
+                            "the grace of a rotated-out secret ended"
+                        } else {
+                            "the secret was gone already"
+                        };
+                        let event = order.event(Action::ReportLeaked, Subject::Key(&key, state, state), grace.is_some(), detail);
+                        let rest = stored.secrets.iter().filter(|secret| !is_leaked(secret)).cloned().collect();
+                        let change = grace.map(|_| KeyChange::Update { key, secrets: Some(rest) });
+                        Ok(Books::of(facts, &stored.key.owner).commit(order, change, event))
+                    }
+                }
+            })())
+        });
+        match decision.await? {
+            // Deleted in the meantime: as good as unknown.
+            Decision::Refuse(Refusal::NotFound) | Decision::Commit(_) | Decision::Replay(..) => Ok(()),
+            Decision::Refuse(refusal) => Err(refusal.into()),
+        }
+    }
+
+    async fn apply(&self, command: Action, scope: Scope, id: KeyId, by: &By) -> Result<Applied, Error> {
+        let decision = self.decide_state(command, scope.clone(), id, by).await?;
+        self.applied(decision, &scope, id).await
+    }
+
+    async fn decide_state(&self, command: Action, scope: Scope, id: KeyId, by: &By) -> Result<Decision, Error> {
+        let policy = self.inner.policy.clone();
+        let reads = move |expired_at| Reads::Key { scope: scope.clone(), id, expired_at };
+        self.run_for_a_place(Order::new(by, self.now()), reads, move |order, facts| {
+            replay(facts, &[command], None, Some(id)).unwrap_or_else(|| decided(change_state(command, order, &policy, facts)))
+        })
+        .await
+    }
+
+    async fn applied(&self, decision: Decision, scope: &Scope, id: KeyId) -> Result<Applied, Error> {
+        let (written, changed) = match decision {
+            Decision::Commit(changes) => match changes.keys.into_iter().next_back() {
+                Some(KeyChange::Update { key, .. }) => (Some(key), true),
+                _ => (None, false),
+            },
+            Decision::Replay(event, current) => (current.map(|key| *key), event.changed),
+            Decision::Refuse(refusal) => return Err(refusal.into()),
+        };
+        let key = match written {
+            Some(key) => key,
+            None => self.inner.store.get(scope, id).await?.ok_or(Refusal::NotFound)?,
+        };
+        Ok(Applied { key, changed })
+    }
+
+    /// Runs a command that may need a place under the active limit. Only at the limit does it run a second time, to give
+    /// away the places of expired keys.
+    pub(super) async fn run_for_a_place<D>(
+        &self,
+        order: Order,
+        reads: impl Fn(Option<DateTime<Utc>>) -> Reads,
+        decide: D,
+    ) -> Result<Decision, Error>
+    where
+        D: Fn(&Order, &Facts) -> Decision + Clone + Send + Sync + 'static,
+    {
+        match self.run(order.clone(), reads(None), decide.clone()).await? {
+            Decision::Refuse(Refusal::LimitReached { .. }) => {
+                let at = order.now;
+                self.run(order, reads(Some(at)), decide).await
+            }
+            decision => Ok(decision),
+        }
+    }
+
+    /// Runs a command's transaction. An unknown outcome is resolved by running it again under the same operation id.
+    pub(super) async fn run<D>(&self, order: Order, reads: Reads, decide: D) -> Result<Decision, Error>
+    where
+        D: Fn(&Order, &Facts) -> Decision + Send + Sync + 'static,
+    {
+        let operation = order.operation;
+        let transaction = Arc::new(Transaction::new(operation, reads, move |facts| decide(&order, facts)));
+        let mut unknown = None;
+        for _ in 0..=MAX_RERUNS {
+            match self.inner.store.transact(Arc::clone(&transaction)).await {
+                Ok(decision) => return Ok(decision),
+                // Another run of the same command was first: the next run finds its event.
+                Err(StoreError::Conflict(Unique::OperationId)) => {}
+                Err(error @ StoreError::OutcomeUnknown { .. }) => unknown = Some(error),
+                // After an unknown outcome, that the store is away now does not tell what happened before.
+                Err(source) if unknown.is_some() => return Err(Error::OutcomeUnknown { operation, source }),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let source = unknown.unwrap_or(StoreError::Conflict(Unique::OperationId));
+        Err(Error::OutcomeUnknown { operation, source })
+    }
+}

@@ -1,0 +1,82 @@
+//! The handle that a host holds.
+
+mod buffers;
+mod close;
+mod decide;
+mod issue;
+mod manage;
+mod pages;
+mod throttle;
+mod verify;
+
+pub use buffers::Maintenance;
+pub use close::Closed;
+pub use issue::{Issued, NewKey};
+pub use manage::{ActiveKeys, Applied, Edit};
+pub use pages::{Cursor, ListAudit, ListKeys, MAX_PAGE, Page};
+
+use crate::{
+    clock::{Clock, SystemClock},
+    hash_queue::HashQueue,
+    policy::Policy,
+    store::Store,
+};
+use buffers::Buffers;
+use std::{fmt, sync::Arc};
+use throttle::Throttle;
+
+/// Issues, verifies and manages API keys. Cheap to clone, safe to share.
+#[derive(Clone)]
+pub struct Clove {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    store: Box<dyn Store>,
+    policy: Policy,
+    clock: Box<dyn Clock>,
+    throttle: Throttle,
+    hash_queue: HashQueue,
+    buffers: Buffers,
+}
+
+impl Clove {
+    /// Keys in `store` under `policy`, on the system's clock.
+    #[must_use]
+    pub fn new(store: impl Store, policy: Policy) -> Self {
+        Self::with_clock(store, policy, SystemClock)
+    }
+
+    /// The same on a clock of the caller's, for tests.
+    #[must_use]
+    pub fn with_clock(store: impl Store, policy: Policy, clock: impl Clock) -> Self {
+        let throttle = Throttle::new(policy.imports.unwrap_or_default());
+        let inner = Inner {
+            store: Box::new(store),
+            policy,
+            clock: Box::new(clock),
+            throttle,
+            hash_queue: HashQueue::new(),
+            buffers: Buffers::default(),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// The policy.
+    #[must_use]
+    pub fn policy(&self) -> &Policy {
+        &self.inner.policy
+    }
+
+    /// The time, as this handle's clock tells it, in whole microseconds.
+    #[must_use]
+    pub fn now(&self) -> chrono::DateTime<chrono::Utc> {
+        crate::clock::to_micros(self.inner.clock.now())
+    }
+}
+
+impl fmt::Debug for Clove {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Clove").field("policy", &self.inner.policy).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,187 @@
+//! Reading keys and the audit trail, page by page.
+
+use super::Clove;
+use crate::{
+    audit::{Action, AuditEvent},
+    error::{CorruptRow, Error, Invalid, Refusal},
+    id::{AuditId, KeyId, Scope},
+    key::{Key, KeyState, Status},
+    store::{AuditQuery, ExpiringQuery, ExpiryFilter, KeyPage, KeyQuery},
+};
+use chrono::{DateTime, TimeDelta, Utc};
+use std::{fmt, str::FromStr};
+
+/// The largest page.
+pub const MAX_PAGE: usize = 200;
+
+/// A page of something, in a stable order.
+#[derive(Clone, Debug)]
+pub struct Page<T> {
+    /// The items.
+    pub items: Vec<T>,
+    /// Where the next page begins; `None` after the last.
+    pub next: Option<Cursor>,
+    /// Rows that could not be read, and were passed over.
+    pub corrupt: Vec<CorruptRow>,
+}
+
+/// Where a page begins. Opaque text to clients; it pins the time that its page's filter was judged at, and grants nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cursor {
+    at: DateTime<Utc>,
+    place: Option<DateTime<Utc>>,
+    id: uuid::Uuid,
+}
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let place = self.place.map_or(String::new(), |place| place.timestamp_micros().to_string());
+        write!(f, "{}.{place}.{}", self.at.timestamp_micros(), self.id.simple())
+    }
+}
+
+impl FromStr for Cursor {
+    type Err = Invalid;
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let invalid = || Invalid::new("cursor", "must be one that an earlier page gave", format!("{} bytes", text.len()));
+        let micros = |text: &str| text.parse().ok().and_then(DateTime::from_timestamp_micros).ok_or_else(invalid);
+        let mut parts = text.splitn(3, '.');
+        let (Some(at), Some(place), Some(id)) = (parts.next(), parts.next(), parts.next()) else { return Err(invalid()) };
+        let place = if place.is_empty() { None } else { Some(micros(place)?) };
+        Ok(Self { at: micros(at)?, place, id: uuid::Uuid::try_parse(id).map_err(|_| invalid())? })
+    }
+}
+
+impl Cursor {
+    fn key(&self) -> Result<KeyId, Invalid> {
+        KeyId::from_slice(self.id.as_bytes())
+    }
+}
+
+/// Which keys to list, newest first.
+#[derive(Clone, Debug, Default)]
+pub struct ListKeys {
+    /// Only keys of this status.
+    pub status: Option<Status>,
+    /// How many, 1 to 200; 50 unless set.
+    pub limit: Option<usize>,
+    /// The page after this one.
+    pub after: Option<Cursor>,
+}
+
+/// Which audit events to read, newest first.
+#[derive(Clone, Debug, Default)]
+pub struct ListAudit {
+    /// Only events of this key.
+    pub key: Option<KeyId>,
+    /// Only this action.
+    pub action: Option<Action>,
+    /// Only events at this time or later.
+    pub from: Option<DateTime<Utc>>,
+    /// Only events before this time.
+    pub until: Option<DateTime<Utc>>,
+    /// How many, 1 to 200; 50 unless set.
+    pub limit: Option<usize>,
+    /// The page after this one.
+    pub after: Option<Cursor>,
+}
+
+fn page_size(limit: Option<usize>) -> Result<usize, Invalid> {
+    let limit = limit.unwrap_or(50);
+    if (1..=MAX_PAGE).contains(&limit) {
+        Ok(limit)
+    } else {
+        Err(Invalid::new("limit", format!("must be 1 to {MAX_PAGE}"), limit.to_string()))
+    }
+}
+
+impl Clove {
+    /// One key of an owner or an organization.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`] if it is not there, or foreign; otherwise the store's failure.
+    pub async fn get(&self, scope: impl Into<Scope>, id: KeyId) -> Result<Key, Error> {
+        Ok(self.inner.store.get(&scope.into(), id).await?.ok_or(Refusal::NotFound)?)
+    }
+
+    /// A page of keys, newest first. The pages after the first judge the status filter at the first one's time.
+    ///
+    /// # Errors
+    /// [`Invalid`] for a page size or cursor out of range; otherwise the store's failure.
+    pub async fn list(&self, scope: impl Into<Scope>, list: &ListKeys) -> Result<Page<Key>, Error> {
+        let at = list.after.as_ref().map_or_else(|| self.now(), |cursor| cursor.at);
+        let (states, expiry) = facts_of(list.status, at);
+        let before = list.after.as_ref().map(Cursor::key).transpose()?;
+        let query = KeyQuery { scope: scope.into(), states, expiry, before, limit: page_size(list.limit)? };
+        let page = self.inner.store.list(&query).await?;
+        Ok(keys(page, |id, _| Cursor { at, place: None, id: id.as_uuid() }))
+    }
+
+    /// A page of keys, active or suspended, that expire within `within` from now, soonest first.
+    ///
+    /// # Errors
+    /// [`Invalid`] for a time, page size or cursor out of range; otherwise the store's failure.
+    pub async fn expiring(
+        &self,
+        scope: impl Into<Scope>,
+        within: TimeDelta,
+        limit: Option<usize>,
+        after: Option<&Cursor>,
+    ) -> Result<Page<Key>, Error> {
+        let from = after.map_or_else(|| self.now(), |cursor| cursor.at);
+        let until = from.checked_add_signed(within).filter(|_| within > TimeDelta::zero());
+        let until = until.ok_or_else(|| {
+            Invalid::new("within", "must be above 0 and end in range", format!("{} seconds", within.num_seconds()))
+        })?;
+        let after = after.map(|cursor| Ok::<_, Invalid>((cursor.place.unwrap_or(from), cursor.key()?))).transpose()?;
+        let query = ExpiringQuery { scope: scope.into(), from, until, after, limit: page_size(limit)? };
+        let page = self.inner.store.expiring(&query).await?;
+        Ok(keys(page, |id, expires_at| Cursor { at: from, place: expires_at, id: id.as_uuid() }))
+    }
+
+    /// A page of the audit trail, newest first.
+    ///
+    /// # Errors
+    /// [`Invalid`] for a page size or cursor out of range; otherwise the store's failure.
+    pub async fn audit(&self, scope: impl Into<Scope>, list: &ListAudit) -> Result<Page<AuditEvent>, Error> {
+        let before = list.after.as_ref().map(|cursor| AuditId::from_slice(cursor.id.as_bytes())).transpose()?;
+        let query = AuditQuery {
+            scope: scope.into(),
+            key: list.key,
+            action: list.action,
+            from: list.from,
+            until: list.until,
+            before,
+            limit: page_size(list.limit)?,
+        };
+        let page = self.inner.store.audit(&query).await?;
+        let next = page.last.filter(|_| page.more).map(|id| Cursor { at: self.now(), place: None, id: id.as_uuid() });
+        Ok(Page { items: page.events, next, corrupt: vec![CorruptRow::AuditEvent; page.corrupt] })
+    }
+
+    /// A page of the ids of keys with a secret under this pepper version: those that dropping it would kill.
+    ///
+    /// # Errors
+    /// [`Invalid`] for a page size out of range; otherwise the store's failure.
+    pub async fn keys_under_pepper(&self, version: u16, after: Option<KeyId>, limit: Option<usize>) -> Result<Vec<KeyId>, Error> {
+        Ok(self.inner.store.keys_under_pepper(version, after, page_size(limit)?).await?)
+    }
+}
+
+fn keys(page: KeyPage, cursor: impl Fn(KeyId, Option<DateTime<Utc>>) -> Cursor) -> Page<Key> {
+    let place = page.keys.last().and_then(|key| key.expires_at);
+    let next = page.last.filter(|_| page.more).map(|id| cursor(id, place));
+    Page { items: page.keys, next, corrupt: page.corrupt }
+}
+
+/// A status in the terms of a store, which knows only states and times.
+fn facts_of(status: Option<Status>, at: DateTime<Utc>) -> (Vec<KeyState>, ExpiryFilter) {
+    match status {
+        None => (KeyState::ALL.to_vec(), ExpiryFilter::Any),
+        Some(Status::Active) => (vec![KeyState::Active], ExpiryFilter::PendingAt(at)),
+        Some(Status::Suspended) => (vec![KeyState::Suspended], ExpiryFilter::PendingAt(at)),
+        Some(Status::Expired) => (vec![KeyState::Active, KeyState::Suspended], ExpiryFilter::PassedAt(at)),
+        Some(Status::Compromised) => (vec![KeyState::Compromised], ExpiryFilter::Any),
+        Some(Status::Revoked) => (vec![KeyState::Revoked], ExpiryFilter::Any),
+    }
+}

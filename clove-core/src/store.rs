@@ -1,0 +1,456 @@
+//! What a store promises. The core owns all rules; a store owns atomicity and durability, reports facts, never judges.
+//!
+//! A store keeps five tables: organizations, owners, keys, secrets and audit events. It has one way to change the first
+//! four and add to the fifth, [`Store::transact`]: read some rows, let the core decide, write what it decided, all in one
+//! isolated and durable transaction. No rule lives in a store: it does not know the lifecycle, the limits, nor the time.
+//!
+//! Every promise below is a test in `clove-testkit`.
+
+use crate::{
+    audit::{Action, AuditEvent},
+    capability::CapabilitySet,
+    digest::{Digest, Scheme},
+    error::{CorruptRow, Refusal, StoreError},
+    id::{AuditId, KeyId, OperationId, OrganizationId, Owner, Scope},
+    key::{Key, KeyState},
+};
+use async_trait::async_trait;
+use chrono::{DateTime, NaiveDate, Utc};
+use std::{collections::BTreeSet, fmt, sync::Arc};
+
+/// Where keys live.
+///
+/// Identifiers compare and sort by bytes. Times have microsecond precision. Any number of processes may use one store.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// Finds what a verification needs by key id: the row whatever its state, all its secrets, and whether its owner and
+    /// organization are open, read in one snapshot that began after this call.
+    async fn find_by_id(&self, id: KeyId) -> Result<Option<Arc<Candidate>>, StoreError>;
+
+    /// The same by a secret's digest: at most four digests, one statement. Argon2id secrets are never found this way.
+    /// The candidate holds at least the secret that matched.
+    async fn find_by_digest(&self, digests: &[Digest]) -> Result<Option<Arc<Candidate>>, StoreError>;
+
+    /// Runs `transaction`: reads [`Reads`], calls [`Transaction::decide`] with the facts, and on [`Decision::Commit`]
+    /// writes all its changes and events; on anything else, nothing. Returns the decision once it is durable.
+    ///
+    /// - **Isolated**: the outcome is that of running transactions one after another. `decide` may be called again if the
+    ///   store has to start over; only the last call's decision counts.
+    /// - **Replays**: where an event with the transaction's operation id exists, it is in [`Facts::replayed`].
+    /// - **Unique**: key ids, digests, operation ids and audit ids. A second one is [`StoreError::Conflict`], and nothing
+    ///   is written.
+    /// - **Cancelled** at any point, it has happened whole or not at all; running the same transaction again tells.
+    ///
+    /// Where rows are locked, the order is organization, owner, key.
+    async fn transact(&self, transaction: Arc<Transaction>) -> Result<Decision, StoreError>;
+
+    /// Reads one key within `scope`; a foreign one is `None`.
+    async fn get(&self, scope: &Scope, id: KeyId) -> Result<Option<Key>, StoreError>;
+
+    /// A page of keys within the scope, newest id first.
+    async fn list(&self, query: &KeyQuery) -> Result<KeyPage, StoreError>;
+
+    /// A page of keys within the scope that expire in a time range, ordered by (`expires_at`, id), soonest first.
+    async fn expiring(&self, query: &ExpiringQuery) -> Result<KeyPage, StoreError>;
+
+    /// Reads an owner's row, and how many of its places are held by keys that have expired at `now`.
+    async fn owner(&self, owner: &Owner, now: DateTime<Utc>) -> Result<Option<OwnerFacts>, StoreError>;
+
+    /// Reads an organization's row.
+    async fn organization(&self, organization: &OrganizationId) -> Result<Option<OrganizationRecord>, StoreError>;
+
+    /// A page of the audit trail, newest id first.
+    async fn audit(&self, query: &AuditQuery) -> Result<AuditPage, StoreError>;
+
+    /// The pepper versions under which secrets are stored, of keys of whatever state.
+    async fn peppers_in_use(&self) -> Result<BTreeSet<u16>, StoreError>;
+
+    /// A page of the ids of keys with a secret under this pepper version, ascending, after `after`.
+    async fn keys_under_pepper(&self, version: u16, after: Option<KeyId>, limit: usize) -> Result<Vec<KeyId>, StoreError>;
+
+    /// Replaces digests, each only where the key still has a secret with the old digest. Touches neither revision nor
+    /// audit trail. Need not be durable when it returns, but is written whole or not at all.
+    async fn rehash(&self, changes: &[Rehash]) -> Result<(), StoreError>;
+
+    /// Moves each key's last use forward, never back; unknown keys are passed over. Touches neither revision nor audit
+    /// trail. Need not be durable when it returns.
+    async fn touch(&self, uses: &[(KeyId, DateTime<Utc>)]) -> Result<(), StoreError>;
+}
+
+macro_rules! forward {
+    ($($pointer:ident),*) => {$(
+        #[async_trait]
+        impl<S: Store + ?Sized> Store for $pointer<S> {
+            async fn find_by_id(&self, id: KeyId) -> Result<Option<Arc<Candidate>>, StoreError> {
+                (**self).find_by_id(id).await
+            }
+            async fn find_by_digest(&self, digests: &[Digest]) -> Result<Option<Arc<Candidate>>, StoreError> {
+                (**self).find_by_digest(digests).await
+            }
+            async fn transact(&self, transaction: Arc<Transaction>) -> Result<Decision, StoreError> {
+                (**self).transact(transaction).await
+            }
+            async fn get(&self, scope: &Scope, id: KeyId) -> Result<Option<Key>, StoreError> {
+                (**self).get(scope, id).await
+            }
+            async fn list(&self, query: &KeyQuery) -> Result<KeyPage, StoreError> {
+                (**self).list(query).await
+            }
+            async fn expiring(&self, query: &ExpiringQuery) -> Result<KeyPage, StoreError> {
+                (**self).expiring(query).await
+            }
+            async fn owner(&self, owner: &Owner, now: DateTime<Utc>) -> Result<Option<OwnerFacts>, StoreError> {
+                (**self).owner(owner, now).await
+            }
+            async fn organization(&self, organization: &OrganizationId) -> Result<Option<OrganizationRecord>, StoreError> {
+                (**self).organization(organization).await
+            }
+            async fn audit(&self, query: &AuditQuery) -> Result<AuditPage, StoreError> {
+                (**self).audit(query).await
+            }
+            async fn peppers_in_use(&self) -> Result<BTreeSet<u16>, StoreError> {
+                (**self).peppers_in_use().await
+            }
+            async fn keys_under_pepper(&self, version: u16, after: Option<KeyId>, limit: usize) -> Result<Vec<KeyId>, StoreError> {
+                (**self).keys_under_pepper(version, after, limit).await
+            }
+            async fn rehash(&self, changes: &[Rehash]) -> Result<(), StoreError> {
+                (**self).rehash(changes).await
+            }
+            async fn touch(&self, uses: &[(KeyId, DateTime<Utc>)]) -> Result<(), StoreError> {
+                (**self).touch(uses).await
+            }
+        }
+    )*};
+}
+forward!(Arc, Box);
+
+/// What a verification knows of a key. Read-only, shared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// The key's id.
+    pub id: KeyId,
+    /// Whose key.
+    pub owner: Owner,
+    /// What it may do.
+    pub capabilities: CapabilitySet,
+    /// The stored state.
+    pub state: KeyState,
+    /// When it expires.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// Expired for good.
+    pub expiry_latched: bool,
+    /// The record's revision.
+    pub revision: u64,
+    /// Whether both the owner and the organization are open.
+    pub owner_open: bool,
+    /// One or two secrets, the current one among them if found by id.
+    pub secrets: Vec<SecretRecord>,
+}
+
+/// A secret as it is stored: a row of its own.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SecretRecord {
+    /// The digest; unique over all secrets.
+    pub digest: Digest,
+    /// How it was made.
+    pub scheme: Scheme,
+    /// Until when it is good; `None` for the current secret of a key.
+    pub valid_until: Option<DateTime<Utc>>,
+}
+
+impl SecretRecord {
+    /// Whether a bare secret can be looked up by this digest.
+    #[must_use]
+    pub fn is_fast(&self) -> bool {
+        !matches!(self.scheme, Scheme::Argon2id { .. })
+    }
+}
+
+impl fmt::Debug for SecretRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SecretRecord")
+            .field("scheme", &self.scheme.name())
+            .field("valid_until", &self.valid_until)
+            .finish_non_exhaustive()
+    }
+}
+
+/// An organization's row. Exists from the first command in the organization on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OrganizationRecord {
+    /// Its id.
+    pub id: OrganizationId,
+    /// Whether keys of the organization may be verified, created and enabled.
+    pub open: bool,
+}
+
+/// An owner's row. Exists from the first command for the owner on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnerRecord {
+    /// Whose.
+    pub owner: Owner,
+    /// Whether keys of the owner may be verified, created and enabled.
+    pub open: bool,
+    /// How many keys are stored Active and not latched as expired.
+    pub held: u32,
+    /// How many keys there are, of whatever state.
+    pub records: u32,
+    /// The owner's own active limit, where it differs from the policy's.
+    pub limit: Option<ActiveLimit>,
+    /// The UTC day on which the owner last created a key.
+    pub creation_day: Option<NaiveDate>,
+    /// How many were created on that day.
+    pub creations: u32,
+}
+
+/// How many keys of an owner may be active at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
+pub enum ActiveLimit {
+    /// At most so many; 0 allows none.
+    AtMost(u32),
+    /// Any number.
+    Unlimited,
+}
+
+/// An owner's row with what only a count can tell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnerFacts {
+    /// The row.
+    pub record: OwnerRecord,
+    /// How many of [`OwnerRecord::held`] belong to keys whose `expires_at` is at or before the `now` given.
+    pub held_by_expired: u32,
+}
+
+/// One atomic read, decision and write.
+pub struct Transaction {
+    /// The command's id.
+    pub operation: OperationId,
+    /// What to read.
+    pub reads: Reads,
+    decide: Box<dyn Fn(&Facts) -> Decision + Send + Sync>,
+}
+
+impl Transaction {
+    /// A transaction that reads `reads` and writes what `decide` makes of them. `decide` is pure and may run more than once.
+    pub fn new(operation: OperationId, reads: Reads, decide: impl Fn(&Facts) -> Decision + Send + Sync + 'static) -> Self {
+        Self { operation, reads, decide: Box::new(decide) }
+    }
+
+    /// What to write, given the facts.
+    #[must_use]
+    pub fn decide(&self, facts: &Facts) -> Decision {
+        (self.decide)(facts)
+    }
+}
+
+impl fmt::Debug for Transaction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Transaction").field("operation", &self.operation).field("reads", &self.reads).finish_non_exhaustive()
+    }
+}
+
+/// What a transaction reads, besides an event under its operation id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reads {
+    /// An owner's row and its organization's; with `expired_at`, also the owner's keys that hold a place and whose
+    /// `expires_at` is at or before that time.
+    Owner {
+        /// Whose.
+        owner: Owner,
+        /// Read expired keys that hold places at this time.
+        expired_at: Option<DateTime<Utc>>,
+    },
+    /// An organization's row.
+    Organization(OrganizationId),
+    /// A key within a scope with its secrets, its owner's row and its organization's; with `expired_at` as above.
+    Key {
+        /// How far the look-up reaches.
+        scope: Scope,
+        /// Which key.
+        id: KeyId,
+        /// Read expired keys of its owner that hold places at this time.
+        expired_at: Option<DateTime<Utc>>,
+    },
+    /// Up to `limit` keys of the scope in one of the states, ascending by id, of one owner or of several; the rows of all
+    /// their owners, and the organization's. For a scope that is one owner, that owner's row also when there is no key.
+    Batch {
+        /// Which keys.
+        scope: Scope,
+        /// In which states.
+        states: Vec<KeyState>,
+        /// How many at most.
+        limit: usize,
+    },
+}
+
+/// What a transaction has read.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    /// The event already written under the transaction's operation id. Where there is one, the other facts are read too.
+    pub replayed: Option<AuditEvent>,
+    /// The organization's row, if there is one.
+    pub organization: Option<OrganizationRecord>,
+    /// The owners' rows, as far as they exist.
+    pub owners: Vec<OwnerRecord>,
+    /// The key asked for, or the batch; ascending by id.
+    pub keys: Vec<StoredKey>,
+    /// Keys that hold a place and have expired, if asked for.
+    pub expired: Vec<Key>,
+}
+
+/// A key with its secrets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredKey {
+    /// The record.
+    pub key: Key,
+    /// One or two secrets, the current one first.
+    pub secrets: Vec<SecretRecord>,
+}
+
+/// What the core made of the facts.
+#[derive(Clone, Debug)]
+pub enum Decision {
+    /// Write this.
+    Commit(Changes),
+    /// Write nothing: the command was carried out before, by this event; with the key as it is now.
+    Replay(Box<AuditEvent>, Option<Box<Key>>),
+    /// Write nothing: the rules refuse.
+    Refuse(Refusal),
+}
+
+/// What to write.
+#[derive(Clone, Debug, Default)]
+pub struct Changes {
+    /// An organization's row as it is to be, new or not.
+    pub organization: Option<OrganizationRecord>,
+    /// Owners' rows as they are to be, new or not.
+    pub owners: Vec<OwnerRecord>,
+    /// Changes of keys, in order.
+    pub keys: Vec<KeyChange>,
+    /// What to add to the audit trail.
+    pub events: Vec<AuditEvent>,
+}
+
+/// A change of one key.
+#[derive(Clone, Debug)]
+pub enum KeyChange {
+    /// A new key with its secrets.
+    Insert(StoredKey),
+    /// A key as it is to be, all but its `owner`, `created_at` and `last_used_at`, which stay. `secrets` replaces all its
+    /// secrets where given.
+    Update {
+        /// The record.
+        key: Key,
+        /// Its secrets, if they change.
+        secrets: Option<Vec<SecretRecord>>,
+    },
+    /// The key and its secrets go.
+    Delete(KeyId),
+}
+
+/// Which keys by expiry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExpiryFilter {
+    /// Whatever their expiry.
+    Any,
+    /// Latched, or `expires_at` at or before the time.
+    PassedAt(DateTime<Utc>),
+    /// Not latched, and `expires_at` after the time or none.
+    PendingAt(DateTime<Utc>),
+}
+
+/// A page of keys, newest id first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyQuery {
+    /// How far the look-up reaches.
+    pub scope: Scope,
+    /// In one of these states.
+    pub states: Vec<KeyState>,
+    /// Which by expiry.
+    pub expiry: ExpiryFilter,
+    /// Only ids below this one.
+    pub before: Option<KeyId>,
+    /// How many rows at most, at least 1.
+    pub limit: usize,
+}
+
+/// A page of keys that expire in a time range and are in state Active or Suspended, unlatched; soonest first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExpiringQuery {
+    /// How far the look-up reaches.
+    pub scope: Scope,
+    /// `expires_at` after this time.
+    pub from: DateTime<Utc>,
+    /// `expires_at` at or before this time.
+    pub until: DateTime<Utc>,
+    /// Only keys after this one in the order (`expires_at`, id).
+    pub after: Option<(DateTime<Utc>, KeyId)>,
+    /// How many rows at most, at least 1.
+    pub limit: usize,
+}
+
+/// Keys in the order asked for. A row that cannot be read is named and passed over.
+#[derive(Clone, Debug, Default)]
+pub struct KeyPage {
+    /// The readable keys.
+    pub keys: Vec<Key>,
+    /// The others.
+    pub corrupt: Vec<CorruptRow>,
+    /// Whether further rows match; then the last row read is in `last`.
+    pub more: bool,
+    /// The id of the last row read, readable or not.
+    pub last: Option<KeyId>,
+}
+
+/// A page of the audit trail, newest id first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditQuery {
+    /// How far the look-up reaches. The scope of an owner does not hold events of its whole organization.
+    pub scope: Scope,
+    /// Only events of this key.
+    pub key: Option<KeyId>,
+    /// Only this action.
+    pub action: Option<Action>,
+    /// Only events at this time or later.
+    pub from: Option<DateTime<Utc>>,
+    /// Only events before this time.
+    pub until: Option<DateTime<Utc>>,
+    /// Only ids below this one.
+    pub before: Option<AuditId>,
+    /// How many rows at most, at least 1.
+    pub limit: usize,
+}
+
+/// Events in the order asked for. A row that cannot be read is counted and passed over.
+#[derive(Clone, Debug, Default)]
+pub struct AuditPage {
+    /// The readable events.
+    pub events: Vec<AuditEvent>,
+    /// How many could not be read.
+    pub corrupt: usize,
+    /// Whether further rows match; then the last row read is in `last`.
+    pub more: bool,
+    /// The id of the last row read, readable or not.
+    pub last: Option<AuditId>,
+}
+
+/// A digest to be replaced by a better one of the same secret.
+#[derive(Clone)]
+pub struct Rehash {
+    /// Whose secret.
+    pub key: KeyId,
+    /// The digest that it must still have.
+    pub old: Digest,
+    /// The digest that it gets.
+    pub new: Digest,
+    /// How the new one was made.
+    pub scheme: Scheme,
+}
+
+impl fmt::Debug for Rehash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rehash").field("key", &self.key).field("scheme", &self.scheme.name()).finish_non_exhaustive()
+    }
+}

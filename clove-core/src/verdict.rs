@@ -1,0 +1,220 @@
+//! What a verification is asked, and what it answers.
+
+use crate::{
+    capability::{Capability, CapabilitySet, Requirement},
+    id::{GrantId, KeyId, Owner},
+    store::Candidate,
+};
+use chrono::{DateTime, Utc};
+use std::{fmt, sync::Arc};
+
+/// One presented credential, and what the request requires.
+#[derive(Clone, Copy)]
+pub struct Attempt<'a> {
+    pub(crate) credential: &'a [u8],
+    pub(crate) required: Option<&'a Requirement>,
+    pub(crate) peer: &'a str,
+}
+
+impl<'a> Attempt<'a> {
+    /// A credential exactly as the client sent it: `id;secret`, or the bare secret. Nothing is trimmed.
+    #[must_use]
+    pub fn new(credential: &'a (impl AsRef<[u8]> + ?Sized)) -> Self {
+        Self { credential: credential.as_ref(), required: None, peer: "" }
+    }
+
+    /// What the key must be allowed to do.
+    #[must_use]
+    pub fn requiring(mut self, required: &'a Requirement) -> Self {
+        self.required = Some(required);
+        self
+    }
+
+    /// Who presents it, in the host's terms, such as a network address: wrong guesses at imported keys are counted for it.
+    #[must_use]
+    pub fn from_peer(mut self, label: &'a str) -> Self {
+        self.peer = label;
+        self
+    }
+}
+
+impl<'a, T: AsRef<[u8]> + ?Sized> From<&'a T> for Attempt<'a> {
+    fn from(credential: &'a T) -> Self {
+        Self::new(credential)
+    }
+}
+
+impl fmt::Debug for Attempt<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Attempt").field("required", &self.required).field("peer", &self.peer).finish_non_exhaustive()
+    }
+}
+
+/// The answer to a verification. Neither is an error; that nothing can be said is a [`crate::error::Fault`].
+#[derive(Clone, Debug)]
+#[must_use = "a request may go on only with a grant"]
+pub enum Verdict {
+    /// The request may go on.
+    Granted(Grant),
+    /// The request is refused.
+    Denied(Denial),
+}
+
+impl Verdict {
+    /// The grant, if it is one.
+    #[must_use]
+    pub fn granted(self) -> Option<Grant> {
+        match self {
+            Self::Granted(grant) => Some(grant),
+            Self::Denied(_) => None,
+        }
+    }
+
+    /// The denial, if it is one.
+    #[must_use]
+    pub fn denied(self) -> Option<Denial> {
+        match self {
+            Self::Granted(_) => None,
+            Self::Denied(denial) => Some(denial),
+        }
+    }
+}
+
+/// A verified request.
+#[derive(Clone)]
+pub struct Grant {
+    pub(crate) id: GrantId,
+    pub(crate) candidate: Arc<Candidate>,
+    pub(crate) at: DateTime<Utc>,
+}
+
+impl Grant {
+    /// The id of this request, minted here; no client can choose it.
+    #[must_use]
+    pub fn id(&self) -> GrantId {
+        self.id
+    }
+    /// The key.
+    #[must_use]
+    pub fn key_id(&self) -> KeyId {
+        self.candidate.id
+    }
+    /// Whose key.
+    #[must_use]
+    pub fn owner(&self) -> &Owner {
+        &self.candidate.owner
+    }
+    /// What the key may do.
+    #[must_use]
+    pub fn capabilities(&self) -> &CapabilitySet {
+        &self.candidate.capabilities
+    }
+    /// When the key expires.
+    #[must_use]
+    pub fn expires_at(&self) -> Option<DateTime<Utc>> {
+        self.candidate.expires_at
+    }
+    /// The time at which the request was judged.
+    #[must_use]
+    pub fn at(&self) -> DateTime<Utc> {
+        self.at
+    }
+}
+
+impl fmt::Debug for Grant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Grant")
+            .field("id", &self.id)
+            .field("key_id", &self.candidate.id)
+            .field("owner", &self.candidate.owner)
+            .field("capabilities", &self.candidate.capabilities)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A refused request: why, and, where the secret was proven, of which key.
+#[derive(Clone)]
+pub struct Denial {
+    reason: DenialReason,
+    proven: Option<Arc<Candidate>>,
+}
+
+/// Why a request is refused. All but [`DenialReason::NotRecognized`] are said only to who has proven the secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum DenialReason {
+    /// Malformed, unknown or wrong: these look alike.
+    NotRecognized,
+    /// The owner or its organization is closed.
+    OwnerClosed,
+    /// The key is switched off.
+    Suspended,
+    /// The key has expired.
+    Expired {
+        /// When.
+        at: Option<DateTime<Utc>>,
+    },
+    /// The key is known to others.
+    Compromised,
+    /// The key is off for good.
+    Revoked,
+    /// The key may not do what the request requires.
+    CapabilityMissing {
+        /// What is missing.
+        missing: Vec<Capability>,
+    },
+}
+
+impl Denial {
+    pub(crate) const NOT_RECOGNIZED: Self = Self { reason: DenialReason::NotRecognized, proven: None };
+
+    pub(crate) fn proven(reason: DenialReason, candidate: Arc<Candidate>) -> Self {
+        Self { reason, proven: Some(candidate) }
+    }
+
+    /// Why.
+    #[must_use]
+    pub fn reason(&self) -> &DenialReason {
+        &self.reason
+    }
+    /// Which key, if its secret was proven.
+    #[must_use]
+    pub fn key_id(&self) -> Option<KeyId> {
+        self.proven.as_ref().map(|candidate| candidate.id)
+    }
+    /// Whose key, if its secret was proven.
+    #[must_use]
+    pub fn owner(&self) -> Option<&Owner> {
+        self.proven.as_ref().map(|candidate| &candidate.owner)
+    }
+}
+
+impl fmt::Display for Denial {
+    /// A sentence for the client: what is wrong and what to do.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.reason {
+            DenialReason::NotRecognized => {
+                f.write_str("This API key is not valid. Check that it was copied whole, or create a new one.")
+            }
+            DenialReason::OwnerClosed => f.write_str("The account of this API key is closed. Ask an administrator."),
+            DenialReason::Suspended => f.write_str("This API key is disabled. Enable it, or use another one."),
+            DenialReason::Expired { at: Some(at) } => {
+                write!(f, "This API key expired on {}. Create a new one.", at.format("%Y-%m-%d %H:%M UTC"))
+            }
+            DenialReason::Expired { at: None } => f.write_str("This API key has expired. Create a new one."),
+            DenialReason::Compromised => f.write_str("This API key is known to others and is off for good. Create a new one."),
+            DenialReason::Revoked => f.write_str("This API key is revoked. Create a new one."),
+            DenialReason::CapabilityMissing { missing } => {
+                let names: Vec<_> = missing.iter().map(Capability::as_str).collect();
+                write!(f, "This API key may not do this; it lacks {}. Use a key that has it.", names.join(", "))
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Denial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Denial").field("reason", &self.reason).field("key_id", &self.key_id()).finish_non_exhaustive()
+    }
+}
