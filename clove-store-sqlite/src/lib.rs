@@ -1,1 +1,160 @@
-//! store
+//! The embedded store of clove, on bundled SQLite: one file, any number of threads and processes.
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use clove_core::{By, Clove, NewKey, Owner, Policy};
+//! use clove_store_sqlite::SqliteStore;
+//! # let folder = tempfile::tempdir()?;
+//! # let path = folder.path().join("keys.db");
+//!
+//! let store = SqliteStore::open(&path)?;
+//! let clove = Clove::new(store.clone(), Policy::profile_a());
+//! let ada = Owner::new("acme", "ada")?;
+//! clove.create(&ada, NewKey::named("laptop")?, &By::new("ada", "first steps")?).await?;
+//!
+//! assert_eq!(clove.active_keys(&ada).await?.to_string(), "1 / 2 active keys");
+//! clove.flush().await?;
+//! store.close().await;
+//! # Ok(()) }
+//! ```
+//!
+//! - The file has mode 0600, write-ahead logging, and `synchronous = FULL`: a command is on the disk when it returns.
+//! - One thread writes, and takes all that waits into one commit. Reads do not wait for it.
+//! - Point reads run on the calling thread, scans on one of their own: see [`Options::inline_reads`].
+
+mod open;
+mod read;
+mod readers;
+mod rows;
+mod schema;
+#[doc(hidden)]
+pub mod sql;
+mod transact;
+mod writer;
+
+pub use open::Options;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use clove_core::{
+    Key, KeyId, OrganizationId, Owner, Scope, Store, StoreError,
+    digest::Digest,
+    store::{
+        AuditPage, AuditQuery, Candidate, Decision, ExpiringQuery, KeyPage, KeyQuery, OrganizationRecord, OwnerFacts, Rehash,
+        Transaction,
+    },
+};
+use readers::{Readers, Scanner};
+use rusqlite::Connection;
+use std::{collections::BTreeSet, path::Path, sync::Arc};
+use writer::{Work, Writer};
+
+/// A store on one SQLite file. Clones share it; the last one dropped writes what still waits.
+#[derive(Clone)]
+pub struct SqliteStore {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    writer: Writer,
+    scanner: Scanner,
+    readers: Readers,
+    inline: bool,
+}
+
+impl SqliteStore {
+    /// Opens a file with the default [`Options`]; creates it if it is missing.
+    ///
+    /// # Errors
+    /// As [`Options::open`].
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
+        Options::new(path).open()
+    }
+
+    /// Writes what still waits, and ends the store's threads; later calls fail. Blocks the calling thread for as long as the
+    /// last commit takes.
+    pub async fn close(&self) {
+        self.inner.writer.close();
+        self.inner.scanner.close();
+    }
+
+    async fn point_read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        if self.inner.inline { self.inner.readers.with(read) } else { self.inner.scanner.read(read).await }
+    }
+}
+
+impl std::fmt::Debug for SqliteStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SqliteStore").finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn find_by_id(&self, id: KeyId) -> Result<Option<Arc<Candidate>>, StoreError> {
+        self.point_read(move |connection| read::find_by_id(connection, id)).await
+    }
+
+    async fn find_by_digest(&self, digests: &[Digest]) -> Result<Option<Arc<Candidate>>, StoreError> {
+        if self.inner.inline {
+            return self.inner.readers.with(|connection| read::find_by_digest(connection, digests));
+        }
+        let digests = digests.to_vec();
+        self.inner.scanner.read(move |connection| read::find_by_digest(connection, &digests)).await
+    }
+
+    async fn transact(&self, transaction: Arc<Transaction>) -> Result<Decision, StoreError> {
+        let done = self.inner.writer.write(Work::Transact(transaction)).await?;
+        done.ok_or(StoreError::OutcomeUnknown { source: None })
+    }
+
+    async fn get(&self, scope: &Scope, id: KeyId) -> Result<Option<Key>, StoreError> {
+        let scope = scope.clone();
+        self.point_read(move |connection| read::get(connection, &scope, id)).await
+    }
+
+    async fn list(&self, query: &KeyQuery) -> Result<KeyPage, StoreError> {
+        let query = query.clone();
+        self.inner.scanner.read(move |connection| read::list(connection, &query)).await
+    }
+
+    async fn expiring(&self, query: &ExpiringQuery) -> Result<KeyPage, StoreError> {
+        let query = query.clone();
+        self.inner.scanner.read(move |connection| read::expiring(connection, &query)).await
+    }
+
+    async fn owner(&self, owner: &Owner, now: DateTime<Utc>) -> Result<Option<OwnerFacts>, StoreError> {
+        let owner = owner.clone();
+        self.inner.scanner.read(move |connection| read::owner_facts(connection, &owner, now)).await
+    }
+
+    async fn organization(&self, organization: &OrganizationId) -> Result<Option<OrganizationRecord>, StoreError> {
+        let organization = organization.clone();
+        self.point_read(move |connection| read::organization(connection, &organization)).await
+    }
+
+    async fn audit(&self, query: &AuditQuery) -> Result<AuditPage, StoreError> {
+        let query = query.clone();
+        self.inner.scanner.read(move |connection| read::audit(connection, &query)).await
+    }
+
+    async fn peppers_in_use(&self) -> Result<BTreeSet<u16>, StoreError> {
+        self.point_read(read::peppers_in_use).await
+    }
+
+    async fn keys_under_pepper(&self, version: u16, after: Option<KeyId>, limit: usize) -> Result<Vec<KeyId>, StoreError> {
+        self.inner.scanner.read(move |connection| read::keys_under_pepper(connection, version, after, limit)).await
+    }
+
+    async fn rehash(&self, changes: &[Rehash]) -> Result<(), StoreError> {
+        self.inner.writer.write(Work::Rehash(changes.to_vec())).await.map(|_| ())
+    }
+
+    async fn touch(&self, uses: &[(KeyId, DateTime<Utc>)]) -> Result<(), StoreError> {
+        self.inner.writer.write(Work::Touch(uses.to_vec())).await.map(|_| ())
+    }
+}

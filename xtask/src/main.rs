@@ -1,2 +1,37 @@
-//! tasks
-fn main() {}
+//! The house's own commands: `cargo xtask test`, `bench` and `soak`.
+
+mod step;
+mod test;
+
+use std::process::{Command, ExitCode};
+
+const USAGE: &str = "usage:
+  cargo xtask test                       everything there is to check
+  cargo xtask bench [--json] [--only F]  the figures, each beside its limit
+  cargo xtask soak                       the long runs of races and crashes";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.split_first().map(|(command, rest)| (command.as_str(), rest)) {
+        Some(("test", [])) => test::run(),
+        Some(("bench", rest)) => code(step::cargo(&["run", "--release", "--quiet", "--package", "clove-bench", "--"]).args(rest)),
+        Some(("soak", [])) => {
+            code(step::cargo(&["test", "--release", "--package", "clove", "--tests", "--", "--nocapture"]).env("CLOVE_SOAK", "1"))
+        }
+        _ => {
+            eprintln!("{USAGE}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn code(command: &mut Command) -> ExitCode {
+    match command.status() {
+        Ok(status) if status.success() => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("cargo did not start: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

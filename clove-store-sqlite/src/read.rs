@@ -1,0 +1,270 @@
+//! Reads, on whatever connection.
+
+use crate::{
+    rows::{self, Bad},
+    sql,
+};
+use chrono::{DateTime, Utc};
+use clove_core::{
+    Key, KeyId, KeyState, OrganizationId, Owner, Scope, StoreError,
+    digest::Digest,
+    error::CorruptRow,
+    id::AuditId,
+    store::{
+        AuditPage, AuditQuery, Candidate, ExpiringQuery, ExpiryFilter, KeyPage, KeyQuery, OrganizationRecord, OwnerFacts,
+        OwnerRecord, SecretRecord, StoredKey,
+    },
+};
+use rusqlite::{Connection, OptionalExtension, Params, Row, params};
+use std::{collections::BTreeSet, sync::Arc};
+
+/// Above every UUID of version 7.
+const ABOVE_ALL_IDS: [u8; 16] = [0xff; 16];
+
+pub(crate) fn failed(error: rusqlite::Error) -> StoreError {
+    StoreError::unavailable("reading or writing the database", error)
+}
+
+pub(crate) fn corrupt(row: CorruptRow) -> impl Fn(Bad) -> StoreError {
+    move |what| StoreError::Corrupt { row: row.clone(), what }
+}
+
+/// One row or none.
+pub(crate) fn one<T>(
+    connection: &Connection,
+    sql: &str,
+    params: impl Params,
+    row: CorruptRow,
+    read: impl Fn(&Row<'_>) -> Result<T, Bad>,
+) -> Result<Option<T>, StoreError> {
+    let mut statement = connection.prepare_cached(sql).map_err(failed)?;
+    let found = statement.query_row(params, |found| Ok(read(found))).optional().map_err(failed)?;
+    found.transpose().map_err(corrupt(row))
+}
+
+/// All rows that can be read; a corrupt one takes no other down.
+pub(crate) fn readable<T>(
+    connection: &Connection,
+    sql: &str,
+    params: impl Params,
+    read: impl Fn(&Row<'_>) -> Result<T, Bad>,
+) -> Result<Vec<T>, StoreError> {
+    let mut statement = connection.prepare_cached(sql).map_err(failed)?;
+    let rows = statement.query_map(params, |row| Ok(read(row))).map_err(failed)?;
+    rows.filter_map(|row| row.map(Result::ok).transpose()).collect::<Result<_, _>>().map_err(failed)
+}
+
+pub(crate) fn find_by_id(connection: &Connection, id: KeyId) -> Result<Option<Arc<Candidate>>, StoreError> {
+    candidate(connection, sql::FIND_BY_ID, [id.as_bytes().as_slice()], &CorruptRow::Key(id))
+}
+
+pub(crate) fn find_by_digest(connection: &Connection, digests: &[Digest]) -> Result<Option<Arc<Candidate>>, StoreError> {
+    let Some((first, rest)) = digests.split_first() else { return Ok(None) };
+    let first = first.as_bytes().as_slice();
+    let found = if rest.is_empty() {
+        candidate(connection, sql::FIND_BY_DIGEST, [first], &CorruptRow::UnreadableKeyId)?
+    } else {
+        let at = |place: usize| rest.get(place).map_or(first, |digest| digest.as_bytes().as_slice());
+        candidate(connection, sql::FIND_BY_DIGESTS, [first, at(0), at(1), at(2)], &CorruptRow::UnreadableKeyId)?
+    };
+    // A digest of a slow hash is not one that a bare secret could be looked up by.
+    Ok(found.filter(|found| found.secrets.iter().any(SecretRecord::is_fast)))
+}
+
+/// The rows of one key, one a secret.
+fn candidate(
+    connection: &Connection,
+    sql: &str,
+    params: impl Params,
+    row: &CorruptRow,
+) -> Result<Option<Arc<Candidate>>, StoreError> {
+    let mut statement = connection.prepare_cached(sql).map_err(failed)?;
+    let mut rows = statement.query(params).map_err(failed)?;
+    let mut found: Option<Candidate> = None;
+    while let Some(next) = rows.next().map_err(failed)? {
+        let named = |what| {
+            let row = rows::key_id(next, 0).map_or_else(|_| row.clone(), CorruptRow::Key);
+            StoreError::Corrupt { row, what }
+        };
+        match &mut found {
+            None => found = Some(rows::candidate(next).map_err(named)?),
+            Some(found) => {
+                let secret = rows::candidate_secret(next).map_err(named)?;
+                // The current secret first.
+                let place = if secret.valid_until.is_none() { 0 } else { found.secrets.len() };
+                found.secrets.insert(place, secret);
+            }
+        }
+    }
+    Ok(found.map(Arc::new))
+}
+
+pub(crate) fn get(connection: &Connection, scope: &Scope, id: KeyId) -> Result<Option<Key>, StoreError> {
+    let mut statement = connection.prepare_cached(sql::KEY_BY_ID).map_err(failed)?;
+    let found = statement
+        .query_row([id.as_bytes().as_slice()], |row| {
+            let (organization, account) = scope_columns(scope);
+            let foreign = rows::text(row, 1, "org").is_ok_and(|org| org != organization)
+                || account.is_some_and(|account| rows::text(row, 2, "account").is_ok_and(|own| own != account));
+            // A foreign key is none, corrupt or not.
+            Ok(if foreign { Ok(None) } else { rows::key(row).map(Some) })
+        })
+        .optional()
+        .map_err(failed)?;
+    Ok(found.transpose().map_err(corrupt(CorruptRow::Key(id)))?.flatten())
+}
+
+pub(crate) fn key_with_secrets(connection: &Connection, scope: &Scope, id: KeyId) -> Result<Option<StoredKey>, StoreError> {
+    let Some(key) = get(connection, scope, id)? else { return Ok(None) };
+    Ok(Some(StoredKey { secrets: secrets(connection, id)?, key }))
+}
+
+/// A key's secrets, the current one first.
+pub(crate) fn secrets(connection: &Connection, id: KeyId) -> Result<Vec<SecretRecord>, StoreError> {
+    let mut statement = connection.prepare_cached(sql::SECRETS_OF_KEY).map_err(failed)?;
+    let rows = statement.query_map([id.as_bytes().as_slice()], |row| Ok(rows::secret(row, 0))).map_err(failed)?;
+    let secrets: Result<Vec<_>, _> = rows.collect::<Result<Vec<_>, _>>().map_err(failed)?.into_iter().collect();
+    let mut secrets = secrets.map_err(corrupt(CorruptRow::Key(id)))?;
+    secrets.sort_by_key(|secret| secret.valid_until.is_some());
+    Ok(secrets)
+}
+
+pub(crate) fn organization(connection: &Connection, id: &OrganizationId) -> Result<Option<OrganizationRecord>, StoreError> {
+    let read = |row: &Row<'_>| Ok(OrganizationRecord { id: id.clone(), open: rows::flag(row, 1, "open")? });
+    one(connection, sql::ORGANIZATION, [id.as_str()], CorruptRow::Organization, read)
+}
+
+pub(crate) fn owner(connection: &Connection, owner: &Owner) -> Result<Option<OwnerRecord>, StoreError> {
+    one(connection, sql::OWNER, [owner.organization.as_str(), owner.account.as_str()], CorruptRow::Owner, rows::owner_record)
+}
+
+pub(crate) fn owner_facts(connection: &Connection, of: &Owner, now: DateTime<Utc>) -> Result<Option<OwnerFacts>, StoreError> {
+    // Both statements see one snapshot.
+    let snapshot = connection.unchecked_transaction().map_err(failed)?;
+    let Some(record) = owner(&snapshot, of)? else { return Ok(None) };
+    let params = params![of.organization.as_str(), of.account.as_str(), now.timestamp_micros()];
+    let mut statement = snapshot.prepare_cached(sql::COUNT_EXPIRED_PLACES).map_err(failed)?;
+    let held_by_expired = statement.query_row(params, |row| row.get(0)).map_err(failed)?;
+    Ok(Some(OwnerFacts { record, held_by_expired }))
+}
+
+/// A scope's organization and account, the latter `None` for a whole organization.
+pub(crate) fn scope_columns(scope: &Scope) -> (&str, Option<&str>) {
+    match scope {
+        Scope::Owner(owner) => (owner.organization.as_str(), Some(owner.account.as_str())),
+        Scope::Organization(organization) => (organization.as_str(), None),
+    }
+}
+
+/// Each state is a flag, so that one statement serves every set of them.
+pub(crate) fn state_flags(states: &[KeyState]) -> i64 {
+    states.iter().fold(0, |flags, state| {
+        flags
+            | match state {
+                KeyState::Active => 1,
+                KeyState::Suspended => 2,
+                KeyState::Compromised => 4,
+                KeyState::Revoked => 8,
+            }
+    })
+}
+
+fn one_more(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1)
+}
+
+pub(crate) fn list(connection: &Connection, query: &KeyQuery) -> Result<KeyPage, StoreError> {
+    let (organization, account) = scope_columns(&query.scope);
+    let sql = if account.is_some() { sql::LIST_OF_OWNER } else { sql::LIST_OF_ORGANIZATION };
+    let (filter, at) = match query.expiry {
+        ExpiryFilter::Any => (0, 0),
+        ExpiryFilter::PassedAt(at) => (1, at.timestamp_micros()),
+        ExpiryFilter::PendingAt(at) => (2, at.timestamp_micros()),
+    };
+    let before = query.before.map_or(ABOVE_ALL_IDS, |id| *id.as_bytes());
+    let params = params![organization, account, state_flags(&query.states), filter, at, before.as_slice(), one_more(query.limit)];
+    key_page(connection, sql, params, query.limit)
+}
+
+pub(crate) fn expiring(connection: &Connection, query: &ExpiringQuery) -> Result<KeyPage, StoreError> {
+    let (organization, account) = scope_columns(&query.scope);
+    let (from, until) = (query.from.timestamp_micros(), query.until.timestamp_micros());
+    let (after, after_id) = query.after.map_or((from, [0; 16]), |(at, id)| (at.timestamp_micros(), *id.as_bytes()));
+    let params = params![organization, account, from, until, after, after_id.as_slice(), one_more(query.limit)];
+    key_page(connection, sql::EXPIRING, params, query.limit)
+}
+
+fn key_page(connection: &Connection, sql: &str, params: impl Params, limit: usize) -> Result<KeyPage, StoreError> {
+    let mut statement = connection.prepare_cached(sql).map_err(failed)?;
+    let mut rows = statement.query(params).map_err(failed)?;
+    let mut page = KeyPage::default();
+    let mut read = 0;
+    while let Some(row) = rows.next().map_err(failed)? {
+        if read == limit {
+            page.more = true;
+            break;
+        }
+        read += 1;
+        let id = rows::key_id(row, 0);
+        page.last = id.ok().or(page.last);
+        match (rows::key(row), id) {
+            (Ok(key), _) => page.keys.push(key),
+            (Err(_), Ok(id)) => page.corrupt.push(CorruptRow::Key(id)),
+            (Err(_), Err(_)) => page.corrupt.push(CorruptRow::UnreadableKeyId),
+        }
+    }
+    Ok(page)
+}
+
+pub(crate) fn audit(connection: &Connection, query: &AuditQuery) -> Result<AuditPage, StoreError> {
+    let (organization, account) = scope_columns(&query.scope);
+    let sql = match (query.key, account) {
+        (Some(_), _) => sql::AUDIT_OF_KEY,
+        (None, Some(_)) => sql::AUDIT_OF_OWNER,
+        (None, None) => sql::AUDIT_OF_ORGANIZATION,
+    };
+    let before = query.before.map_or(ABOVE_ALL_IDS, |id| *id.as_bytes());
+    let micros = |time: Option<DateTime<Utc>>| time.map(|time| time.timestamp_micros());
+    let params = params![
+        organization,
+        account,
+        query.key.map(|key| key.as_bytes().to_vec()),
+        query.action.map(|action| action.as_str()),
+        micros(query.from),
+        micros(query.until),
+        before.as_slice(),
+        one_more(query.limit),
+    ];
+    let mut statement = connection.prepare_cached(sql).map_err(failed)?;
+    let mut rows = statement.query(params).map_err(failed)?;
+    let mut page = AuditPage::default();
+    while let Some(row) = rows.next().map_err(failed)? {
+        if page.events.len() + page.corrupt == query.limit {
+            page.more = true;
+            break;
+        }
+        page.last = rows::blob(row, 0, "id").ok().and_then(|id| AuditId::from_slice(id).ok()).or(page.last);
+        match rows::event(row) {
+            Ok(event) => page.events.push(event),
+            Err(_) => page.corrupt += 1,
+        }
+    }
+    Ok(page)
+}
+
+pub(crate) fn peppers_in_use(connection: &Connection) -> Result<BTreeSet<u16>, StoreError> {
+    let mut statement = connection.prepare_cached(sql::PEPPERS).map_err(failed)?;
+    let rows = statement.query_map([], |row| row.get(0)).map_err(failed)?;
+    rows.collect::<Result<_, _>>().map_err(failed)
+}
+
+pub(crate) fn keys_under_pepper(
+    connection: &Connection,
+    version: u16,
+    after: Option<KeyId>,
+    limit: usize,
+) -> Result<Vec<KeyId>, StoreError> {
+    let after = after.map_or([0; 16], |id| *id.as_bytes());
+    let params = params![version, after.as_slice(), i64::try_from(limit).unwrap_or(i64::MAX)];
+    readable(connection, sql::KEYS_UNDER_PEPPER, params, |row| rows::key_id(row, 0))
+}

@@ -1,0 +1,96 @@
+//! Connections that read, for whoever asks: on the calling thread, or on a thread of their own.
+
+use clove_core::StoreError;
+use futures_channel::oneshot;
+use rusqlite::Connection;
+use std::{
+    sync::{
+        Mutex, MutexGuard, PoisonError, TryLockError,
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    },
+    thread::{self, JoinHandle},
+};
+
+/// Connections for point reads on the calling thread. A reader waits for another only when all are in use, for microseconds.
+pub(crate) struct Readers {
+    connections: Vec<Mutex<Connection>>,
+    next: AtomicUsize,
+}
+
+impl Readers {
+    pub(crate) fn new(connections: Vec<Connection>) -> Self {
+        Self { connections: connections.into_iter().map(Mutex::new).collect(), next: AtomicUsize::new(0) }
+    }
+
+    pub(crate) fn with<T>(&self, read: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        read(&*self.free()?)
+    }
+
+    fn free(&self) -> Result<MutexGuard<'_, Connection>, StoreError> {
+        for connection in &self.connections {
+            match connection.try_lock() {
+                Ok(free) => return Ok(free),
+                Err(TryLockError::Poisoned(free)) => return Ok(free.into_inner()),
+                Err(TryLockError::WouldBlock) => {}
+            }
+        }
+        let place = self.next.fetch_add(1, Ordering::Relaxed) % self.connections.len().max(1);
+        let connection =
+            self.connections.get(place).ok_or(StoreError::Unavailable { what: "reading without a connection", source: None })?;
+        Ok(connection.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+type Read = Box<dyn FnOnce(&Connection) + Send>;
+
+/// A thread with a connection of its own, for scans.
+pub(crate) struct Scanner {
+    queue: Mutex<Option<mpsc::Sender<Read>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Scanner {
+    pub(crate) fn start(connection: Connection) -> Result<Self, StoreError> {
+        let (queue, reads) = mpsc::channel::<Read>();
+        let thread = thread::Builder::new()
+            .name("clove-sqlite-scan".into())
+            .spawn(move || reads.into_iter().for_each(|read| read(&connection)))
+            .map_err(|error| StoreError::unavailable("starting the scanning thread", error))?;
+        Ok(Self { queue: Mutex::new(Some(queue)), thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Reads on the thread. Where the caller has stopped waiting, nothing is read.
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let closed = || StoreError::Unavailable { what: "reading from a store that was closed", source: None };
+        let (reply, answer) = oneshot::channel();
+        let job: Read = Box::new(move |connection| {
+            if !reply.is_canceled() {
+                let _ = reply.send(read(connection));
+            }
+        });
+        let sent =
+            self.queue.lock().unwrap_or_else(PoisonError::into_inner).as_ref().is_some_and(|queue| queue.send(job).is_ok());
+        if sent { answer.await.unwrap_or_else(|_| Err(closed())) } else { Err(closed()) }
+    }
+
+    pub(crate) fn close(&self) {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread
+            && thread.thread().id() != thread::current().id()
+        {
+            // Reads do not panic, and a scan that did has answered nobody.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Scanner {
+    fn drop(&mut self) {
+        self.close();
+    }
+}

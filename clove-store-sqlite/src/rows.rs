@@ -1,0 +1,193 @@
+//! Rows as values, in the column order of `sql.rs`. Whatever does not read as its type is named by its column, never quoted.
+
+use chrono::{DateTime, NaiveDate, Utc};
+use clove_core::{
+    AccountId, ActiveLimit, Argon2Cost, CapabilitySet, Description, Key, KeyId, KeyState, Metadata, Name, OperationId,
+    OrganizationId, Owner,
+    audit::{Action, AuditEvent, AuditedKey},
+    digest::{Digest, Scheme},
+    id::{Actor, AuditId},
+    key::Reason,
+    store::{OwnerRecord, SecretRecord},
+};
+use rusqlite::{Row, types::ValueRef};
+
+/// Which column is corrupt.
+pub(crate) type Bad = &'static str;
+
+pub(crate) fn value<'r>(row: &'r Row<'_>, column: usize, what: Bad) -> Result<ValueRef<'r>, Bad> {
+    row.get_ref(column).map_err(|_| what)
+}
+
+pub(crate) fn text<'r>(row: &'r Row<'_>, column: usize, what: Bad) -> Result<&'r str, Bad> {
+    value(row, column, what)?.as_str().map_err(|_| what)
+}
+
+fn optional_text<'r>(row: &'r Row<'_>, column: usize, what: Bad) -> Result<Option<&'r str>, Bad> {
+    value(row, column, what)?.as_str_or_null().map_err(|_| what)
+}
+
+pub(crate) fn blob<'r>(row: &'r Row<'_>, column: usize, what: Bad) -> Result<&'r [u8], Bad> {
+    value(row, column, what)?.as_blob().map_err(|_| what)
+}
+
+fn int<T: TryFrom<i64>>(row: &Row<'_>, column: usize, what: Bad) -> Result<T, Bad> {
+    value(row, column, what)?.as_i64().ok().and_then(|value| T::try_from(value).ok()).ok_or(what)
+}
+
+fn optional_int<T: TryFrom<i64>>(row: &Row<'_>, column: usize, what: Bad) -> Result<Option<T>, Bad> {
+    match value(row, column, what)? {
+        ValueRef::Null => Ok(None),
+        _ => int(row, column, what).map(Some),
+    }
+}
+
+pub(crate) fn flag(row: &Row<'_>, column: usize, what: Bad) -> Result<bool, Bad> {
+    match int::<i64>(row, column, what)? {
+        0 => Ok(false),
+        1 => Ok(true),
+        _ => Err(what),
+    }
+}
+
+fn time(row: &Row<'_>, column: usize, what: Bad) -> Result<DateTime<Utc>, Bad> {
+    DateTime::from_timestamp_micros(int(row, column, what)?).ok_or(what)
+}
+
+pub(crate) fn optional_time(row: &Row<'_>, column: usize, what: Bad) -> Result<Option<DateTime<Utc>>, Bad> {
+    optional_int(row, column, what)?.map(|micros| DateTime::from_timestamp_micros(micros).ok_or(what)).transpose()
+}
+
+fn state(text: &str, what: Bad) -> Result<KeyState, Bad> {
+    KeyState::parse(text).ok_or(what)
+}
+
+pub(crate) fn key_id(row: &Row<'_>, column: usize) -> Result<KeyId, Bad> {
+    KeyId::from_slice(blob(row, column, "id")?).map_err(|_| "id")
+}
+
+pub(crate) fn key(row: &Row<'_>) -> Result<Key, Bad> {
+    Ok(Key {
+        id: key_id(row, 0)?,
+        owner: owner(row, 1)?,
+        name: Name::new(text(row, 3, "name")?).map_err(|_| "name")?,
+        description: Description::new(text(row, 4, "description")?).map_err(|_| "description")?,
+        capabilities: CapabilitySet::parse(text(row, 5, "capabilities")?).map_err(|_| "capabilities")?,
+        metadata: Metadata::from_stored(text(row, 6, "metadata")?.to_owned()),
+        created_at: time(row, 7, "created_at")?,
+        expires_at: optional_time(row, 8, "expires_at")?,
+        last_used_at: optional_time(row, 9, "last_used_at")?,
+        state: state(text(row, 10, "state")?, "state")?,
+        expiry_latched: flag(row, 11, "expiry_latched")?,
+        revision: int(row, 12, "revision")?,
+    })
+}
+
+/// An owner from two columns.
+fn owner(row: &Row<'_>, first: usize) -> Result<Owner, Bad> {
+    let organization = OrganizationId::new(text(row, first, "org")?).map_err(|_| "org")?;
+    let account = AccountId::new(text(row, first + 1, "account")?).map_err(|_| "account")?;
+    Ok(Owner { organization, account })
+}
+
+/// Where a secret's columns begin in a candidate's.
+const CANDIDATE_SECRET: usize = 9;
+
+pub(crate) fn candidate(row: &Row<'_>) -> Result<clove_core::store::Candidate, Bad> {
+    Ok(clove_core::store::Candidate {
+        id: key_id(row, 0)?,
+        owner: owner(row, 1)?,
+        capabilities: CapabilitySet::parse(text(row, 3, "capabilities")?).map_err(|_| "capabilities")?,
+        state: state(text(row, 4, "state")?, "state")?,
+        expires_at: optional_time(row, 5, "expires_at")?,
+        expiry_latched: flag(row, 6, "expiry_latched")?,
+        revision: int(row, 7, "revision")?,
+        owner_open: flag(row, 8, "open")?,
+        secrets: vec![candidate_secret(row)?],
+    })
+}
+
+pub(crate) fn candidate_secret(row: &Row<'_>) -> Result<SecretRecord, Bad> {
+    secret(row, CANDIDATE_SECRET)
+}
+
+pub(crate) fn secret(row: &Row<'_>, first: usize) -> Result<SecretRecord, Bad> {
+    let digest = blob(row, first, "digest")?.try_into().map_err(|_| "digest")?;
+    let scheme = match text(row, first + 1, "scheme")? {
+        "sha256" => Scheme::Sha256,
+        "hmac-sha256" => Scheme::HmacSha256 { pepper: int(row, first + 2, "pepper")? },
+        "argon2id" => Scheme::Argon2id {
+            cost: cost(text(row, first + 3, "argon2_cost")?).ok_or("argon2_cost")?,
+            salt: blob(row, first + 4, "argon2_salt")?.try_into().map_err(|_| "argon2_salt")?,
+        },
+        _ => return Err("scheme"),
+    };
+    Ok(SecretRecord { digest: Digest::from_bytes(digest), scheme, valid_until: optional_time(row, first + 5, "valid_until")? })
+}
+
+fn cost(text: &str) -> Option<Argon2Cost> {
+    let mut parts = text.split(',').map(|part| part.parse().ok());
+    let (memory, iterations, lanes) = (parts.next()??, parts.next()??, parts.next()??);
+    Argon2Cost::new(memory, iterations, lanes).ok().filter(|_| parts.next().is_none())
+}
+
+/// A scheme's columns: name, pepper, cost, salt.
+pub(crate) fn scheme_columns(scheme: &Scheme) -> (&'static str, Option<u16>, Option<String>, Option<[u8; 16]>) {
+    let (pepper, cost, salt) = match scheme {
+        Scheme::Sha256 => (None, None, None),
+        Scheme::HmacSha256 { pepper } => (Some(*pepper), None, None),
+        Scheme::Argon2id { cost, salt } => {
+            let (memory, iterations, lanes) = cost.parts();
+            (None, Some(format!("{memory},{iterations},{lanes}")), Some(*salt))
+        }
+    };
+    (scheme.name(), pepper, cost, salt)
+}
+
+/// `active_limit` of an owner without a limit.
+pub(crate) const UNLIMITED: i64 = -1;
+
+pub(crate) fn owner_record(row: &Row<'_>) -> Result<OwnerRecord, Bad> {
+    let limit = match optional_int::<i64>(row, 5, "active_limit")? {
+        None => None,
+        Some(UNLIMITED) => Some(ActiveLimit::Unlimited),
+        Some(limit) => Some(ActiveLimit::AtMost(u32::try_from(limit).map_err(|_| "active_limit")?)),
+    };
+    Ok(OwnerRecord {
+        owner: owner(row, 0)?,
+        open: flag(row, 2, "open")?,
+        held: int(row, 3, "held")?,
+        records: int(row, 4, "records")?,
+        limit,
+        creation_day: optional_int::<i32>(row, 6, "creation_day")?
+            .map(|day| NaiveDate::from_epoch_days(day).ok_or("creation_day"))
+            .transpose()?,
+        creations: int(row, 7, "creations")?,
+    })
+}
+
+pub(crate) fn event(row: &Row<'_>) -> Result<AuditEvent, Bad> {
+    let state_at = |column, what| optional_text(row, column, what)?.map(|text| state(text, what)).transpose();
+    let key = match value(row, 8, "key_id")? {
+        ValueRef::Null => None,
+        _ => Some(AuditedKey {
+            id: key_id(row, 8)?,
+            name: Name::new(text(row, 9, "key_name")?).map_err(|_| "key_name")?,
+            from: state_at(10, "from_state")?,
+            to: state_at(11, "to_state")?,
+        }),
+    };
+    Ok(AuditEvent {
+        id: AuditId::from_slice(blob(row, 0, "id")?).map_err(|_| "id")?,
+        operation: OperationId::from_slice(blob(row, 1, "operation")?).map_err(|_| "operation")?,
+        at: time(row, 2, "at")?,
+        actor: Actor::new(text(row, 3, "actor")?).map_err(|_| "actor")?,
+        reason: Reason::new(text(row, 4, "reason")?).map_err(|_| "reason")?,
+        action: Action::parse(text(row, 5, "action")?).ok_or("action")?,
+        organization: OrganizationId::new(text(row, 6, "org")?).map_err(|_| "org")?,
+        account: optional_text(row, 7, "account")?.map(AccountId::new).transpose().map_err(|_| "account")?,
+        key,
+        changed: flag(row, 12, "changed")?,
+        detail: text(row, 13, "detail")?.to_owned(),
+    })
+}

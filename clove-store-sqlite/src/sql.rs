@@ -1,0 +1,130 @@
+//! The statements. Each is prepared once a connection.
+
+macro_rules! key_columns {
+    () => {
+        "SELECT k.id, k.org, k.account, k.name, k.description, k.capabilities, k.metadata, k.created_at, \
+         k.expires_at, k.last_used_at, k.state, k.expiry_latched, k.revision FROM keys k "
+    };
+}
+
+macro_rules! candidate_columns {
+    () => {
+        "SELECT k.id, k.org, k.account, k.capabilities, k.state, k.expires_at, k.expiry_latched, k.revision, o.open AND g.open, \
+         s.digest, s.scheme, s.pepper, s.argon2_cost, s.argon2_salt, s.valid_until "
+    };
+}
+
+macro_rules! owner_joins {
+    () => {
+        "LEFT JOIN owners o ON o.org = k.org AND o.account = k.account LEFT JOIN organizations g ON g.id = k.org "
+    };
+}
+
+/// What a verification reads by key id.
+pub const FIND_BY_ID: &str =
+    concat!(candidate_columns!(), "FROM keys k CROSS JOIN secrets s ON s.key_id = k.id ", owner_joins!(), "WHERE k.id = ?1");
+
+/// What a verification reads by one digest.
+pub const FIND_BY_DIGEST: &str =
+    concat!(candidate_columns!(), "FROM secrets s CROSS JOIN keys k ON k.id = s.key_id ", owner_joins!(), "WHERE s.digest = ?1");
+
+/// What a verification reads by up to four digests.
+pub const FIND_BY_DIGESTS: &str = concat!(
+    candidate_columns!(),
+    "FROM secrets s CROSS JOIN keys k ON k.id = s.key_id ",
+    owner_joins!(),
+    "WHERE s.digest IN (?1, ?2, ?3, ?4)"
+);
+
+pub(crate) const KEY_BY_ID: &str = concat!(key_columns!(), "WHERE k.id = ?1");
+pub(crate) const EXPIRED_PLACES: &str = concat!(
+    key_columns!(),
+    "WHERE k.org = ?1 AND k.account = ?2 AND k.state = 'active' AND k.expiry_latched = 0 \
+     AND k.expires_at IS NOT NULL AND k.expires_at <= ?3"
+);
+pub(crate) const COUNT_EXPIRED_PLACES: &str = "SELECT count(*) FROM keys WHERE org = ?1 AND account = ?2 AND state = 'active' \
+     AND expiry_latched = 0 AND expires_at IS NOT NULL AND expires_at <= ?3";
+
+// The states are a set of flags: 1 active, 2 suspended, 4 compromised, 8 revoked. The expiry filter is 0 any, 1 passed at
+// the time, 2 pending at it.
+macro_rules! state_filter {
+    () => {
+        " AND (CASE k.state WHEN 'active' THEN 1 WHEN 'suspended' THEN 2 WHEN 'compromised' THEN 4 WHEN 'revoked' THEN 8 \
+         ELSE 15 END & ?3) "
+    };
+}
+macro_rules! expiry_filter {
+    () => {
+        " AND CASE ?4 WHEN 0 THEN 1 WHEN 1 THEN k.expiry_latched OR k.expires_at <= ?5 \
+         ELSE NOT k.expiry_latched AND (k.expires_at IS NULL OR k.expires_at > ?5) END "
+    };
+}
+macro_rules! newest_first {
+    () => {
+        " AND k.id < ?6 ORDER BY k.id DESC LIMIT ?7"
+    };
+}
+pub(crate) const LIST_OF_OWNER: &str =
+    concat!(key_columns!(), "WHERE k.org = ?1 AND k.account = ?2", state_filter!(), expiry_filter!(), newest_first!());
+pub(crate) const LIST_OF_ORGANIZATION: &str =
+    concat!(key_columns!(), "WHERE k.org = ?1 AND ?2 IS NULL", state_filter!(), expiry_filter!(), newest_first!());
+pub(crate) const BATCH_OF_OWNER: &str =
+    concat!(key_columns!(), "WHERE k.org = ?1 AND k.account = ?2", state_filter!(), "ORDER BY k.id LIMIT ?4");
+pub(crate) const BATCH_OF_ORGANIZATION: &str =
+    concat!(key_columns!(), "WHERE k.org = ?1 AND ?2 IS NULL", state_filter!(), "ORDER BY k.id LIMIT ?4");
+pub(crate) const EXPIRING: &str = concat!(
+    key_columns!(),
+    "WHERE k.org = ?1 AND (?2 IS NULL OR k.account = ?2) AND k.expires_at > ?3 AND k.expires_at <= ?4 \
+     AND k.state IN ('active', 'suspended') AND NOT k.expiry_latched AND (k.expires_at, k.id) > (?5, ?6) \
+     ORDER BY k.expires_at, k.id LIMIT ?7"
+);
+
+pub(crate) const SECRETS_OF_KEY: &str =
+    "SELECT digest, scheme, pepper, argon2_cost, argon2_salt, valid_until FROM secrets WHERE key_id = ?1";
+pub(crate) const OWNER: &str =
+    "SELECT org, account, open, held, records, active_limit, creation_day, creations FROM owners WHERE org = ?1 AND account = ?2";
+pub(crate) const ORGANIZATION: &str = "SELECT id, open FROM organizations WHERE id = ?1";
+
+macro_rules! audit_columns {
+    () => {
+        "SELECT id, operation, at, actor, reason, action, org, account, key_id, key_name, from_state, to_state, changed, detail FROM audit "
+    };
+}
+macro_rules! audit_filter {
+    () => {
+        " AND (?4 IS NULL OR action = ?4) AND (?5 IS NULL OR at >= ?5) AND (?6 IS NULL OR at < ?6) AND id < ?7 ORDER BY id DESC LIMIT ?8"
+    };
+}
+pub(crate) const EVENT_BY_OPERATION: &str = concat!(audit_columns!(), "WHERE operation = ?1");
+pub(crate) const AUDIT_OF_KEY: &str =
+    concat!(audit_columns!(), "WHERE key_id = ?3 AND org = ?1 AND (?2 IS NULL OR account = ?2)", audit_filter!());
+pub(crate) const AUDIT_OF_OWNER: &str =
+    concat!(audit_columns!(), "WHERE org = ?1 AND account = ?2 AND ?3 IS NULL", audit_filter!());
+pub(crate) const AUDIT_OF_ORGANIZATION: &str =
+    concat!(audit_columns!(), "WHERE org = ?1 AND ?2 IS NULL AND ?3 IS NULL", audit_filter!());
+
+/// The versions, by steps from one to the next over the index, however many secrets there are.
+pub(crate) const PEPPERS: &str = "WITH RECURSIVE v(pepper) AS (SELECT min(pepper) FROM secrets WHERE pepper IS NOT NULL \
+     UNION ALL SELECT (SELECT min(pepper) FROM secrets WHERE pepper > v.pepper) FROM v WHERE v.pepper IS NOT NULL) \
+     SELECT pepper FROM v WHERE pepper IS NOT NULL";
+pub(crate) const KEYS_UNDER_PEPPER: &str =
+    "SELECT DISTINCT key_id FROM secrets WHERE pepper = ?1 AND key_id > ?2 ORDER BY key_id LIMIT ?3";
+
+pub(crate) const PUT_ORGANIZATION: &str =
+    "INSERT INTO organizations (id, open) VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET open = excluded.open";
+pub(crate) const PUT_OWNER: &str = "INSERT INTO owners (org, account, open, held, records, active_limit, creation_day, creations) \
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (org, account) DO UPDATE SET open = excluded.open, held = excluded.held, \
+     records = excluded.records, active_limit = excluded.active_limit, creation_day = excluded.creation_day, creations = excluded.creations";
+pub(crate) const INSERT_KEY: &str = "INSERT INTO keys (id, org, account, name, description, capabilities, metadata, created_at, expires_at, \
+     last_used_at, state, expiry_latched, revision) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
+pub(crate) const UPDATE_KEY: &str = "UPDATE keys SET name = ?2, description = ?3, capabilities = ?4, metadata = ?5, expires_at = ?6, \
+     state = ?7, expiry_latched = ?8, revision = ?9 WHERE id = ?1";
+pub(crate) const DELETE_KEY: &str = "DELETE FROM keys WHERE id = ?1";
+pub(crate) const DELETE_SECRETS: &str = "DELETE FROM secrets WHERE key_id = ?1";
+pub(crate) const INSERT_SECRET: &str = "INSERT INTO secrets (key_id, digest, scheme, pepper, argon2_cost, argon2_salt, valid_until) \
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+pub(crate) const INSERT_EVENT: &str = "INSERT INTO audit (id, operation, at, actor, reason, action, org, account, key_id, key_name, \
+     from_state, to_state, changed, detail) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
+pub(crate) const REHASH: &str = "UPDATE OR IGNORE secrets SET digest = ?3, scheme = ?4, pepper = ?5, argon2_cost = ?6, argon2_salt = ?7 \
+     WHERE key_id = ?1 AND digest = ?2";
+pub(crate) const TOUCH: &str = "UPDATE keys SET last_used_at = ?2 WHERE id = ?1 AND (last_used_at IS NULL OR last_used_at < ?2)";

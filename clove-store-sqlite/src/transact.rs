@@ -1,0 +1,234 @@
+//! A transaction's reads and writes, on the writer's connection.
+
+use crate::{
+    read::{corrupt, failed, key_with_secrets, one, readable, scope_columns, state_flags},
+    rows::{self, UNLIMITED, scheme_columns},
+    sql,
+};
+use chrono::{DateTime, Utc};
+use clove_core::{
+    ActiveLimit, Key, KeyId, Owner, Scope, StoreError,
+    audit::AuditEvent,
+    error::{CorruptRow, Unique},
+    store::{Changes, Decision, Facts, KeyChange, OwnerRecord, Reads, Rehash, SecretRecord, StoredKey, Transaction},
+};
+use rusqlite::{Connection, ErrorCode, Params, params};
+
+/// Reads, decides, writes. The caller has begun a transaction, and commits or rolls back.
+pub(crate) fn transact(connection: &Connection, transaction: &Transaction) -> Result<Decision, StoreError> {
+    let decision = transaction.decide(&facts(connection, transaction)?);
+    if let Decision::Commit(changes) = &decision {
+        write(connection, changes)?;
+    }
+    Ok(decision)
+}
+
+fn facts(connection: &Connection, transaction: &Transaction) -> Result<Facts, StoreError> {
+    let operation = transaction.operation.as_bytes();
+    let replayed = one(connection, sql::EVENT_BY_OPERATION, [operation.as_slice()], CorruptRow::AuditEvent, rows::event)?;
+    let mut facts = Facts { replayed, ..Facts::default() };
+    match &transaction.reads {
+        Reads::Owner { owner, expired_at } => add_owner(connection, &mut facts, owner, *expired_at)?,
+        Reads::Organization(organization) => facts.organization = crate::read::organization(connection, organization)?,
+        Reads::Key { scope, id, expired_at } => {
+            if let Some(stored) = key_with_secrets(connection, scope, *id)? {
+                add_owner(connection, &mut facts, &stored.key.owner, *expired_at)?;
+                facts.keys.push(stored);
+            }
+        }
+        Reads::Batch { scope, states, limit } => {
+            let (organization, account) = scope_columns(scope);
+            let statement = if account.is_some() { sql::BATCH_OF_OWNER } else { sql::BATCH_OF_ORGANIZATION };
+            let limit = i64::try_from(*limit).unwrap_or(i64::MAX);
+            let keys: Vec<Key> =
+                readable(connection, statement, params![organization, account, state_flags(states), limit], rows::key)?;
+            facts.organization = crate::read::organization(connection, scope.organization())?;
+            let mut owners: std::collections::BTreeSet<&Owner> = keys.iter().map(|key| &key.owner).collect();
+            if let Scope::Owner(owner) = scope {
+                owners.insert(owner);
+            }
+            for owner in owners {
+                facts.owners.extend(crate::read::owner(connection, owner)?);
+            }
+            for key in keys {
+                let secrets = crate::read::secrets(connection, key.id)?;
+                facts.keys.push(StoredKey { key, secrets });
+            }
+        }
+    }
+    Ok(facts)
+}
+
+fn add_owner(
+    connection: &Connection,
+    facts: &mut Facts,
+    owner: &Owner,
+    expired_at: Option<DateTime<Utc>>,
+) -> Result<(), StoreError> {
+    facts.organization = crate::read::organization(connection, &owner.organization)?;
+    facts.owners.extend(crate::read::owner(connection, owner)?);
+    if let Some(now) = expired_at {
+        let params = params![owner.organization.as_str(), owner.account.as_str(), now.timestamp_micros()];
+        facts.expired = readable(connection, sql::EXPIRED_PLACES, params, rows::key)?;
+    }
+    Ok(())
+}
+
+fn write(connection: &Connection, changes: &Changes) -> Result<(), StoreError> {
+    if let Some(record) = &changes.organization {
+        execute(connection, sql::PUT_ORGANIZATION, params![record.id.as_str(), record.open])?;
+    }
+    for record in &changes.owners {
+        put_owner(connection, record)?;
+    }
+    for change in &changes.keys {
+        match change {
+            KeyChange::Insert(stored) => {
+                insert_key(connection, &stored.key)?;
+                insert_secrets(connection, stored.key.id, &stored.secrets)?;
+            }
+            KeyChange::Update { key, secrets } => {
+                update_key(connection, key)?;
+                if let Some(secrets) = secrets {
+                    execute(connection, sql::DELETE_SECRETS, [key.id.as_bytes().as_slice()])?;
+                    insert_secrets(connection, key.id, secrets)?;
+                }
+            }
+            KeyChange::Delete(id) => {
+                execute(connection, sql::DELETE_SECRETS, [id.as_bytes().as_slice()])?;
+                must_exist(*id, execute(connection, sql::DELETE_KEY, [id.as_bytes().as_slice()])?)?;
+            }
+        }
+    }
+    changes.events.iter().try_for_each(|event| insert_event(connection, event))
+}
+
+fn execute(connection: &Connection, sql: &str, params: impl Params) -> Result<usize, StoreError> {
+    connection.prepare_cached(sql).and_then(|mut statement| statement.execute(params)).map_err(failed)
+}
+
+/// Executes an insert; a row that exists already is a conflict.
+fn insert(connection: &Connection, sql: &str, params: impl Params, unique: impl Fn(&str) -> Unique) -> Result<(), StoreError> {
+    let inserted = connection.prepare_cached(sql).and_then(|mut statement| statement.execute(params));
+    match inserted {
+        Ok(_) => Ok(()),
+        Err(rusqlite::Error::SqliteFailure(error, message)) if error.code == ErrorCode::ConstraintViolation => {
+            Err(StoreError::Conflict(unique(&message.unwrap_or_default())))
+        }
+        Err(error) => Err(failed(error)),
+    }
+}
+
+/// A core that writes to a key has read it in the same transaction.
+fn must_exist(id: KeyId, rows: usize) -> Result<(), StoreError> {
+    if rows == 1 { Ok(()) } else { Err(corrupt(CorruptRow::Key(id))("id")) }
+}
+
+fn put_owner(connection: &Connection, record: &OwnerRecord) -> Result<(), StoreError> {
+    let limit = record.limit.map(|limit| match limit {
+        ActiveLimit::AtMost(limit) => i64::from(limit),
+        ActiveLimit::Unlimited => UNLIMITED,
+    });
+    let params = params![
+        record.owner.organization.as_str(),
+        record.owner.account.as_str(),
+        record.open,
+        record.held,
+        record.records,
+        limit,
+        record.creation_day.map(|day| day.to_epoch_days()),
+        record.creations,
+    ];
+    execute(connection, sql::PUT_OWNER, params).map(|_| ())
+}
+
+fn micros(time: Option<DateTime<Utc>>) -> Option<i64> {
+    time.map(|time| time.timestamp_micros())
+}
+
+/// SQLite's integers are signed; no record changes that often.
+fn revision(key: &Key) -> i64 {
+    i64::try_from(key.revision).unwrap_or(i64::MAX)
+}
+
+fn insert_key(connection: &Connection, key: &Key) -> Result<(), StoreError> {
+    let params = params![
+        key.id.as_bytes().as_slice(),
+        key.owner.organization.as_str(),
+        key.owner.account.as_str(),
+        key.name.as_str(),
+        key.description.as_str(),
+        key.capabilities.as_str(),
+        key.metadata.as_str(),
+        key.created_at.timestamp_micros(),
+        micros(key.expires_at),
+        micros(key.last_used_at),
+        key.state.as_str(),
+        key.expiry_latched,
+        revision(key),
+    ];
+    insert(connection, sql::INSERT_KEY, params, |_| Unique::KeyId)
+}
+
+fn update_key(connection: &Connection, key: &Key) -> Result<(), StoreError> {
+    let params = params![
+        key.id.as_bytes().as_slice(),
+        key.name.as_str(),
+        key.description.as_str(),
+        key.capabilities.as_str(),
+        key.metadata.as_str(),
+        micros(key.expires_at),
+        key.state.as_str(),
+        key.expiry_latched,
+        revision(key),
+    ];
+    must_exist(key.id, execute(connection, sql::UPDATE_KEY, params)?)
+}
+
+fn insert_secrets(connection: &Connection, id: KeyId, secrets: &[SecretRecord]) -> Result<(), StoreError> {
+    for secret in secrets {
+        let (scheme, pepper, cost, salt) = scheme_columns(&secret.scheme);
+        let digest = secret.digest.as_bytes().as_slice();
+        let params = params![id.as_bytes().as_slice(), digest, scheme, pepper, cost, salt, micros(secret.valid_until)];
+        insert(connection, sql::INSERT_SECRET, params, |_| Unique::Digest)?;
+    }
+    Ok(())
+}
+
+fn insert_event(connection: &Connection, event: &AuditEvent) -> Result<(), StoreError> {
+    let key = event.key.as_ref();
+    let params = params![
+        event.id.as_bytes().as_slice(),
+        event.operation.as_bytes().as_slice(),
+        event.at.timestamp_micros(),
+        event.actor.as_str(),
+        event.reason.as_str(),
+        event.action.as_str(),
+        event.organization.as_str(),
+        event.account.as_ref().map(|account| account.as_str()),
+        key.map(|key| key.id.as_bytes().as_slice()),
+        key.map(|key| key.name.as_str()),
+        key.and_then(|key| key.from).map(|state| state.as_str()),
+        key.and_then(|key| key.to).map(|state| state.as_str()),
+        event.changed,
+        event.detail,
+    ];
+    let unique = |message: &str| if message.contains("operation") { Unique::OperationId } else { Unique::AuditId };
+    insert(connection, sql::INSERT_EVENT, params, unique)
+}
+
+pub(crate) fn rehash(connection: &Connection, changes: &[Rehash]) -> Result<(), StoreError> {
+    for change in changes {
+        let (scheme, pepper, cost, salt) = scheme_columns(&change.scheme);
+        let (old, new) = (change.old.as_bytes().as_slice(), change.new.as_bytes().as_slice());
+        execute(connection, sql::REHASH, params![change.key.as_bytes().as_slice(), old, new, scheme, pepper, cost, salt])?;
+    }
+    Ok(())
+}
+
+pub(crate) fn touch(connection: &Connection, uses: &[(KeyId, DateTime<Utc>)]) -> Result<(), StoreError> {
+    for (id, at) in uses {
+        execute(connection, sql::TOUCH, params![id.as_bytes().as_slice(), at.timestamp_micros()])?;
+    }
+    Ok(())
+}

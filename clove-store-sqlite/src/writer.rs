@@ -1,0 +1,230 @@
+//! One thread that writes. It takes all that waits into one commit, so that many callers share an `fsync`.
+
+use crate::transact;
+use chrono::{DateTime, Utc};
+use clove_core::{
+    KeyId, StoreError,
+    store::{Decision, Rehash, Transaction},
+};
+use futures_channel::oneshot::{self, Receiver, Sender};
+use rusqlite::{Connection, ErrorCode};
+use std::{
+    collections::VecDeque,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread::{self, JoinHandle},
+};
+
+/// The most jobs of one commit: it bounds how long the first of them waits for the last.
+const MAX_BATCH: usize = 256;
+
+/// What to write.
+pub(crate) enum Work {
+    Transact(Arc<Transaction>),
+    Rehash(Vec<Rehash>),
+    Touch(Vec<(KeyId, DateTime<Utc>)>),
+}
+
+/// What was done; only a transaction has a decision.
+type Done = Result<Option<Decision>, StoreError>;
+
+struct Job {
+    work: Work,
+    reply: Sender<Done>,
+}
+
+#[derive(Default)]
+struct Queue {
+    state: Mutex<State>,
+    work: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: VecDeque<Job>,
+    closed: bool,
+}
+
+/// The writing thread. Dropped, it writes all that waits, and ends.
+pub(crate) struct Writer {
+    queue: Arc<Queue>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Writer {
+    pub(crate) fn start(connection: Connection) -> Result<Self, StoreError> {
+        let queue = Arc::<Queue>::default();
+        let theirs = Arc::clone(&queue);
+        let thread = thread::Builder::new()
+            .name("clove-sqlite-write".into())
+            .spawn(move || theirs.run(&connection))
+            .map_err(|error| StoreError::unavailable("starting the writing thread", error))?;
+        Ok(Self { queue, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Writes; the answer comes after the commit. A caller that stops waiting leaves the work to be done whole.
+    pub(crate) async fn write(&self, work: Work) -> Done {
+        self.push(work).await.unwrap_or(Err(StoreError::OutcomeUnknown { source: None }))
+    }
+
+    fn push(&self, work: Work) -> Receiver<Done> {
+        let (reply, answer) = oneshot::channel();
+        let mut state = self.queue.lock();
+        if state.closed {
+            let _ = reply.send(Err(StoreError::Unavailable { what: "writing to a store that was closed", source: None }));
+            return answer;
+        }
+        state.waiting.push_back(Job { work, reply });
+        let alone = state.waiting.len() == 1;
+        drop(state);
+        // With others waiting the thread is awake, or about to be.
+        if alone {
+            self.queue.work.notify_one();
+        }
+        answer
+    }
+
+    /// Writes all that waits, and ends the thread.
+    pub(crate) fn close(&self) {
+        self.queue.lock().closed = true;
+        self.queue.work.notify_one();
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread
+            && thread.thread().id() != thread::current().id()
+        {
+            // The thread catches what panics in a job; nothing else is to be learnt from how it ended.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl Queue {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn run(&self, connection: &Connection) {
+        while let Some(batch) = self.next_batch() {
+            commit_batch(connection, batch);
+        }
+    }
+
+    fn next_batch(&self) -> Option<Vec<Job>> {
+        let mut state = self.lock();
+        while state.waiting.is_empty() {
+            if state.closed {
+                return None;
+            }
+            state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        let count = state.waiting.len().min(MAX_BATCH);
+        Some(state.waiting.drain(..count).collect())
+    }
+}
+
+/// Runs all jobs in one transaction. Where SQLite ends the transaction by itself (a full disk), those before fail too, and
+/// those after begin a new one.
+fn commit_batch(connection: &Connection, batch: Vec<Job>) {
+    let mut rest = batch.into_iter().peekable();
+    while rest.peek().is_some() {
+        if let Err(error) = execute(connection, "BEGIN IMMEDIATE") {
+            let what = "waiting for other writers";
+            let mut source = Some(error);
+            for job in rest {
+                let source = source.take().map(Into::into);
+                let _ = job.reply.send(Err(StoreError::Unavailable { what, source }));
+            }
+            return;
+        }
+        let mut done = Vec::with_capacity(rest.len());
+        let several = rest.len() > 1;
+        for job in rest.by_ref() {
+            let result = if several { run_apart(connection, &job.work) } else { run(connection, &job.work) };
+            done.push((job.reply, result));
+            if connection.is_autocommit() {
+                break;
+            }
+        }
+        finish(connection, done);
+    }
+}
+
+/// Runs a job so that its failure undoes it alone.
+fn run_apart(connection: &Connection, work: &Work) -> Done {
+    execute(connection, "SAVEPOINT job").map_err(crate::read::failed)?;
+    let result = run(connection, work);
+    if !connection.is_autocommit() {
+        if result.is_err() {
+            execute(connection, "ROLLBACK TO job").map_err(crate::read::failed)?;
+        }
+        execute(connection, "RELEASE job").map_err(crate::read::failed)?;
+    }
+    result
+}
+
+fn run(connection: &Connection, work: &Work) -> Done {
+    let run = || match work {
+        Work::Transact(transaction) => transact::transact(connection, transaction).map(Some),
+        Work::Rehash(changes) => transact::rehash(connection, changes).map(|()| None),
+        Work::Touch(uses) => transact::touch(connection, uses).map(|()| None),
+    };
+    // A decision is the core's code, which does not panic; if it does, this thread must outlive it.
+    catch_unwind(AssertUnwindSafe(run))
+        .unwrap_or(Err(StoreError::Unavailable { what: "running a decision that panicked", source: None }))
+}
+
+/// Commits, and answers all. Nobody hears of success before it is durable.
+fn finish(connection: &Connection, done: Vec<(Sender<Done>, Done)>) {
+    let ended_by_itself = connection.is_autocommit();
+    let alone_and_failed = matches!(done.as_slice(), [(_, Err(_))]);
+    let committed = if ended_by_itself {
+        Err(StoreError::Unavailable { what: "writing: the transaction was rolled back", source: None })
+    } else if alone_and_failed {
+        roll_back(connection)
+    } else {
+        commit(connection)
+    };
+    let mut failure = committed.err();
+    for (reply, result) in done {
+        let result = match (&failure, result) {
+            (None, result) => result,
+            (Some(_), Err(own)) => Err(own),
+            (Some(StoreError::OutcomeUnknown { .. }), Ok(_)) => Err(failure
+                .replace(StoreError::OutcomeUnknown { source: None })
+                .unwrap_or(StoreError::OutcomeUnknown { source: None })),
+            (Some(_), Ok(_)) => {
+                let again = StoreError::Unavailable { what: "committing", source: None };
+                let first = StoreError::Unavailable { what: "committing", source: None };
+                Err(failure.replace(again).unwrap_or(first))
+            }
+        };
+        // A caller that has gone does not want to know.
+        let _ = reply.send(result);
+    }
+}
+
+fn commit(connection: &Connection) -> Result<(), StoreError> {
+    let Err(error) = execute(connection, "COMMIT") else { return Ok(()) };
+    let nothing_written = matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DiskFull));
+    let rolled_back = connection.is_autocommit() || roll_back(connection).is_ok();
+    if nothing_written && rolled_back {
+        Err(StoreError::unavailable("committing", error))
+    } else {
+        // An fsync that failed may have reached the disk.
+        Err(StoreError::OutcomeUnknown { source: Some(error.into()) })
+    }
+}
+
+fn roll_back(connection: &Connection) -> Result<(), StoreError> {
+    execute(connection, "ROLLBACK").map_err(crate::read::failed)
+}
+
+fn execute(connection: &Connection, sql: &str) -> Result<(), rusqlite::Error> {
+    connection.prepare_cached(sql)?.execute([]).map(|_| ())
+}
