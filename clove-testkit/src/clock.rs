@@ -1,0 +1,84 @@
+//! A clock to turn.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use clove_core::clock::{Clock, Sleep};
+use std::{
+    future::poll_fn,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Poll, Waker},
+    time::Duration,
+};
+
+/// A clock that stands still until it is turned. Clones share it.
+#[derive(Clone)]
+pub struct TestClock {
+    state: Arc<Mutex<State>>,
+}
+
+struct State {
+    now: DateTime<Utc>,
+    monotonic: Duration,
+    sleepers: Vec<Waker>,
+}
+
+impl TestClock {
+    /// A clock at this time.
+    #[must_use]
+    pub fn at(now: DateTime<Utc>) -> Self {
+        Self { state: Arc::new(Mutex::new(State { now, monotonic: Duration::ZERO, sleepers: Vec::new() })) }
+    }
+
+    /// A clock at noon of a day in 2026.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::at(DateTime::from_timestamp(1_767_614_400, 0).unwrap_or_default())
+    }
+
+    /// Time passes.
+    pub fn advance(&self, by: Duration) {
+        let mut state = self.lock();
+        state.monotonic += by;
+        state.now += TimeDelta::from_std(by).unwrap_or(TimeDelta::MAX);
+        let sleepers = std::mem::take(&mut state.sleepers);
+        drop(state);
+        sleepers.into_iter().for_each(Waker::wake);
+    }
+
+    /// The time of day steps, forward or back, while no time passes.
+    pub fn step(&self, by: TimeDelta) {
+        self.lock().now += by;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for TestClock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Clock for TestClock {
+    fn now(&self) -> DateTime<Utc> {
+        self.lock().now
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.lock().monotonic
+    }
+
+    fn sleep(&self, duration: Duration) -> Sleep {
+        let clock = self.clone();
+        let until = self.monotonic() + duration;
+        Box::pin(poll_fn(move |context| {
+            let mut state = clock.lock();
+            if state.monotonic >= until {
+                return Poll::Ready(());
+            }
+            state.sleepers.push(context.waker().clone());
+            Poll::Pending
+        }))
+    }
+}
