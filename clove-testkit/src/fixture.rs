@@ -6,7 +6,6 @@ use clove_core::{By, Clove, Error, Expiry, Issued, Key, ListKeys, MemoryStore, N
 use std::time::Duration;
 
 /// A service's keys in memory, on a clock to turn, with one owner.
-#[derive(Debug)]
 pub struct Fixture {
     /// The handle, as the host under test would hold it.
     pub clove: Clove,

@@ -15,7 +15,17 @@
 //! # Ok(()) }
 //! ```
 
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::cast_sign_loss,
+    reason = "a suite of assertions fails by panicking"
+)]
+
 mod clock;
+pub mod conformance;
 mod fixture;
 
 pub use clock::TestClock;

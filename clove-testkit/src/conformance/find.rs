@@ -1,0 +1,107 @@
+//! What a verification reads: facts, whatever the state.
+
+use super::{list_cases, tools::*};
+use clove_core::{
+    Argon2Cost, KeyId, KeyState,
+    digest::Scheme,
+    store::{Candidate, SecretRecord},
+};
+use std::sync::Arc;
+
+list_cases![
+    a_key_is_found_by_id_and_digest_whatever_its_state,
+    up_to_four_digests_are_looked_up,
+    a_slow_digest_is_not_found_by_digest,
+    a_closed_owner_is_seen_with_the_key,
+    a_closed_organization_is_seen_with_the_key,
+    peppers_are_listed,
+];
+
+async fn a_key_is_found_by_id_and_digest_whatever_its_state(bench: Arc<Bench>) {
+    let owner = bench.owner("acme", "ada");
+    for (state, latched) in KeyState::ALL.into_iter().zip([false, true, false, true]) {
+        let mut key = key(&owner);
+        (key.state, key.expiry_latched, key.expires_at) = (state, latched, Some(after(-1)));
+        let digest = bench.insert(&key).await;
+        let wanted = Candidate {
+            id: key.id,
+            owner: owner.clone(),
+            capabilities: key.capabilities,
+            state,
+            expires_at: key.expires_at,
+            expiry_latched: latched,
+            revision: 1,
+            owner_open: true,
+            secrets: vec![current(digest)],
+        };
+        assert_eq!(*bench.store.find_by_id(key.id).await.unwrap().unwrap(), wanted);
+        assert_eq!(*bench.store.find_by_digest(&[digest]).await.unwrap().unwrap(), wanted);
+    }
+    assert!(bench.store.find_by_id(KeyId::new(start())).await.unwrap().is_none());
+    assert!(bench.store.find_by_digest(&[digest()]).await.unwrap().is_none());
+}
+
+async fn up_to_four_digests_are_looked_up(bench: Arc<Bench>) {
+    let key = key(&bench.owner("acme", "ada"));
+    let stored = bench.insert(&key).await;
+    for place in 0..4 {
+        let mut asked = [digest(), digest(), digest(), digest()];
+        asked[place] = stored;
+        for asked in [&asked[..], &asked[..=place]] {
+            assert_eq!(bench.store.find_by_digest(asked).await.unwrap().unwrap().id, key.id, "{} digests", asked.len());
+        }
+    }
+    assert!(bench.store.find_by_digest(&[]).await.unwrap().is_none());
+}
+
+async fn a_slow_digest_is_not_found_by_digest(bench: Arc<Bench>) {
+    let key = key(&bench.owner("acme", "ada"));
+    let scheme = Scheme::Argon2id { cost: Argon2Cost::OWASP, salt: [7; 16] };
+    let secret = SecretRecord { scheme, ..current(digest()) };
+    committed(bench.insert_with(&key, vec![secret.clone()]).await);
+    assert!(bench.store.find_by_digest(&[secret.digest]).await.unwrap().is_none());
+    assert_eq!(bench.store.find_by_id(key.id).await.unwrap().unwrap().secrets, [secret]);
+}
+
+async fn a_closed_owner_is_seen_with_the_key(bench: Arc<Bench>) {
+    let owner = bench.owner("acme", "ada");
+    let (key, neighbour) = (key(&owner), key(&bench.owner("acme", "bob")));
+    let digest = bench.insert(&key).await;
+    bench.insert(&neighbour).await;
+    for open in [false, true] {
+        bench.set_owner(&owner, move |record| record.open = open).await;
+        assert_eq!(bench.store.find_by_id(key.id).await.unwrap().unwrap().owner_open, open);
+        assert_eq!(bench.store.find_by_digest(&[digest]).await.unwrap().unwrap().owner_open, open);
+        assert!(bench.store.find_by_id(neighbour.id).await.unwrap().unwrap().owner_open);
+    }
+}
+
+async fn a_closed_organization_is_seen_with_the_key(bench: Arc<Bench>) {
+    let owner = bench.owner("acme", "ada");
+    let (own, neighbour) = (key(&owner), key(&bench.owner("acm", "ada")));
+    bench.insert(&own).await;
+    bench.insert(&neighbour).await;
+    for open in [false, true] {
+        bench.set_organization(&owner.organization, open).await;
+        assert_eq!(bench.store.find_by_id(own.id).await.unwrap().unwrap().owner_open, open);
+        assert!(bench.store.find_by_id(neighbour.id).await.unwrap().unwrap().owner_open);
+    }
+}
+
+async fn peppers_are_listed(bench: Arc<Bench>) {
+    let owner = bench.owner("acme", "ada");
+    let mut under_two = Vec::new();
+    for pepper in [2, 65_535, 2, 1] {
+        let key = key(&owner);
+        let secret = SecretRecord { scheme: Scheme::HmacSha256 { pepper }, ..current(digest()) };
+        committed(bench.insert_with(&key, vec![secret]).await);
+        if pepper == 2 {
+            under_two.push(key.id);
+        }
+    }
+    bench.insert(&key(&owner)).await;
+    assert_eq!(bench.store.peppers_in_use().await.unwrap().into_iter().collect::<Vec<_>>(), [1, 2, 65_535]);
+    assert_eq!(bench.store.keys_under_pepper(2, None, 9).await.unwrap(), under_two);
+    assert_eq!(bench.store.keys_under_pepper(2, None, 1).await.unwrap(), under_two[..1]);
+    assert_eq!(bench.store.keys_under_pepper(2, Some(under_two[0]), 9).await.unwrap(), under_two[1..]);
+}
