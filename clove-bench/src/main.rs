@@ -1,2 +1,85 @@
-//! bench
-fn main() {}
+//! The figures of clove, each beside its limit, both measured in one run: `clove-bench [--json] [--only NAME]`.
+//!
+//! A limit is what the same work costs when it is written straight against the libraries; all of them are in [`limits`].
+//! Limit and figure take turns, round by round, and the medians are compared: what disturbs one disturbs the other.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_possible_wrap,
+    reason = "a benchmark may fail loudly, and its numbers are small"
+)]
+
+mod bare_file;
+mod cold;
+mod create;
+mod figure;
+mod fixture;
+mod limits;
+mod malformed;
+mod measure;
+mod memory;
+
+use figure::{Figure, Printer};
+use std::process::ExitCode;
+
+type Run = fn(&dyn Fn(&str) -> bool, &mut dyn FnMut(Figure));
+
+/// Figures that are measured together.
+struct Group {
+    /// The names of its figures, in the order of the issue.
+    names: fn() -> Vec<String>,
+    /// Measures those that are wanted and hands them over as they come.
+    run: Run,
+}
+
+const GROUPS: [Group; 4] = [
+    Group { names: malformed::names, run: malformed::run },
+    Group { names: memory::names, run: memory::run },
+    Group { names: cold::names, run: cold::run },
+    Group { names: create::names, run: create::run },
+];
+
+fn main() -> ExitCode {
+    let (mut json, mut only) = (false, None);
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            "--json" => json = true,
+            "--only" => match arguments.next() {
+                Some(name) => only = Some(name),
+                None => return usage("--only needs the name of a figure"),
+            },
+            other => return usage(&format!("unknown argument {other:?}")),
+        }
+    }
+    let wanted = |name: &str| only.as_deref().is_none_or(|only| name == only || is_class_of(name, only));
+    if !GROUPS.iter().flat_map(|group| (group.names)()).any(|name| wanted(&name)) {
+        return usage(&format!("no figure is called {:?}", only.unwrap_or_default()));
+    }
+    let mut printer = Printer::new(json);
+    for group in &GROUPS {
+        if (group.names)().iter().any(|name| wanted(name)) {
+            (group.run)(&wanted, &mut |figure| printer.print(&figure));
+        }
+    }
+    printer.end();
+    ExitCode::SUCCESS
+}
+
+/// `--only parse-malformed` also tells its classes.
+fn is_class_of(name: &str, only: &str) -> bool {
+    only == malformed::SUMMARY && name.starts_with(malformed::SUMMARY)
+}
+
+fn usage(what: &str) -> ExitCode {
+    eprintln!("{what}\nusage: clove-bench [--json] [--only NAME]\nfigures:");
+    for name in GROUPS.iter().flat_map(|group| (group.names)()) {
+        eprintln!("  {name}");
+    }
+    ExitCode::from(2)
+}
