@@ -40,15 +40,14 @@ pub(crate) fn parse<'a>(text: &'a [u8], formats: &[SecretFormat], foreign: bool)
     if text.get(SEPARATOR) != Some(&b';') {
         return (own(text) && is_checked(text)).then_some(Presented::Bare(text));
     }
+    // The id before the secret: it is the cheaper check.
     let (id, rest) = text.split_at_checked(SEPARATOR)?;
-    let secret = rest.get(1..)?;
-    let is_own = own(secret);
-    let is_well_formed = if is_own { is_checked(secret) } else { foreign && is_foreign(secret) };
-    if !is_well_formed {
-        return None;
-    }
     let id = parse_uuid_v7(id).map(KeyId::from_uuid_v7)?;
-    Some(if is_own { Presented::WithId(id, secret) } else { Presented::Foreign(id, secret) })
+    let secret = rest.get(1..)?;
+    if own(secret) {
+        return is_checked(secret).then_some(Presented::WithId(id, secret));
+    }
+    (foreign && is_foreign(secret)).then_some(Presented::Foreign(id, secret))
 }
 
 /// Whether a text can be a secret that clove did not generate: 1 to 256 printable ASCII characters without spaces.

@@ -139,13 +139,10 @@ pub(crate) fn is_checked(text: &[u8]) -> bool {
 }
 
 fn check_chars(body: &[u8]) -> [u8; CHECK_CHARS] {
-    let mut rest = crc32fast::hash(body) % 238_328; // 62³
-    let mut chars = [0; CHECK_CHARS];
-    for place in chars.iter_mut().rev() {
-        *place = usize::try_from(rest % 62).ok().and_then(|digit| BASE62.get(digit)).copied().unwrap_or_default();
-        rest /= 62;
-    }
-    chars
+    let rest = crc32fast::hash(body) % 238_328; // 62³
+    // Each digit is below 62: the fallback is never taken.
+    let digit = |value: u32| usize::try_from(value % 62).ok().and_then(|digit| BASE62.get(digit)).copied().unwrap_or_default();
+    [digit(rest / 3844), digit(rest / 62), digit(rest)]
 }
 
 /// What a new key's owner is given, once: the key's id and its secret.

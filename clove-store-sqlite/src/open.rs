@@ -87,6 +87,8 @@ impl Options {
         self.use_wal(&connection)?;
         // Each commit is on the disk when it returns.
         connection.pragma_update(None, "synchronous", "FULL").map_err(opening)?;
+        // A savepoint's copies of pages need no file: they are gone with the batch.
+        connection.pragma_update(None, "temp_store", "MEMORY").map_err(opening)?;
         Ok(connection)
     }
 

@@ -240,7 +240,8 @@ impl Clove {
     /// [`Error::Fault`] or the store's failure.
     pub async fn report_leaked(&self, credential: impl AsRef<[u8]>, by: &By) -> Result<(), Error> {
         let Some(presented) = self.parse(credential.as_ref()) else { return Ok(()) };
-        let Some((candidate, leaked)) = self.prove(presented, "").await? else { return Ok(()) };
+        let Some((candidate, place)) = self.prove(presented, "").await? else { return Ok(()) };
+        let Some(leaked) = candidate.secrets.get(place).map(|secret| secret.digest) else { return Ok(()) };
         let (id, policy) = (candidate.id, self.inner.policy.clone());
         let reads = Reads::Key { scope: (&candidate.owner).into(), id, expired_at: None };
         let decision = self.run(Order::new(by, self.now()), reads, move |order, facts| {
@@ -249,7 +250,7 @@ impl Clove {
             }
             decided((|| {
                 let stored = the_key(facts)?;
-                let is_leaked = |secret: &&SecretRecord| secret.digest == leaked.digest;
+                let is_leaked = |secret: &&SecretRecord| secret.digest == leaked;
                 match stored.secrets.iter().find(is_leaked).map(|secret| secret.valid_until) {
                     Some(None) => change_state(Action::ReportLeaked, order, &policy, facts),
                     grace => {

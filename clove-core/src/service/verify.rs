@@ -41,7 +41,10 @@ impl Clove {
     }
 
     async fn verify_parsed(&self, presented: Presented<'_>, attempt: &Attempt<'_>) -> Result<Verdict, Fault> {
-        let Some((candidate, secret)) = self.prove(presented, attempt.peer).await? else {
+        let Some((candidate, place)) = self.prove(presented, attempt.peer).await? else {
+            return Ok(Verdict::Denied(Denial::NOT_RECOGNIZED));
+        };
+        let Some(secret) = candidate.secrets.get(place) else {
             return Ok(Verdict::Denied(Denial::NOT_RECOGNIZED));
         };
         let now = self.inner.clock.now();
@@ -54,27 +57,22 @@ impl Clove {
         }
         self.inner.buffers.used(candidate.id, now);
         if self.inner.policy.hashing.is_behind(&secret.scheme) {
-            self.rehash_later(candidate.id, &secret, presented.secret());
+            self.rehash_later(candidate.id, secret, presented.secret());
         }
         Ok(Verdict::Granted(Grant { id: GrantId::new(now), candidate, at: now }))
     }
 
-    /// Finds the key and proves the secret: the key, and which of its secrets it is. `None` is unknown or wrong.
-    pub(super) async fn prove(
-        &self,
-        presented: Presented<'_>,
-        peer: &str,
-    ) -> Result<Option<(Arc<Candidate>, SecretRecord)>, Fault> {
-        let hashing = &self.inner.policy.hashing;
+    /// Finds the key and proves the secret: the key, and the place of the secret among its own. `None` is unknown or wrong.
+    pub(super) async fn prove(&self, presented: Presented<'_>, peer: &str) -> Result<Option<(Arc<Candidate>, usize)>, Fault> {
         match presented {
             Presented::Bare(secret) => {
-                let (digests, count) = hashing.lookup_digests(secret);
+                let (digests, count) = self.inner.policy.hashing.lookup_digests(secret);
                 let digests = digests.get(..count).unwrap_or_default();
                 let found = if digests.is_empty() { None } else { self.inner.store.find_by_digest(digests).await? };
+                let is_presented = |stored: &SecretRecord| stored.is_fast() && digests.contains(&stored.digest);
                 let proven = found.and_then(|candidate| {
-                    let secret =
-                        candidate.secrets.iter().find(|stored| stored.is_fast() && digests.contains(&stored.digest)).cloned();
-                    secret.map(|secret| (candidate, secret))
+                    let place = candidate.secrets.iter().position(is_presented)?;
+                    Some((candidate, place))
                 });
                 if proven.is_none() {
                     self.refuse_to_guess_about_peppers().await?;
@@ -82,13 +80,17 @@ impl Clove {
                 Ok(proven)
             }
             Presented::WithId(id, secret) | Presented::Foreign(id, secret) => {
-                let found = self.inner.store.find_by_id(id).await?;
                 let foreign = matches!(presented, Presented::Foreign(..));
-                let stored = match &found {
-                    Some(candidate) => self.prove_secret(candidate, secret, foreign, peer).await?,
-                    None => self.prove_nothing(id, secret, foreign, peer).await?,
+                let Some(candidate) = self.inner.store.find_by_id(id).await? else {
+                    self.prove_nothing(id, secret, foreign, peer).await?;
+                    return Ok(None);
                 };
-                Ok(found.zip(stored))
+                let place = match self.prove_fast(&candidate, secret)? {
+                    Fast::Proven(place) => Some(place),
+                    Fast::Wrong if !foreign => None,
+                    fast => self.prove_slow(&candidate, secret, fast == Fast::SlowLeft, peer).await?,
+                };
+                Ok(place.map(|place| (candidate, place)))
             }
         }
     }
@@ -101,19 +103,15 @@ impl Clove {
         unknown.map_or(Ok(()), |version| Err(Fault::UnknownPepper { version }))
     }
 
-    async fn prove_secret(
-        &self,
-        candidate: &Candidate,
-        secret: &[u8],
-        foreign: bool,
-        peer: &str,
-    ) -> Result<Option<SecretRecord>, Fault> {
+    /// Proves a secret against a key's fast digests: which of them it is, or whether slow ones are left to try.
+    fn prove_fast(&self, candidate: &Candidate, secret: &[u8]) -> Result<Fast, Fault> {
+        let hashing = &self.inner.policy.hashing;
         let mut slow = false;
-        for stored in &candidate.secrets {
+        for (place, stored) in candidate.secrets.iter().enumerate() {
             let digest = match stored.scheme {
-                Scheme::Sha256 if self.inner.policy.hashing.reads_sha256() => sha256(secret),
+                Scheme::Sha256 if hashing.reads_sha256() => sha256(secret),
                 Scheme::Sha256 => continue,
-                Scheme::HmacSha256 { pepper } => match self.inner.policy.hashing.pepper(pepper) {
+                Scheme::HmacSha256 { pepper } => match hashing.pepper(pepper) {
                     PepperStatus::Given(pepper) => pepper.digest(secret),
                     PepperStatus::Dropped => continue,
                     PepperStatus::Unknown => return Err(Fault::UnknownPepper { version: pepper }),
@@ -124,21 +122,24 @@ impl Clove {
                 }
             };
             if digest == stored.digest {
-                return Ok(Some(stored.clone()));
+                return Ok(Fast::Proven(place));
             }
         }
-        if !slow && !foreign {
+        Ok(if slow { Fast::SlowLeft } else { Fast::Wrong })
+    }
+
+    /// Proves a secret against a key's slow digests, if it has any; if not, takes as long.
+    async fn prove_slow(&self, candidate: &Candidate, secret: &[u8], has_slow: bool, peer: &str) -> Result<Option<usize>, Fault> {
+        let Some(ticket) = self.enter(candidate.id, true, peer)? else { return Ok(None) };
+        if !has_slow {
+            self.hash_for_nothing(candidate.id, secret, ticket).await?;
             return Ok(None);
         }
-        let Some(ticket) = self.enter(candidate.id, true, peer)? else { return Ok(None) };
-        if !slow {
-            return self.hash_for_nothing(candidate.id, secret, ticket).await;
-        }
-        for stored in &candidate.secrets {
+        for (place, stored) in candidate.secrets.iter().enumerate() {
             if let Scheme::Argon2id { cost, salt } = stored.scheme
                 && self.inner.hash_queue.hash(candidate.id, secret, cost, salt).await? == stored.digest
             {
-                return Ok(Some(stored.clone()));
+                return Ok(Some(place));
             }
         }
         ticket.wrong();
@@ -146,12 +147,12 @@ impl Clove {
     }
 
     /// An unknown id costs what a wrong secret costs under the scheme that it would have.
-    async fn prove_nothing(&self, id: KeyId, secret: &[u8], foreign: bool, peer: &str) -> Result<Option<SecretRecord>, Fault> {
+    async fn prove_nothing(&self, id: KeyId, secret: &[u8], foreign: bool, peer: &str) -> Result<(), Fault> {
         if !foreign && let Some((digest, _)) = self.inner.policy.hashing.fast_digest(secret) {
             black_box(digest == DUMMY);
-            return Ok(None);
+            return Ok(());
         }
-        let Some(ticket) = self.enter(id, false, peer)? else { return Ok(None) };
+        let Some(ticket) = self.enter(id, false, peer)? else { return Ok(()) };
         self.hash_for_nothing(id, secret, ticket).await
     }
 
@@ -163,11 +164,11 @@ impl Clove {
         }
     }
 
-    async fn hash_for_nothing(&self, id: KeyId, secret: &[u8], ticket: Ticket<'_>) -> Result<Option<SecretRecord>, Fault> {
+    async fn hash_for_nothing(&self, id: KeyId, secret: &[u8], ticket: Ticket<'_>) -> Result<(), Fault> {
         let cost = self.inner.policy.hashing.argon2_cost;
         black_box(self.inner.hash_queue.hash(id, secret, cost, [0x5c; 16]).await? == DUMMY);
         ticket.wrong();
-        Ok(None)
+        Ok(())
     }
 
     fn rehash_later(&self, key: KeyId, stored: &SecretRecord, secret: &[u8]) {
@@ -191,6 +192,14 @@ impl Clove {
         })
         .await
     }
+}
+
+/// What the fast digests of a key say of a secret.
+#[derive(PartialEq)]
+enum Fast {
+    Proven(usize),
+    Wrong,
+    SlowLeft,
 }
 
 /// After the secret is proven: owner, state and expiry at one `now`, capabilities. `None` grants.
