@@ -1,4 +1,12 @@
-//! clove: API keys done right.
+#![doc = include_str!("../README.md")]
+//!
+//! # Guide
+//!
+//! - [`Clove`] is the handle: create, verify, list, disable … Clone it freely.
+//! - [`Policy`] is what a host decides; [`Policy::profile_a`] and [`Policy::profile_b`] are ready-made.
+//! - [`Store`] is where keys live: [`MemoryStore`], `sqlite::SqliteStore`, or one of your own.
+//! - [`Verdict`] is the answer to a presented credential; a [`Fault`] says that there is none.
+
 #[doc(inline)]
 pub use clove_core::*;
 #[cfg(feature = "sqlite")]

@@ -31,3 +31,11 @@ async fn the_sqlite_store_conforms() -> Result<(), Box<dyn std::error::Error>> {
     }
     Ok(())
 }
+
+#[path = "../examples/custom_store.rs"]
+mod custom_store;
+
+#[tokio::test]
+async fn a_store_of_one_s_own_conforms() {
+    conformance::run(|| async { custom_store::VecStore::default() }).await;
+}

@@ -22,7 +22,7 @@ fn run_all() -> Vec<Ended> {
         ),
         ("doc tests", &["test", "--workspace", "--all-features", "--doc"]),
         ("documentation", &["doc", "--workspace", "--all-features", "--no-deps", "--quiet"]),
-        ("the lock file is settled", &["metadata", "--locked", "--format-version", "1", "--no-deps"]),
+        ("the lock file is settled", &["fetch", "--locked", "--quiet"]),
         ("quickstart", &["run", "--quiet", "--example", "quickstart"]),
     ];
     for (name, arguments) in steps {

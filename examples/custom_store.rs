@@ -1,0 +1,293 @@
+//! A store of one's own: plain vectors behind one lock, every query a scan. As slow as it is plain to see that it is right;
+//! a start for a store on something else.
+//!
+//! `cargo run --example custom_store` runs the conformance suite on it. A store author's test is that one call.
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use clove::{
+    AuditEvent, Key, KeyId, KeyState, OrganizationId, Owner, Scope, Store, StoreError,
+    digest::{Digest, Scheme},
+    error::Unique,
+    store::{
+        AuditPage, AuditQuery, Candidate, Changes, Decision, ExpiringQuery, ExpiryFilter, Facts, KeyChange, KeyPage, KeyQuery,
+        OrganizationRecord, OwnerFacts, OwnerRecord, Reads, Rehash, SecretRecord, StoredKey, Transaction,
+    },
+};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+/// Five tables. A transaction changes a copy and puts it in their place: whole or not at all.
+#[derive(Clone, Default)]
+struct Tables {
+    organizations: Vec<OrganizationRecord>,
+    owners: Vec<OwnerRecord>,
+    keys: Vec<StoredKey>,
+    events: Vec<AuditEvent>,
+}
+
+/// The store.
+#[derive(Default)]
+pub(crate) struct VecStore(Mutex<Tables>);
+
+impl VecStore {
+    fn tables(&self) -> MutexGuard<'_, Tables> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn expired_place(key: &Key, now: DateTime<Utc>) -> bool {
+    key.holds_place() && key.expires_at.is_some_and(|at| at <= now)
+}
+
+fn pepper_of(secret: &SecretRecord) -> Option<u16> {
+    if let Scheme::HmacSha256 { pepper } = secret.scheme { Some(pepper) } else { None }
+}
+
+/// Replaces the row that `same` names, or adds one.
+fn put<T: Clone>(rows: &mut Vec<T>, new: &T, same: impl Fn(&T) -> bool) {
+    match rows.iter_mut().find(|row| same(row)) {
+        Some(row) => row.clone_from(new),
+        None => rows.push(new.clone()),
+    }
+}
+
+impl Tables {
+    fn key(&self, id: KeyId) -> Option<&StoredKey> {
+        self.keys.iter().find(|stored| stored.key.id == id)
+    }
+
+    fn within<'a>(&'a self, scope: &'a Scope) -> impl Iterator<Item = &'a StoredKey> {
+        self.keys.iter().filter(|stored| scope.holds(&stored.key.owner))
+    }
+
+    fn owner(&self, owner: &Owner) -> Option<&OwnerRecord> {
+        self.owners.iter().find(|record| record.owner == *owner)
+    }
+
+    fn organization(&self, id: &OrganizationId) -> Option<&OrganizationRecord> {
+        self.organizations.iter().find(|record| record.id == *id)
+    }
+
+    fn candidate(&self, stored: &StoredKey) -> Arc<Candidate> {
+        let key = stored.key.clone();
+        let owner_open = self.owner(&key.owner).is_none_or(|owner| owner.open)
+            && self.organization(&key.owner.organization).is_none_or(|organization| organization.open);
+        Arc::new(Candidate {
+            id: key.id,
+            owner: key.owner,
+            capabilities: key.capabilities,
+            state: key.state,
+            expires_at: key.expires_at,
+            expiry_latched: key.expiry_latched,
+            revision: key.revision,
+            owner_open,
+            secrets: stored.secrets.clone(),
+        })
+    }
+
+    fn facts(&self, transaction: &Transaction) -> Facts {
+        let replayed = self.events.iter().find(|event| event.operation == transaction.operation).cloned();
+        let mut facts = Facts { replayed, ..Facts::default() };
+        let (owners, expired_at): (BTreeSet<Owner>, _) = match &transaction.reads {
+            Reads::Owner { owner, expired_at } => (BTreeSet::from([owner.clone()]), *expired_at),
+            Reads::Organization(id) => {
+                facts.organization = self.organization(id).cloned();
+                return facts;
+            }
+            Reads::Key { scope, id, expired_at } => {
+                facts.keys = self.within(scope).filter(|stored| stored.key.id == *id).cloned().collect();
+                (facts.keys.iter().map(|stored| stored.key.owner.clone()).collect(), *expired_at)
+            }
+            Reads::Batch { scope, states, limit } => {
+                facts.organization = self.organization(scope.organization()).cloned();
+                facts.keys = self.within(scope).filter(|stored| states.contains(&stored.key.state)).cloned().collect();
+                facts.keys.sort_by_key(|stored| stored.key.id);
+                facts.keys.truncate(*limit);
+                let mut owners: BTreeSet<Owner> = facts.keys.iter().map(|stored| stored.key.owner.clone()).collect();
+                owners.extend(if let Scope::Owner(owner) = scope { Some(owner.clone()) } else { None });
+                (owners, None)
+            }
+        };
+        for owner in &owners {
+            facts.organization = self.organization(&owner.organization).cloned();
+            facts.owners.extend(self.owner(owner).cloned());
+            if let Some(now) = expired_at {
+                let keys = self.keys.iter().map(|stored| &stored.key);
+                facts.expired.extend(keys.filter(|key| key.owner == *owner && expired_place(key, now)).cloned());
+            }
+        }
+        facts
+    }
+
+    fn write(&mut self, changes: &Changes) -> Result<(), StoreError> {
+        changes.organization.iter().for_each(|new| put(&mut self.organizations, new, |row| row.id == new.id));
+        changes.owners.iter().for_each(|new| put(&mut self.owners, new, |row| row.owner == new.owner));
+        for change in &changes.keys {
+            match change {
+                KeyChange::Insert(stored) if self.key(stored.key.id).is_some() => {
+                    return Err(StoreError::Conflict(Unique::KeyId));
+                }
+                KeyChange::Insert(stored) => self.keys.push(stored.clone()),
+                KeyChange::Delete(id) => self.keys.retain(|stored| stored.key.id != *id),
+                KeyChange::Update { key, secrets } => {
+                    for stored in self.keys.iter_mut().filter(|stored| stored.key.id == key.id) {
+                        let before = std::mem::replace(&mut stored.key, key.clone());
+                        (stored.key.owner, stored.key.created_at) = (before.owner, before.created_at);
+                        stored.key.last_used_at = before.last_used_at;
+                        secrets.iter().for_each(|new| stored.secrets.clone_from(new));
+                    }
+                }
+            }
+        }
+        let mut digests = std::collections::HashSet::new();
+        if !self.keys.iter().flat_map(|stored| &stored.secrets).all(|secret| digests.insert(secret.digest)) {
+            return Err(StoreError::Conflict(Unique::Digest));
+        }
+        for event in &changes.events {
+            if self.events.iter().any(|known| known.operation == event.operation) {
+                return Err(StoreError::Conflict(Unique::OperationId));
+            }
+            if self.events.iter().any(|known| known.id == event.id) {
+                return Err(StoreError::Conflict(Unique::AuditId));
+            }
+            self.events.push(event.clone());
+        }
+        Ok(())
+    }
+}
+
+fn page(mut keys: Vec<Key>, limit: usize) -> KeyPage {
+    let more = keys.len() > limit;
+    keys.truncate(limit);
+    KeyPage { more, last: keys.last().map(|key| key.id), corrupt: Vec::new(), keys }
+}
+
+#[async_trait]
+impl Store for VecStore {
+    async fn find_by_id(&self, id: KeyId) -> Result<Option<Arc<Candidate>>, StoreError> {
+        let tables = self.tables();
+        Ok(tables.key(id).map(|stored| tables.candidate(stored)))
+    }
+
+    async fn find_by_digest(&self, digests: &[Digest]) -> Result<Option<Arc<Candidate>>, StoreError> {
+        let tables = self.tables();
+        let matches = |secret: &SecretRecord| secret.is_fast() && digests.contains(&secret.digest);
+        Ok(tables.keys.iter().find(|stored| stored.secrets.iter().any(matches)).map(|stored| tables.candidate(stored)))
+    }
+
+    async fn transact(&self, transaction: Arc<Transaction>) -> Result<Decision, StoreError> {
+        // Read, decide and write under one lock: that is all the isolation there is to have.
+        let mut tables = self.tables();
+        let decision = transaction.decide(&tables.facts(&transaction));
+        if let Decision::Commit(changes) = &decision {
+            let mut changed = tables.clone();
+            changed.write(changes)?;
+            *tables = changed;
+        }
+        Ok(decision)
+    }
+
+    async fn get(&self, scope: &Scope, id: KeyId) -> Result<Option<Key>, StoreError> {
+        Ok(self.tables().within(scope).find(|stored| stored.key.id == id).map(|stored| stored.key.clone()))
+    }
+
+    async fn list(&self, query: &KeyQuery) -> Result<KeyPage, StoreError> {
+        let wanted = |key: &Key| {
+            query.states.contains(&key.state)
+                && query.before.is_none_or(|before| key.id < before)
+                && match query.expiry {
+                    ExpiryFilter::Any => true,
+                    ExpiryFilter::PassedAt(now) => key.is_expired(now),
+                    ExpiryFilter::PendingAt(now) => !key.is_expired(now),
+                }
+        };
+        let mut keys: Vec<Key> = self.tables().within(&query.scope).map(|stored| stored.key.clone()).filter(wanted).collect();
+        keys.sort_by_key(|key| std::cmp::Reverse(key.id));
+        Ok(page(keys, query.limit))
+    }
+
+    async fn expiring(&self, query: &ExpiringQuery) -> Result<KeyPage, StoreError> {
+        let place = |key: &Key| key.expires_at.map(|at| (at, key.id));
+        let wanted = |key: &Key| {
+            matches!(key.state, KeyState::Active | KeyState::Suspended)
+                && !key.expiry_latched
+                && key.expires_at.is_some_and(|at| query.from < at && at <= query.until)
+                && (query.after.is_none() || place(key) > query.after)
+        };
+        let mut keys: Vec<Key> = self.tables().within(&query.scope).map(|stored| stored.key.clone()).filter(wanted).collect();
+        keys.sort_by_key(place);
+        Ok(page(keys, query.limit))
+    }
+
+    async fn owner(&self, owner: &Owner, now: DateTime<Utc>) -> Result<Option<OwnerFacts>, StoreError> {
+        let tables = self.tables();
+        let expired = tables.keys.iter().filter(|stored| stored.key.owner == *owner && expired_place(&stored.key, now)).count();
+        let held_by_expired = u32::try_from(expired).unwrap_or(u32::MAX);
+        Ok(tables.owner(owner).map(|record| OwnerFacts { record: record.clone(), held_by_expired }))
+    }
+
+    async fn organization(&self, organization: &OrganizationId) -> Result<Option<OrganizationRecord>, StoreError> {
+        Ok(self.tables().organization(organization).cloned())
+    }
+
+    async fn audit(&self, query: &AuditQuery) -> Result<AuditPage, StoreError> {
+        let wanted = |event: &AuditEvent| {
+            event.organization == *query.scope.organization()
+                && !matches!(&query.scope, Scope::Owner(owner) if event.account.as_ref() != Some(&owner.account))
+                && query.before.is_none_or(|before| event.id < before)
+                && query.key.is_none_or(|id| event.key.as_ref().is_some_and(|key| key.id == id))
+                && query.action.is_none_or(|action| event.action == action)
+                && query.from.is_none_or(|from| event.at >= from)
+                && query.until.is_none_or(|until| event.at < until)
+        };
+        let mut events: Vec<AuditEvent> = self.tables().events.iter().filter(|event| wanted(event)).cloned().collect();
+        events.sort_by_key(|event| std::cmp::Reverse(event.id));
+        let more = events.len() > query.limit;
+        events.truncate(query.limit);
+        Ok(AuditPage { more, last: events.last().map(|event| event.id), corrupt: 0, events })
+    }
+
+    async fn peppers_in_use(&self) -> Result<BTreeSet<u16>, StoreError> {
+        Ok(self.tables().keys.iter().flat_map(|stored| &stored.secrets).filter_map(pepper_of).collect())
+    }
+
+    async fn keys_under_pepper(&self, version: u16, after: Option<KeyId>, limit: usize) -> Result<Vec<KeyId>, StoreError> {
+        let tables = self.tables();
+        let under = tables.keys.iter().filter(|stored| stored.secrets.iter().any(|secret| pepper_of(secret) == Some(version)));
+        let ids: BTreeSet<KeyId> = under.map(|stored| stored.key.id).filter(|id| after.is_none_or(|after| *id > after)).collect();
+        Ok(ids.into_iter().take(limit).collect())
+    }
+
+    async fn rehash(&self, changes: &[Rehash]) -> Result<(), StoreError> {
+        let mut tables = self.tables();
+        for change in changes {
+            let of_key =
+                tables.keys.iter_mut().filter(|stored| stored.key.id == change.key).flat_map(|stored| &mut stored.secrets);
+            of_key.filter(|secret| secret.digest == change.old).for_each(|secret| {
+                (secret.digest, secret.scheme) = (change.new, change.scheme);
+            });
+        }
+        Ok(())
+    }
+
+    async fn touch(&self, uses: &[(KeyId, DateTime<Utc>)]) -> Result<(), StoreError> {
+        let mut tables = self.tables();
+        for (id, at) in uses {
+            let of_key = tables.keys.iter_mut().filter(|stored| stored.key.id == *id);
+            of_key.for_each(|stored| stored.key.last_used_at = stored.key.last_used_at.max(Some(*at)));
+        }
+        Ok(())
+    }
+}
+
+/// Unused where the tests take this file as a module.
+#[allow(dead_code, reason = "the tests take this file as a module")]
+#[tokio::main(flavor = "current_thread")]
+async fn main() {
+    use clove_testkit::conformance;
+    conformance::run(|| async { VecStore::default() }).await;
+    println!("The store keeps its contract: {} cases.", conformance::names().len());
+}
