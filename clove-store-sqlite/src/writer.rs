@@ -128,25 +128,46 @@ impl Queue {
     }
 }
 
-/// Runs all jobs in one transaction. Where SQLite ends the transaction by itself (a full disk), those before fail too, and
-/// those after begin a new one.
+/// Runs all jobs in one transaction.
 fn commit_batch(connection: &Connection, batch: Vec<Job>) {
+    if let Err(error) = execute(connection, "BEGIN IMMEDIATE") {
+        return fail_all(batch, error);
+    }
+    // A job seldom fails: together they need no savepoints, which cost more than the jobs.
+    let results: Vec<Done> = batch.iter().map(|job| run(connection, &job.work)).collect();
+    let undo = batch.len() > 1 && results.iter().any(Result::is_err);
+    if !undo {
+        return finish(connection, batch.into_iter().map(|job| job.reply).zip(results).collect());
+    }
+    // One did: all of it is undone, and done again so that each failure undoes its own job alone.
+    if connection.is_autocommit() || roll_back(connection).is_ok() {
+        commit_apart(connection, batch);
+    } else {
+        let unknown = || Err(StoreError::OutcomeUnknown { source: None });
+        batch.into_iter().for_each(|job| drop(job.reply.send(unknown())));
+    }
+}
+
+fn fail_all(jobs: impl IntoIterator<Item = Job>, error: rusqlite::Error) {
+    let mut source = Some(error);
+    for job in jobs {
+        let source = source.take().map(Into::into);
+        // A caller that has gone does not want to know.
+        let _ = job.reply.send(Err(StoreError::Unavailable { what: "waiting for other writers", source }));
+    }
+}
+
+/// Runs all jobs in one transaction, each behind a savepoint. Where SQLite ends the transaction by itself (a full disk), those
+/// before fail too, and those after begin a new one.
+fn commit_apart(connection: &Connection, batch: Vec<Job>) {
     let mut rest = batch.into_iter().peekable();
     while rest.peek().is_some() {
         if let Err(error) = execute(connection, "BEGIN IMMEDIATE") {
-            let what = "waiting for other writers";
-            let mut source = Some(error);
-            for job in rest {
-                let source = source.take().map(Into::into);
-                let _ = job.reply.send(Err(StoreError::Unavailable { what, source }));
-            }
-            return;
+            return fail_all(rest, error);
         }
         let mut done = Vec::with_capacity(rest.len());
-        let several = rest.len() > 1;
         for job in rest.by_ref() {
-            let result = if several { run_apart(connection, &job.work) } else { run(connection, &job.work) };
-            done.push((job.reply, result));
+            done.push((job.reply, run_apart(connection, &job.work)));
             if connection.is_autocommit() {
                 break;
             }
