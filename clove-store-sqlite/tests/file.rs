@@ -171,3 +171,32 @@ fn the_schema_of_version_1_is_frozen() {
     Connection::open(&frozen).unwrap().execute_batch(include_str!("fixtures/version-1.sql")).unwrap();
     assert_eq!(schema(&fresh), schema(&frozen));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_that_fails_in_a_shared_commit_takes_no_other_down() {
+    use clove_core::{
+        OperationId, Store,
+        store::{Reads, Transaction},
+    };
+    let (_folder, path) = file();
+    let store = SqliteStore::open(&path).unwrap();
+    let policy = Policy::builder().active_limit(clove_core::ActiveLimit::Unlimited).build().unwrap();
+    let clove = Clove::new(store.clone(), policy);
+    for _ in 0..5 {
+        let creations: Vec<_> = (0..8)
+            .map(|_| {
+                tokio::spawn({
+                    let clove = clove.clone();
+                    async move { create(&clove).await.map(drop) }
+                })
+            })
+            .collect();
+        let reads = Reads::Owner { owner: Owner::new("acme", "ada").unwrap(), expired_at: None };
+        let panicking = Transaction::new(OperationId::new(clove.now()), reads, |_| panic!("a decision that panics, on purpose"));
+        assert!(matches!(store.transact(std::sync::Arc::new(panicking)).await, Err(StoreError::Unavailable { .. })));
+        for creation in creations {
+            creation.await.unwrap().unwrap();
+        }
+    }
+    assert_eq!(clove.active_keys(&Owner::new("acme", "ada").unwrap()).await.unwrap().active, 40);
+}
