@@ -59,9 +59,17 @@ pub struct SqliteStore {
 struct Inner {
     writer: Writer,
     scanner: Scanner,
-    readers: Readers,
-    inline: bool,
+    points: Points,
 }
+
+/// Where point reads run: on the calling thread, or on one of their own, so that they never wait for a scan.
+enum Points {
+    Inline(Readers),
+    Hop(Scanner),
+}
+
+/// The most last uses of one transaction: commands wait for no more than that.
+const TOUCHES: usize = 1024;
 
 impl SqliteStore {
     /// Opens a file with the default [`Options`]; creates it if it is missing.
@@ -72,18 +80,25 @@ impl SqliteStore {
         Options::new(path).open()
     }
 
-    /// Writes what still waits, and ends the store's threads; later calls fail. Blocks the calling thread for as long as the
+    /// Writes what still waits, ends the store's threads and closes its connections; later calls fail. Blocks the calling thread for as long as the
     /// last commit takes.
     pub async fn close(&self) {
         self.inner.writer.close();
         self.inner.scanner.close();
+        match &self.inner.points {
+            Points::Inline(readers) => readers.close(),
+            Points::Hop(thread) => thread.close(),
+        }
     }
 
     async fn point_read<T: Send + 'static>(
         &self,
         read: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        if self.inner.inline { self.inner.readers.with(read) } else { self.inner.scanner.read(read).await }
+        match &self.inner.points {
+            Points::Inline(readers) => readers.with(read),
+            Points::Hop(thread) => thread.read(read).await,
+        }
     }
 }
 
@@ -100,11 +115,13 @@ impl Store for SqliteStore {
     }
 
     async fn find_by_digest(&self, digests: &[Digest]) -> Result<Option<Arc<Candidate>>, StoreError> {
-        if self.inner.inline {
-            return self.inner.readers.with(|connection| read::find_by_digest(connection, digests));
+        match &self.inner.points {
+            Points::Inline(readers) => readers.with(|connection| read::find_by_digest(connection, digests)),
+            Points::Hop(thread) => {
+                let digests = digests.to_vec();
+                thread.read(move |connection| read::find_by_digest(connection, &digests)).await
+            }
         }
-        let digests = digests.to_vec();
-        self.inner.scanner.read(move |connection| read::find_by_digest(connection, &digests)).await
     }
 
     async fn transact(&self, transaction: Arc<Transaction>) -> Result<Decision, StoreError> {
@@ -155,6 +172,9 @@ impl Store for SqliteStore {
     }
 
     async fn touch(&self, uses: &[(KeyId, DateTime<Utc>)]) -> Result<(), StoreError> {
-        self.inner.writer.write(Work::Touch(uses.to_vec())).await.map(|_| ())
+        for uses in uses.chunks(TOUCHES) {
+            self.inner.writer.write(Work::Touch(uses.to_vec())).await?;
+        }
+        Ok(())
     }
 }

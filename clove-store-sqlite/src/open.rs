@@ -1,17 +1,18 @@
 //! Opening a file.
 
 use crate::{
-    SqliteStore,
+    Points, SqliteStore,
     readers::{Readers, Scanner},
-    schema::{migrate, opening},
+    schema::{migrate, opening, recognise},
     writer::Writer,
 };
 use clove_core::StoreError;
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, ErrorCode, MAIN_DB, OpenFlags};
 use std::{
     fs,
+    io::{self, ErrorKind},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     thread,
     time::{Duration, Instant},
 };
@@ -52,7 +53,7 @@ impl Options {
 
     /// Whether a point read runs on the calling thread, as it does unless set otherwise. From a page in memory it takes about
     /// 4 microseconds, and the hop to another thread that would avoid it 8 to 17. Set it to false where the file is so large
-    /// that reads wait for the disk.
+    /// that reads wait for the disk: they then have a thread of their own, and [`Options::readers`] says nothing.
     #[must_use]
     pub fn inline_reads(mut self, inline: bool) -> Self {
         self.inline = inline;
@@ -65,16 +66,26 @@ impl Options {
     /// [`StoreError::NewerSchema`] and [`StoreError::Foreign`] for a file that this build must not touch, otherwise
     /// [`StoreError::Unavailable`] with the cause.
     pub fn open(self) -> Result<SqliteStore, StoreError> {
-        secure(&self.path).map_err(|error| StoreError::unavailable("creating the database file with mode 0600", error))?;
+        create(&self.path).map_err(|error| StoreError::unavailable("creating the database file with mode 0600", error))?;
         let mut writer = self.connect()?;
+        // Nothing of another program's file is changed, neither its mode nor its journal.
+        recognise(&writer)?;
+        if writer.is_readonly(MAIN_DB).map_err(opening)? {
+            return Err(StoreError::Unavailable { what: "opening a read-only file to write to it", source: None });
+        }
+        tighten(&self.path).map_err(|error| StoreError::unavailable("giving the database file the mode 0600", error))?;
+        self.use_wal(&writer)?;
         migrate(&mut writer)?;
-        let readers = (0..self.readers).map(|_| self.connect_to_read()).collect::<Result<_, _>>()?;
+        let points = if self.inline {
+            Points::Inline(Readers::new((0..self.readers).map(|_| self.connect_to_read()).collect::<Result<_, _>>()?))
+        } else {
+            Points::Hop(Scanner::start("clove-sqlite-read", self.connect_to_read()?)?)
+        };
         Ok(SqliteStore {
             inner: Arc::new(crate::Inner {
                 writer: Writer::start(writer)?,
-                scanner: Scanner::start(self.connect_to_read()?)?,
-                readers: Readers::new(readers),
-                inline: self.inline,
+                scanner: Scanner::start("clove-sqlite-scan", self.connect_to_read()?)?,
+                points,
             }),
         })
     }
@@ -84,7 +95,6 @@ impl Options {
         let connection = Connection::open_with_flags(&self.path, flags).map_err(opening)?;
         connection.busy_timeout(self.busy_timeout).map_err(opening)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
-        self.use_wal(&connection)?;
         // Each commit is on the disk when it returns.
         connection.pragma_update(None, "synchronous", "FULL").map_err(opening)?;
         // A savepoint's copies of pages need no file: they are gone with the batch.
@@ -119,20 +129,45 @@ impl Options {
     }
 }
 
-#[cfg(unix)]
-fn secure(path: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+/// Creates the file, if it is missing.
+///
+/// Closing any descriptor of a file gives up all POSIX locks that the process has on it, SQLite's too. So one that SQLite may
+/// have open is never opened here: only a new one is, and one at a time, so that it is closed again before any handle of this
+/// process gets to it.
+fn create(path: &Path) -> io::Result<()> {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true);
     // SQLite gives its -wal and -shm files the mode of the database.
-    let file = fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
-    let mut permissions = file.metadata()?.permissions();
-    if permissions.mode() & 0o077 != 0 {
-        permissions.set_mode(0o600);
-        file.set_permissions(permissions)?;
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    match options.open(path) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Gives a file of clove's that is open to others, and what SQLite keeps beside it, the mode 0600; without opening it.
+#[cfg(unix)]
+fn tighten(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    // SQLite names its companions after what a link leads to.
+    let path = fs::canonicalize(path)?;
+    for suffix in ["", "-wal", "-shm"] {
+        let mut file = path.clone().into_os_string();
+        file.push(suffix);
+        let wide = fs::metadata(&file).map(|found| found.permissions().mode() & 0o077 != 0);
+        // A companion may go at any time, with the last connection.
+        match wide.and_then(|wide| if wide { fs::set_permissions(&file, PermissionsExt::from_mode(0o600)) } else { Ok(()) }) {
+            Err(error) if suffix.is_empty() || error.kind() != ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
     }
     Ok(())
 }
 
 #[cfg(not(unix))]
-fn secure(path: &Path) -> std::io::Result<()> {
-    fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).map(|_| ())
+fn tighten(_: &Path) -> io::Result<()> {
+    Ok(())
 }

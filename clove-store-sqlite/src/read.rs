@@ -42,16 +42,17 @@ pub(crate) fn one<T>(
     found.transpose().map_err(corrupt(row))
 }
 
-/// All rows that can be read; a corrupt one takes no other down.
+/// Rows that can be read, up to `limit`; a corrupt one takes no other down.
 pub(crate) fn readable<T>(
     connection: &Connection,
     sql: &str,
     params: impl Params,
+    limit: usize,
     read: impl Fn(&Row<'_>) -> Result<T, Bad>,
 ) -> Result<Vec<T>, StoreError> {
     let mut statement = connection.prepare_cached(sql).map_err(failed)?;
     let rows = statement.query_map(params, |row| Ok(read(row))).map_err(failed)?;
-    rows.filter_map(|row| row.map(Result::ok).transpose()).collect::<Result<_, _>>().map_err(failed)
+    rows.filter_map(|row| row.map(Result::ok).transpose()).take(limit).collect::<Result<_, _>>().map_err(failed)
 }
 
 pub(crate) fn find_by_id(connection: &Connection, id: KeyId) -> Result<Option<Arc<Candidate>>, StoreError> {
@@ -61,14 +62,12 @@ pub(crate) fn find_by_id(connection: &Connection, id: KeyId) -> Result<Option<Ar
 pub(crate) fn find_by_digest(connection: &Connection, digests: &[Digest]) -> Result<Option<Arc<Candidate>>, StoreError> {
     let Some((first, rest)) = digests.split_first() else { return Ok(None) };
     let first = first.as_bytes().as_slice();
-    let found = if rest.is_empty() {
-        candidate(connection, sql::FIND_BY_DIGEST, [first], &CorruptRow::UnreadableKeyId)?
+    if rest.is_empty() {
+        candidate(connection, sql::FIND_BY_DIGEST, [first], &CorruptRow::UnreadableKeyId)
     } else {
         let at = |place: usize| rest.get(place).map_or(first, |digest| digest.as_bytes().as_slice());
-        candidate(connection, sql::FIND_BY_DIGESTS, [first, at(0), at(1), at(2)], &CorruptRow::UnreadableKeyId)?
-    };
-    // A digest of a slow hash is not one that a bare secret could be looked up by.
-    Ok(found.filter(|found| found.secrets.iter().any(SecretRecord::is_fast)))
+        candidate(connection, sql::FIND_BY_DIGESTS, [first, at(0), at(1), at(2)], &CorruptRow::UnreadableKeyId)
+    }
 }
 
 /// The rows of one key, one a secret.
@@ -88,6 +87,8 @@ fn candidate(
         };
         match &mut found {
             None => found = Some(rows::candidate(next).map_err(named)?),
+            // Another key's, found by another of the digests: its secret says nothing of this key.
+            Some(found) if rows::key_id(next, 0) != Ok(found.id) => {}
             Some(found) => {
                 let secret = rows::candidate_secret(next).map_err(named)?;
                 // The current secret first.
@@ -169,10 +170,6 @@ pub(crate) fn state_flags(states: &[KeyState]) -> i64 {
     })
 }
 
-fn one_more(limit: usize) -> i64 {
-    i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1)
-}
-
 pub(crate) fn list(connection: &Connection, query: &KeyQuery) -> Result<KeyPage, StoreError> {
     let (organization, account) = scope_columns(&query.scope);
     let sql = if account.is_some() { sql::LIST_OF_OWNER } else { sql::LIST_OF_ORGANIZATION };
@@ -182,19 +179,21 @@ pub(crate) fn list(connection: &Connection, query: &KeyQuery) -> Result<KeyPage,
         ExpiryFilter::PendingAt(at) => (2, at.timestamp_micros()),
     };
     let before = query.before.map_or(ABOVE_ALL_IDS, |id| *id.as_bytes());
-    let params = params![organization, account, state_flags(&query.states), filter, at, before.as_slice(), one_more(query.limit)];
-    key_page(connection, sql, params, query.limit)
+    let params = params![organization, account, state_flags(&query.states), filter, at, before.as_slice()];
+    key_page(connection, sql, params, query.limit, true)
 }
 
 pub(crate) fn expiring(connection: &Connection, query: &ExpiringQuery) -> Result<KeyPage, StoreError> {
     let (organization, account) = scope_columns(&query.scope);
     let (from, until) = (query.from.timestamp_micros(), query.until.timestamp_micros());
     let (after, after_id) = query.after.map_or((from, [0; 16]), |(at, id)| (at.timestamp_micros(), *id.as_bytes()));
-    let params = params![organization, account, from, until, after, after_id.as_slice(), one_more(query.limit)];
-    key_page(connection, sql::EXPIRING, params, query.limit)
+    let params = params![organization, account, from, until, after, after_id.as_slice()];
+    // A caller goes on from the time and the id of a key that it was given.
+    key_page(connection, sql::EXPIRING, params, query.limit, false)
 }
 
-fn key_page(connection: &Connection, sql: &str, params: impl Params, limit: usize) -> Result<KeyPage, StoreError> {
+/// Only rows that a next page can begin after count as read: those whose id is readable and, unless `any_id`, all the rest too.
+fn key_page(connection: &Connection, sql: &str, params: impl Params, limit: usize, any_id: bool) -> Result<KeyPage, StoreError> {
     let mut statement = connection.prepare_cached(sql).map_err(failed)?;
     let mut rows = statement.query(params).map_err(failed)?;
     let mut page = KeyPage::default();
@@ -204,13 +203,24 @@ fn key_page(connection: &Connection, sql: &str, params: impl Params, limit: usiz
             page.more = true;
             break;
         }
-        read += 1;
-        let id = rows::key_id(row, 0);
-        page.last = id.ok().or(page.last);
-        match (rows::key(row), id) {
-            (Ok(key), _) => page.keys.push(key),
-            (Err(_), Ok(id)) => page.corrupt.push(CorruptRow::Key(id)),
-            (Err(_), Err(_)) => page.corrupt.push(CorruptRow::UnreadableKeyId),
+        let place = match (rows::key(row), rows::key_id(row, 0)) {
+            (Ok(key), _) => {
+                let id = key.id;
+                page.keys.push(key);
+                Some(id)
+            }
+            (Err(_), Ok(id)) => {
+                page.corrupt.push(CorruptRow::Key(id));
+                any_id.then_some(id)
+            }
+            (Err(_), Err(_)) => {
+                page.corrupt.push(CorruptRow::UnreadableKeyId);
+                None
+            }
+        };
+        if place.is_some() {
+            page.last = place;
+            read += 1;
         }
     }
     Ok(page)
@@ -233,17 +243,21 @@ pub(crate) fn audit(connection: &Connection, query: &AuditQuery) -> Result<Audit
         micros(query.from),
         micros(query.until),
         before.as_slice(),
-        one_more(query.limit),
     ];
     let mut statement = connection.prepare_cached(sql).map_err(failed)?;
     let mut rows = statement.query(params).map_err(failed)?;
     let mut page = AuditPage::default();
+    let mut read = 0;
     while let Some(row) = rows.next().map_err(failed)? {
-        if page.events.len() + page.corrupt == query.limit {
+        if read == query.limit {
             page.more = true;
             break;
         }
-        page.last = rows::blob(row, 0, "id").ok().and_then(|id| AuditId::from_slice(id).ok()).or(page.last);
+        // A next page can only begin after a row whose id is readable.
+        if let Some(id) = rows::blob(row, 0, "id").ok().and_then(|id| AuditId::from_slice(id).ok()) {
+            page.last = Some(id);
+            read += 1;
+        }
         match rows::event(row) {
             Ok(event) => page.events.push(event),
             Err(_) => page.corrupt += 1,
@@ -253,9 +267,8 @@ pub(crate) fn audit(connection: &Connection, query: &AuditQuery) -> Result<Audit
 }
 
 pub(crate) fn peppers_in_use(connection: &Connection) -> Result<BTreeSet<u16>, StoreError> {
-    let mut statement = connection.prepare_cached(sql::PEPPERS).map_err(failed)?;
-    let rows = statement.query_map([], |row| row.get(0)).map_err(failed)?;
-    rows.collect::<Result<_, _>>().map_err(failed)
+    let versions = readable(connection, sql::PEPPERS, [], usize::MAX, |row| rows::int(row, 0, "pepper"))?;
+    Ok(versions.into_iter().collect())
 }
 
 pub(crate) fn keys_under_pepper(
@@ -265,6 +278,5 @@ pub(crate) fn keys_under_pepper(
     limit: usize,
 ) -> Result<Vec<KeyId>, StoreError> {
     let after = after.map_or([0; 16], |id| *id.as_bytes());
-    let params = params![version, after.as_slice(), i64::try_from(limit).unwrap_or(i64::MAX)];
-    readable(connection, sql::KEYS_UNDER_PEPPER, params, |row| rows::key_id(row, 0))
+    readable(connection, sql::KEYS_UNDER_PEPPER, params![version, after.as_slice()], limit, |row| rows::key_id(row, 0))
 }

@@ -14,49 +14,60 @@ use std::{
 
 /// Connections for point reads on the calling thread. A reader waits for another only when all are in use, for microseconds.
 pub(crate) struct Readers {
-    connections: Vec<Mutex<Connection>>,
+    connections: Vec<Mutex<Option<Connection>>>,
     next: AtomicUsize,
 }
 
 impl Readers {
     pub(crate) fn new(connections: Vec<Connection>) -> Self {
-        Self { connections: connections.into_iter().map(Mutex::new).collect(), next: AtomicUsize::new(0) }
+        Self {
+            connections: connections.into_iter().map(|connection| Mutex::new(Some(connection))).collect(),
+            next: AtomicUsize::new(0),
+        }
     }
 
     pub(crate) fn with<T>(&self, read: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
-        read(&*self.free()?)
+        read(self.free().as_deref().and_then(Option::as_ref).ok_or_else(closed)?)
     }
 
-    fn free(&self) -> Result<MutexGuard<'_, Connection>, StoreError> {
+    pub(crate) fn close(&self) {
+        for connection in &self.connections {
+            connection.lock().unwrap_or_else(PoisonError::into_inner).take();
+        }
+    }
+
+    fn free(&self) -> Option<MutexGuard<'_, Option<Connection>>> {
         for connection in &self.connections {
             match connection.try_lock() {
-                Ok(free) => return Ok(free),
-                Err(TryLockError::Poisoned(free)) => return Ok(free.into_inner()),
+                Ok(free) => return Some(free),
+                Err(TryLockError::Poisoned(free)) => return Some(free.into_inner()),
                 Err(TryLockError::WouldBlock) => {}
             }
         }
         let place = self.next.fetch_add(1, Ordering::Relaxed) % self.connections.len().max(1);
-        let connection =
-            self.connections.get(place).ok_or(StoreError::Unavailable { what: "reading without a connection", source: None })?;
-        Ok(connection.lock().unwrap_or_else(PoisonError::into_inner))
+        self.connections.get(place).map(|connection| connection.lock().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+fn closed() -> StoreError {
+    StoreError::Unavailable { what: "reading from a store that was closed", source: None }
 }
 
 type Read = Box<dyn FnOnce(&Connection) + Send>;
 
-/// A thread with a connection of its own, for scans.
+/// A thread with a connection of its own.
 pub(crate) struct Scanner {
     queue: Mutex<Option<mpsc::Sender<Read>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Scanner {
-    pub(crate) fn start(connection: Connection) -> Result<Self, StoreError> {
+    pub(crate) fn start(name: &str, connection: Connection) -> Result<Self, StoreError> {
         let (queue, reads) = mpsc::channel::<Read>();
         let thread = thread::Builder::new()
-            .name("clove-sqlite-scan".into())
+            .name(name.into())
             .spawn(move || reads.into_iter().for_each(|read| read(&connection)))
-            .map_err(|error| StoreError::unavailable("starting the scanning thread", error))?;
+            .map_err(|error| StoreError::unavailable("starting a reading thread", error))?;
         Ok(Self { queue: Mutex::new(Some(queue)), thread: Mutex::new(Some(thread)) })
     }
 
@@ -65,7 +76,6 @@ impl Scanner {
         &self,
         read: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let closed = || StoreError::Unavailable { what: "reading from a store that was closed", source: None };
         let (reply, answer) = oneshot::channel();
         let job: Read = Box::new(move |connection| {
             if !reply.is_canceled() {

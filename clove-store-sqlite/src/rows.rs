@@ -31,7 +31,7 @@ pub(crate) fn blob<'r>(row: &'r Row<'_>, column: usize, what: Bad) -> Result<&'r
     value(row, column, what)?.as_blob().map_err(|_| what)
 }
 
-fn int<T: TryFrom<i64>>(row: &Row<'_>, column: usize, what: Bad) -> Result<T, Bad> {
+pub(crate) fn int<T: TryFrom<i64>>(row: &Row<'_>, column: usize, what: Bad) -> Result<T, Bad> {
     value(row, column, what)?.as_i64().ok().and_then(|value| T::try_from(value).ok()).ok_or(what)
 }
 

@@ -12,17 +12,11 @@ const NEWEST: i64 = 1;
 
 /// Brings a file to the newest version. Any number of processes may do so at once: the first one does it.
 pub(crate) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
-    if found(connection)? == NEWEST {
+    if recognise(connection)? == NEWEST {
         return Ok(());
     }
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(opening)?;
     let version = found(&transaction)?;
-    if version == 0 {
-        let tables: i64 = transaction.query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get(0)).map_err(opening)?;
-        if tables > 0 {
-            return Err(StoreError::Foreign { what: "a database with tables of another program" });
-        }
-    }
     let done = usize::try_from(version).map_err(|_| StoreError::Foreign { what: "a negative schema version" })?;
     for statements in VERSIONS.iter().skip(done) {
         transaction.execute_batch(statements).map_err(opening)?;
@@ -32,7 +26,13 @@ pub(crate) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     transaction.commit().map_err(opening)
 }
 
-/// The version of a file; 0 if it is empty.
+/// The version of a file, 0 if it is empty; refuses one that this build must not touch, and changes nothing.
+pub(crate) fn recognise(connection: &Connection) -> Result<i64, StoreError> {
+    // All is read in one snapshot: another process may be migrating the file.
+    let snapshot = connection.unchecked_transaction().map_err(opening)?;
+    found(&snapshot)
+}
+
 fn found(connection: &Connection) -> Result<i64, StoreError> {
     let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).map_err(opening);
     let (application, version) = (pragma("application_id")?, pragma("user_version")?);
@@ -41,6 +41,12 @@ fn found(connection: &Connection) -> Result<i64, StoreError> {
     }
     if version > NEWEST {
         return Err(StoreError::NewerSchema { found: version, supported: NEWEST });
+    }
+    if version == 0 {
+        let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get(0)).map_err(opening)?;
+        if tables > 0 {
+            return Err(StoreError::Foreign { what: "a database with tables of another program" });
+        }
     }
     Ok(version)
 }

@@ -1,4 +1,5 @@
-//! The statements. Each is prepared once a connection.
+//! The statements. Each is prepared once a connection. Pages have no LIMIT: rows come as they are stepped to, in the order of an
+//! index, and those that cannot be read take no place of others.
 
 macro_rules! key_columns {
     () => {
@@ -20,20 +21,24 @@ macro_rules! owner_joins {
     };
 }
 
-/// What a verification reads by key id.
+/// What a verification reads by key id. A key without a secret has a row too: it is corrupt, and not unknown.
 pub const FIND_BY_ID: &str =
-    concat!(candidate_columns!(), "FROM keys k CROSS JOIN secrets s ON s.key_id = k.id ", owner_joins!(), "WHERE k.id = ?1");
+    concat!(candidate_columns!(), "FROM keys k LEFT JOIN secrets s ON s.key_id = k.id ", owner_joins!(), "WHERE k.id = ?1");
 
-/// What a verification reads by one digest.
-pub const FIND_BY_DIGEST: &str =
-    concat!(candidate_columns!(), "FROM secrets s CROSS JOIN keys k ON k.id = s.key_id ", owner_joins!(), "WHERE s.digest = ?1");
+/// What a verification reads by one digest. One of a slow hash is not one that a bare secret could be looked up by.
+pub const FIND_BY_DIGEST: &str = concat!(
+    candidate_columns!(),
+    "FROM secrets s CROSS JOIN keys k ON k.id = s.key_id ",
+    owner_joins!(),
+    "WHERE s.digest = ?1 AND s.scheme <> 'argon2id'"
+);
 
 /// What a verification reads by up to four digests.
 pub const FIND_BY_DIGESTS: &str = concat!(
     candidate_columns!(),
     "FROM secrets s CROSS JOIN keys k ON k.id = s.key_id ",
     owner_joins!(),
-    "WHERE s.digest IN (?1, ?2, ?3, ?4)"
+    "WHERE s.digest IN (?1, ?2, ?3, ?4) AND s.scheme <> 'argon2id'"
 );
 
 pub(crate) const KEY_BY_ID: &str = concat!(key_columns!(), "WHERE k.id = ?1");
@@ -61,7 +66,7 @@ macro_rules! expiry_filter {
 }
 macro_rules! newest_first {
     () => {
-        " AND k.id < ?6 ORDER BY k.id DESC LIMIT ?7"
+        " AND k.id < ?6 ORDER BY k.id DESC"
     };
 }
 pub(crate) const LIST_OF_OWNER: &str =
@@ -69,14 +74,14 @@ pub(crate) const LIST_OF_OWNER: &str =
 pub(crate) const LIST_OF_ORGANIZATION: &str =
     concat!(key_columns!(), "WHERE k.org = ?1 AND ?2 IS NULL", state_filter!(), expiry_filter!(), newest_first!());
 pub(crate) const BATCH_OF_OWNER: &str =
-    concat!(key_columns!(), "WHERE k.org = ?1 AND k.account = ?2", state_filter!(), "ORDER BY k.id LIMIT ?4");
+    concat!(key_columns!(), "WHERE k.org = ?1 AND k.account = ?2", state_filter!(), "ORDER BY k.id");
 pub(crate) const BATCH_OF_ORGANIZATION: &str =
-    concat!(key_columns!(), "WHERE k.org = ?1 AND ?2 IS NULL", state_filter!(), "ORDER BY k.id LIMIT ?4");
+    concat!(key_columns!(), "WHERE k.org = ?1 AND ?2 IS NULL", state_filter!(), "ORDER BY k.id");
 pub(crate) const EXPIRING: &str = concat!(
     key_columns!(),
     "WHERE k.org = ?1 AND (?2 IS NULL OR k.account = ?2) AND k.expires_at > ?3 AND k.expires_at <= ?4 \
      AND k.state IN ('active', 'suspended') AND NOT k.expiry_latched AND (k.expires_at, k.id) > (?5, ?6) \
-     ORDER BY k.expires_at, k.id LIMIT ?7"
+     ORDER BY k.expires_at, k.id"
 );
 
 pub(crate) const SECRETS_OF_KEY: &str =
@@ -92,12 +97,13 @@ macro_rules! audit_columns {
 }
 macro_rules! audit_filter {
     () => {
-        " AND (?4 IS NULL OR action = ?4) AND (?5 IS NULL OR at >= ?5) AND (?6 IS NULL OR at < ?6) AND id < ?7 ORDER BY id DESC LIMIT ?8"
+        " AND (?4 IS NULL OR action = ?4) AND (?5 IS NULL OR at >= ?5) AND (?6 IS NULL OR at < ?6) AND id < ?7 ORDER BY id DESC"
     };
 }
 pub(crate) const EVENT_BY_OPERATION: &str = concat!(audit_columns!(), "WHERE operation = ?1");
+// The plus keeps the index of a whole organization out of the choice.
 pub(crate) const AUDIT_OF_KEY: &str =
-    concat!(audit_columns!(), "WHERE key_id = ?3 AND org = ?1 AND (?2 IS NULL OR account = ?2)", audit_filter!());
+    concat!(audit_columns!(), "WHERE key_id = ?3 AND +org = ?1 AND (?2 IS NULL OR account = ?2)", audit_filter!());
 pub(crate) const AUDIT_OF_OWNER: &str =
     concat!(audit_columns!(), "WHERE org = ?1 AND account = ?2 AND ?3 IS NULL", audit_filter!());
 pub(crate) const AUDIT_OF_ORGANIZATION: &str =
@@ -108,7 +114,7 @@ pub(crate) const PEPPERS: &str = "WITH RECURSIVE v(pepper) AS (SELECT min(pepper
      UNION ALL SELECT (SELECT min(pepper) FROM secrets WHERE pepper > v.pepper) FROM v WHERE v.pepper IS NOT NULL) \
      SELECT pepper FROM v WHERE pepper IS NOT NULL";
 pub(crate) const KEYS_UNDER_PEPPER: &str =
-    "SELECT DISTINCT key_id FROM secrets WHERE pepper = ?1 AND key_id > ?2 ORDER BY key_id LIMIT ?3";
+    "SELECT DISTINCT key_id FROM secrets WHERE pepper = ?1 AND key_id > ?2 ORDER BY key_id";
 
 pub(crate) const PUT_ORGANIZATION: &str =
     "INSERT INTO organizations (id, open) VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET open = excluded.open";
@@ -128,3 +134,50 @@ pub(crate) const INSERT_EVENT: &str = "INSERT INTO audit (id, operation, at, act
 pub(crate) const REHASH: &str = "UPDATE OR IGNORE secrets SET digest = ?3, scheme = ?4, pepper = ?5, argon2_cost = ?6, argon2_salt = ?7 \
      WHERE key_id = ?1 AND digest = ?2";
 pub(crate) const TOUCH: &str = "UPDATE keys SET last_used_at = ?2 WHERE id = ?1 AND (last_used_at IS NULL OR last_used_at < ?2)";
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use rusqlite::Connection;
+
+    /// Each read, and the index or key that it must go by.
+    const READS: [(&str, &str); 20] = [
+        (super::FIND_BY_ID, "SEARCH k USING PRIMARY KEY (id=?)"),
+        (super::FIND_BY_DIGEST, "SEARCH s USING INDEX secrets_by_digest (digest=?)"),
+        (super::FIND_BY_DIGESTS, "SEARCH s USING INDEX secrets_by_digest (digest=?)"),
+        (super::KEY_BY_ID, "SEARCH k USING PRIMARY KEY (id=?)"),
+        (super::EXPIRED_PLACES, "SEARCH k USING INDEX places_by_expiry (org=? AND account=? AND expires_at>"),
+        (super::COUNT_EXPIRED_PLACES, "SEARCH keys USING INDEX places_by_expiry (org=? AND account=? AND expires_at>"),
+        (super::LIST_OF_OWNER, "SEARCH k USING INDEX keys_by_owner (org=? AND account=? AND id<?)"),
+        (super::LIST_OF_ORGANIZATION, "SEARCH k USING INDEX keys_by_organization (org=? AND id<?)"),
+        (super::BATCH_OF_OWNER, "SEARCH k USING INDEX keys_by_owner (org=? AND account=?)"),
+        (super::BATCH_OF_ORGANIZATION, "SEARCH k USING INDEX keys_by_organization (org=?)"),
+        (super::EXPIRING, "SEARCH k USING INDEX keys_by_expiry (org=? AND expires_at>"),
+        (super::SECRETS_OF_KEY, "SEARCH secrets USING PRIMARY KEY (key_id=?)"),
+        (super::OWNER, "SEARCH owners USING PRIMARY KEY (org=? AND account=?)"),
+        (super::ORGANIZATION, "SEARCH organizations USING PRIMARY KEY (id=?)"),
+        (super::EVENT_BY_OPERATION, "SEARCH audit USING INDEX audit_by_operation (operation=?)"),
+        (super::AUDIT_OF_KEY, "SEARCH audit USING INDEX audit_by_key (key_id=? AND id<?)"),
+        (super::AUDIT_OF_OWNER, "SEARCH audit USING INDEX audit_by_owner (org=? AND account=? AND id<?)"),
+        (super::AUDIT_OF_ORGANIZATION, "SEARCH audit USING INDEX audit_by_organization (org=? AND id<?)"),
+        (super::PEPPERS, "SEARCH secrets USING COVERING INDEX secrets_by_pepper (pepper>?)"),
+        (super::KEYS_UNDER_PEPPER, "SEARCH secrets USING COVERING INDEX secrets_by_pepper (pepper=? AND key_id>?)"),
+    ];
+
+    #[test]
+    fn each_read_goes_by_its_index_and_sorts_nothing() {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(include_str!("schema/v1.sql")).unwrap();
+        for (sql, wanted) in READS {
+            let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+            // What a plan is for does not depend on values; unbound ones are NULL.
+            let steps = statement.raw_query().mapped(|row| row.get::<_, String>(3)).collect::<Result<Vec<_>, _>>().unwrap();
+            assert!(steps.iter().any(|step| step.starts_with(wanted)), "{sql}\n{steps:#?}");
+            let tables = ["keys", "k", "secrets", "s", "owners", "o", "organizations", "g", "audit"];
+            let scans = |step: &&String| tables.iter().any(|table| step.split(' ').take(2).eq(["SCAN", table]));
+            assert_eq!(steps.iter().find(scans), None, "{sql}");
+            assert!(!steps.iter().any(|step| step.contains("TEMP B-TREE")), "{sql}\n{steps:#?}");
+        }
+    }
+}

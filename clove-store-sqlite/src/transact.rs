@@ -7,7 +7,7 @@ use crate::{
 };
 use chrono::{DateTime, Utc};
 use clove_core::{
-    ActiveLimit, Key, KeyId, Owner, Scope, StoreError,
+    ActiveLimit, Key, KeyId, KeyState, Owner, Scope, StoreError,
     audit::AuditEvent,
     error::{CorruptRow, Unique},
     store::{Changes, Decision, Facts, KeyChange, OwnerRecord, Reads, Rehash, SecretRecord, StoredKey, Transaction},
@@ -36,27 +36,46 @@ fn facts(connection: &Connection, transaction: &Transaction) -> Result<Facts, St
                 facts.keys.push(stored);
             }
         }
-        Reads::Batch { scope, states, limit } => {
-            let (organization, account) = scope_columns(scope);
-            let statement = if account.is_some() { sql::BATCH_OF_OWNER } else { sql::BATCH_OF_ORGANIZATION };
-            let limit = i64::try_from(*limit).unwrap_or(i64::MAX);
-            let keys: Vec<Key> =
-                readable(connection, statement, params![organization, account, state_flags(states), limit], rows::key)?;
-            facts.organization = crate::read::organization(connection, scope.organization())?;
-            let mut owners: std::collections::BTreeSet<&Owner> = keys.iter().map(|key| &key.owner).collect();
-            if let Scope::Owner(owner) = scope {
-                owners.insert(owner);
-            }
-            for owner in owners {
-                facts.owners.extend(crate::read::owner(connection, owner)?);
-            }
-            for key in keys {
-                let secrets = crate::read::secrets(connection, key.id)?;
-                facts.keys.push(StoredKey { key, secrets });
-            }
-        }
+        Reads::Batch { scope, states, limit } => add_batch(connection, &mut facts, scope, states, *limit)?,
     }
     Ok(facts)
+}
+
+/// A key that cannot be read, or whose secrets or owner cannot, is passed over and takes no place of another.
+fn add_batch(
+    connection: &Connection,
+    facts: &mut Facts,
+    scope: &Scope,
+    states: &[KeyState],
+    limit: usize,
+) -> Result<(), StoreError> {
+    facts.organization = crate::read::organization(connection, scope.organization())?;
+    if let Scope::Owner(owner) = scope {
+        facts.owners.extend(crate::read::owner(connection, owner)?);
+    }
+    let (organization, account) = scope_columns(scope);
+    let sql = if account.is_some() { sql::BATCH_OF_OWNER } else { sql::BATCH_OF_ORGANIZATION };
+    let mut statement = connection.prepare_cached(sql).map_err(failed)?;
+    let mut rows = statement.query(params![organization, account, state_flags(states)]).map_err(failed)?;
+    while facts.keys.len() < limit
+        && let Some(row) = rows.next().map_err(failed)?
+    {
+        let Ok(key) = rows::key(row) else { continue };
+        let Some(secrets) = unless_corrupt(crate::read::secrets(connection, key.id))? else { continue };
+        if !facts.owners.iter().any(|known| known.owner == key.owner) {
+            let Some(owner) = unless_corrupt(crate::read::owner(connection, &key.owner))? else { continue };
+            facts.owners.extend(owner);
+        }
+        facts.keys.push(StoredKey { key, secrets });
+    }
+    Ok(())
+}
+
+fn unless_corrupt<T>(read: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
+    match read {
+        Err(StoreError::Corrupt { .. }) => Ok(None),
+        other => other.map(Some),
+    }
 }
 
 fn add_owner(
@@ -69,7 +88,7 @@ fn add_owner(
     facts.owners.extend(crate::read::owner(connection, owner)?);
     if let Some(now) = expired_at {
         let params = params![owner.organization.as_str(), owner.account.as_str(), now.timestamp_micros()];
-        facts.expired = readable(connection, sql::EXPIRED_PLACES, params, rows::key)?;
+        facts.expired = readable(connection, sql::EXPIRED_PLACES, params, usize::MAX, rows::key)?;
     }
     Ok(())
 }

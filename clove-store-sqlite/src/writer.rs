@@ -110,6 +110,7 @@ impl Queue {
     }
 
     fn run(&self, connection: &Connection) {
+        let _ended = Ended(self);
         while let Some(batch) = self.next_batch() {
             commit_batch(connection, batch);
         }
@@ -128,13 +129,33 @@ impl Queue {
     }
 }
 
+/// However the thread ends, nobody waits for it in vain: a job that is dropped tells its caller so.
+struct Ended<'q>(&'q Queue);
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        state.closed = true;
+        let left = std::mem::take(&mut state.waiting);
+        drop(state);
+        drop(left);
+    }
+}
+
 /// Runs all jobs in one transaction.
 fn commit_batch(connection: &Connection, batch: Vec<Job>) {
-    if let Err(error) = execute(connection, "BEGIN IMMEDIATE") {
+    if let Err(error) = begin(connection) {
         return fail_all(batch, error);
     }
-    // A job seldom fails: together they need no savepoints, which cost more than the jobs.
-    let results: Vec<Done> = batch.iter().map(|job| run(connection, &job.work)).collect();
+    // A job seldom fails: together they need no savepoints, which cost more than the jobs. The first that does ends the run:
+    // SQLite may have ended the transaction with it (a full disk), and outside of one each statement would commit by itself.
+    let mut results: Vec<Done> = Vec::with_capacity(batch.len());
+    while let Some(job) = batch.get(results.len()) {
+        results.push(run(connection, &job.work));
+        if matches!(results.last(), Some(Err(_))) {
+            break;
+        }
+    }
     let undo = batch.len() > 1 && results.iter().any(Result::is_err);
     if !undo {
         return finish(connection, batch.into_iter().map(|job| job.reply).zip(results).collect());
@@ -162,7 +183,7 @@ fn fail_all(jobs: impl IntoIterator<Item = Job>, error: rusqlite::Error) {
 fn commit_apart(connection: &Connection, batch: Vec<Job>) {
     let mut rest = batch.into_iter().peekable();
     while rest.peek().is_some() {
-        if let Err(error) = execute(connection, "BEGIN IMMEDIATE") {
+        if let Err(error) = begin(connection) {
             return fail_all(rest, error);
         }
         let mut done = Vec::with_capacity(rest.len());
@@ -181,10 +202,12 @@ fn run_apart(connection: &Connection, work: &Work) -> Done {
     execute(connection, "SAVEPOINT job").map_err(crate::read::failed)?;
     let result = run(connection, work);
     if !connection.is_autocommit() {
-        if result.is_err() {
-            execute(connection, "ROLLBACK TO job").map_err(crate::read::failed)?;
+        let undone = if result.is_err() { execute(connection, "ROLLBACK TO job") } else { Ok(()) };
+        if let Err(error) = undone.and_then(|()| execute(connection, "RELEASE job")) {
+            // What cannot be undone alone is undone with the jobs before it: no half of it is ever committed.
+            roll_back(connection)?;
+            return Err(crate::read::failed(error));
         }
-        execute(connection, "RELEASE job").map_err(crate::read::failed)?;
     }
     result
 }
@@ -230,6 +253,14 @@ fn finish(connection: &Connection, done: Vec<(Sender<Done>, Done)>) {
     }
 }
 
+fn begin(connection: &Connection) -> Result<(), rusqlite::Error> {
+    if !connection.is_autocommit() {
+        // A roll-back that failed earlier: nobody was told that its writes hold.
+        execute(connection, "ROLLBACK")?;
+    }
+    execute(connection, "BEGIN IMMEDIATE")
+}
+
 fn commit(connection: &Connection) -> Result<(), StoreError> {
     let Err(error) = execute(connection, "COMMIT") else { return Ok(()) };
     let nothing_written = matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DiskFull));
@@ -248,4 +279,86 @@ fn roll_back(connection: &Connection) -> Result<(), StoreError> {
 
 fn execute(connection: &Connection, sql: &str) -> Result<(), rusqlite::Error> {
     connection.prepare_cached(sql)?.execute([]).map(|_| ())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+    use clove_core::{
+        OperationId, OrganizationId,
+        store::{Changes, OrganizationRecord, Reads},
+    };
+
+    /// A job that writes `rows` organizations whose names begin with `name`.
+    fn job(name: &'static str, rows: usize) -> (Job, Receiver<Done>) {
+        let reads = Reads::Organization(OrganizationId::new(name).unwrap());
+        let records = move || {
+            (0..rows).map(move |row| {
+                let id = OrganizationId::new(format!("{name}-{row}-{}", "x".repeat(200))).unwrap();
+                OrganizationRecord { id, open: true }
+            })
+        };
+        let owners = move || {
+            records().map(|record| clove_core::store::OwnerRecord {
+                owner: clove_core::Owner::new(record.id.as_str(), "ada").unwrap(),
+                open: true,
+                held: 0,
+                records: 0,
+                limit: None,
+                creation_day: None,
+                creations: 0,
+            })
+        };
+        let decide = move |_: &_| {
+            Decision::Commit(Changes { organization: records().next(), owners: owners().collect(), ..Changes::default() })
+        };
+        let transaction = Transaction::new(OperationId::new(Utc::now()), reads, decide);
+        let (reply, answer) = oneshot::channel();
+        (Job { work: Work::Transact(Arc::new(transaction)), reply }, answer)
+    }
+
+    fn rows_of(connection: &Connection, name: &str) -> (i64, i64) {
+        let count = |table: &str, column: &str| {
+            let sql = format!("SELECT count(*) FROM {table} WHERE {column} LIKE ?1 || '-%'");
+            connection.query_row(&sql, [name], |row| row.get(0)).unwrap()
+        };
+        (count("organizations", "id"), count("owners", "org"))
+    }
+
+    /// SQLite ends the whole transaction by itself when the disk is full. What came after it in the batch must not then run
+    /// without one, a statement at a time.
+    #[test]
+    fn a_job_that_fills_the_disk_leaves_every_other_whole_or_not_there() {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(include_str!("schema/v1.sql")).unwrap();
+        let pages: i64 = connection.query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap();
+        connection.pragma_update(None, "max_page_count", pages + 8).unwrap();
+        let jobs = [("small", 2), ("huge", 1000), ("late", 2), ("huger", 1000), ("last", 2)];
+        let (batch, answers): (Vec<_>, Vec<_>) = jobs.iter().map(|&(name, rows)| job(name, rows)).unzip();
+        commit_batch(&connection, batch);
+        assert!(connection.is_autocommit());
+        for ((name, _), mut answer) in jobs.into_iter().zip(answers) {
+            let wanted = match answer.try_recv().unwrap().unwrap() {
+                Ok(_) => (1, 2),
+                Err(error) => {
+                    assert!(matches!(error, StoreError::Unavailable { .. }), "{name}: {error}");
+                    (0, 0)
+                }
+            };
+            assert_eq!(rows_of(&connection, name), wanted, "{name}");
+        }
+        assert_eq!(rows_of(&connection, "last"), (1, 2), "the disk has room for what is small");
+    }
+
+    #[test]
+    fn a_transaction_left_open_does_not_stop_the_next_batch() {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(include_str!("schema/v1.sql")).unwrap();
+        execute(&connection, "BEGIN IMMEDIATE").unwrap();
+        let (job, mut answer) = job("next", 1);
+        commit_batch(&connection, vec![job]);
+        assert!(answer.try_recv().unwrap().unwrap().is_ok());
+    }
 }
