@@ -264,6 +264,9 @@ impl Store for VecStore {
     async fn rehash(&self, changes: &[Rehash]) -> Result<(), StoreError> {
         let mut tables = self.tables();
         for change in changes {
+            if tables.keys.iter().flat_map(|stored| &stored.secrets).any(|secret| secret.digest == change.new) {
+                continue;
+            }
             let of_key =
                 tables.keys.iter_mut().filter(|stored| stored.key.id == change.key).flat_map(|stored| &mut stored.secrets);
             of_key.filter(|secret| secret.digest == change.old).for_each(|secret| {

@@ -107,29 +107,8 @@ impl State {
 
     /// Whether the changes can be written; asked before anything is.
     fn check(&self, changes: &Changes) -> Result<(), StoreError> {
-        let mut ids = BTreeSet::new();
-        let mut digests: FastMap<[u8; 32], KeyId> = FastMap::default();
-        let mut operations = BTreeSet::new();
-        let mut events = BTreeSet::new();
-        for change in &changes.keys {
-            let (id, secrets) = match change {
-                KeyChange::Insert(stored) => {
-                    if self.keys.contains_key(&stored.key.id) || !ids.insert(stored.key.id) {
-                        return Err(StoreError::Conflict(Unique::KeyId));
-                    }
-                    (stored.key.id, stored.secrets.as_slice())
-                }
-                KeyChange::Update { key, secrets } => (key.id, secrets.as_deref().unwrap_or_default()),
-                KeyChange::Delete(_) => continue,
-            };
-            for secret in secrets {
-                let bytes = *secret.digest.as_bytes();
-                let elsewhere = self.digests.get(&bytes).is_some_and(|holder| *holder != id);
-                if elsewhere || digests.insert(bytes, id).is_some() {
-                    return Err(StoreError::Conflict(Unique::Digest));
-                }
-            }
-        }
+        self.check_keys(&changes.keys)?;
+        let (mut operations, mut events) = (BTreeSet::new(), BTreeSet::new());
         for event in &changes.events {
             if self.operations.contains_key(&event.operation) || !operations.insert(event.operation) {
                 return Err(StoreError::Conflict(Unique::OperationId));
@@ -137,6 +116,41 @@ impl State {
             if self.events.contains_key(&event.id) || !events.insert(event.id) {
                 return Err(StoreError::Conflict(Unique::AuditId));
             }
+        }
+        Ok(())
+    }
+
+    /// Goes through the changes in order, as `write` will: what an earlier one frees, a later one may take.
+    fn check_keys(&self, changes: &[KeyChange]) -> Result<(), StoreError> {
+        // Keys and digests as far as earlier changes touch them: a key's secrets or none, a digest taken or freed.
+        let mut keys: BTreeMap<KeyId, Option<&[SecretRecord]>> = BTreeMap::new();
+        let mut digests: FastMap<[u8; 32], bool> = FastMap::default();
+        for change in changes {
+            let (id, new) = match change {
+                KeyChange::Insert(stored) => (stored.key.id, Some(stored.secrets.as_slice())),
+                KeyChange::Update { key, secrets: Some(secrets) } => (key.id, Some(secrets.as_slice())),
+                KeyChange::Update { secrets: None, .. } => continue,
+                KeyChange::Delete(id) => (*id, None),
+            };
+            let stored = || self.keys.get(&id).map(|stored| stored.secrets.as_slice());
+            let old = keys.get(&id).copied().unwrap_or_else(stored);
+            match (change, old) {
+                (KeyChange::Insert(_), Some(_)) => return Err(StoreError::Conflict(Unique::KeyId)),
+                (KeyChange::Update { .. } | KeyChange::Delete(_), None) => continue,
+                _ => {}
+            }
+            for secret in old.unwrap_or_default() {
+                digests.insert(*secret.digest.as_bytes(), false);
+            }
+            for secret in new.unwrap_or_default() {
+                let bytes = secret.digest.as_bytes();
+                let taken = digests.get(bytes).copied().unwrap_or_else(|| self.digests.contains_key(bytes));
+                if taken {
+                    return Err(StoreError::Conflict(Unique::Digest));
+                }
+                digests.insert(*bytes, true);
+            }
+            keys.insert(id, new);
         }
         Ok(())
     }

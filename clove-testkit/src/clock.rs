@@ -49,6 +49,16 @@ impl TestClock {
         self.lock().now += by;
     }
 
+    /// The time of day steps back, while no time passes.
+    pub fn step_back(&self, by: Duration) {
+        self.step(-TimeDelta::from_std(by).unwrap_or(TimeDelta::MAX));
+    }
+
+    /// The time of day steps to `now`, while no time passes.
+    pub fn set(&self, now: DateTime<Utc>) {
+        self.lock().now = now;
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -77,7 +87,9 @@ impl Clock for TestClock {
             if state.monotonic >= until {
                 return Poll::Ready(());
             }
-            state.sleepers.push(context.waker().clone());
+            if !state.sleepers.iter().any(|sleeper| sleeper.will_wake(context.waker())) {
+                state.sleepers.push(context.waker().clone());
+            }
             Poll::Pending
         }))
     }

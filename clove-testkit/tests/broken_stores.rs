@@ -1,182 +1,66 @@
 //! The suite itself, proven: each deliberately broken store is caught, by the case that names its fault.
 
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "tests"
+)]
 
-use async_trait::async_trait;
-use chrono::{DateTime, Utc};
-use clove_core::{
-    Key, KeyId, MemoryStore, OperationId, OrganizationId, Owner, Refusal, Scope, Store, StoreError,
-    digest::Digest,
-    store::{
-        AuditPage, AuditQuery, Candidate, Changes, Decision, ExpiringQuery, Facts, KeyChange, KeyPage, KeyQuery,
-        OrganizationRecord, OwnerFacts, Reads, Rehash, Transaction,
-    },
-};
+mod broken;
+
+use broken::{Broken, Fault};
+use clove_core::MemoryStore;
 use clove_testkit::conformance;
-use std::{
-    collections::BTreeSet,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
-
-#[derive(Clone, Copy, PartialEq)]
-enum Fault {
-    None,
-    UpsertsOnConflict,
-    DecidesOnStaleFacts,
-    LosesEvents,
-    FoldsCase,
-    LeaksForeignKeys,
-    PagesByOffset,
-    LosesExpiredPlaces,
-    ForgetsOperations,
-    HidesExpiredRows,
-    IgnoresClosedOrganizations,
-}
-
-struct Broken {
-    inner: MemoryStore,
-    fault: Fault,
-    offset: Mutex<usize>,
-}
-
-fn folded(owner: &Owner) -> Owner {
-    Owner::new(owner.organization.as_str().to_lowercase(), owner.account.as_str().to_lowercase()).unwrap()
-}
-
-impl Broken {
-    fn is(&self, fault: Fault) -> bool {
-        self.fault == fault
-    }
-
-    fn scope(&self, scope: &Scope) -> Scope {
-        match scope {
-            Scope::Owner(owner) if self.is(Fault::FoldsCase) => (&folded(owner)).into(),
-            Scope::Owner(owner) if self.is(Fault::LeaksForeignKeys) => (&owner.organization).into(),
-            scope => scope.clone(),
-        }
-    }
-
-    fn reads(&self, reads: &Reads) -> Reads {
-        match reads.clone() {
-            Reads::Owner { owner, expired_at } if self.is(Fault::FoldsCase) => Reads::Owner { owner: folded(&owner), expired_at },
-            Reads::Owner { owner, .. } if self.is(Fault::LosesExpiredPlaces) => Reads::Owner { owner, expired_at: None },
-            Reads::Key { scope, id, expired_at } => Reads::Key { scope: self.scope(&scope), id, expired_at },
-            reads => reads,
-        }
-    }
-
-    /// Reads in one transaction, and writes in another what it made of that.
-    async fn transact_on_stale_facts(&self, transaction: Arc<Transaction>) -> Result<Decision, StoreError> {
-        let facts = Arc::new(Mutex::new(Facts::default()));
-        let seen = Arc::clone(&facts);
-        let look = Transaction::new(transaction.operation, transaction.reads.clone(), move |facts| {
-            *seen.lock().unwrap() = facts.clone();
-            Decision::Refuse(Refusal::NotFound)
-        });
-        self.inner.transact(Arc::new(look)).await?;
-        std::thread::sleep(Duration::from_millis(3));
-        let stale = facts.lock().unwrap().clone();
-        let write = Transaction::new(transaction.operation, transaction.reads.clone(), move |_| transaction.decide(&stale));
-        self.inner.transact(Arc::new(write)).await
-    }
-}
-
-/// What a broken store writes of what was decided.
-fn tamper(fault: Fault, changes: &mut Changes) {
-    match fault {
-        Fault::LosesEvents => changes.events.clear(),
-        Fault::ForgetsOperations => changes.events.iter_mut().for_each(|event| event.operation = OperationId::new(event.at)),
-        Fault::IgnoresClosedOrganizations => changes.organization.iter_mut().for_each(|record| record.open = true),
-        Fault::FoldsCase => {
-            changes.owners.iter_mut().for_each(|record| record.owner = folded(&record.owner));
-            for change in &mut changes.keys {
-                if let KeyChange::Insert(stored) = change {
-                    stored.key.owner = folded(&stored.key.owner);
-                }
-            }
-        }
-        _ => {}
-    }
-}
-
-#[async_trait]
-impl Store for Broken {
-    async fn find_by_id(&self, id: KeyId) -> Result<Option<Arc<Candidate>>, StoreError> {
-        let found = self.inner.find_by_id(id).await?;
-        Ok(found.filter(|found| !self.is(Fault::HidesExpiredRows) || found.expires_at.is_none()))
-    }
-    async fn find_by_digest(&self, digests: &[Digest]) -> Result<Option<Arc<Candidate>>, StoreError> {
-        self.inner.find_by_digest(digests).await
-    }
-    async fn transact(&self, transaction: Arc<Transaction>) -> Result<Decision, StoreError> {
-        if self.is(Fault::DecidesOnStaleFacts) {
-            return self.transact_on_stale_facts(transaction).await;
-        }
-        let (fault, reads) = (self.fault, self.reads(&transaction.reads));
-        let operation =
-            if self.is(Fault::ForgetsOperations) { OperationId::new(DateTime::UNIX_EPOCH) } else { transaction.operation };
-        let inner = Transaction::new(operation, reads, move |facts| {
-            let mut decision = transaction.decide(facts);
-            if let Decision::Commit(changes) = &mut decision {
-                tamper(fault, changes);
-            }
-            decision
-        });
-        match self.inner.transact(Arc::new(inner)).await {
-            Err(StoreError::Conflict(_)) if self.is(Fault::UpsertsOnConflict) => Ok(Decision::Commit(Changes::default())),
-            result => result,
-        }
-    }
-    async fn get(&self, scope: &Scope, id: KeyId) -> Result<Option<Key>, StoreError> {
-        self.inner.get(&self.scope(scope), id).await
-    }
-    async fn list(&self, query: &KeyQuery) -> Result<KeyPage, StoreError> {
-        let mut query = KeyQuery { scope: self.scope(&query.scope), ..query.clone() };
-        if !self.is(Fault::PagesByOffset) {
-            return self.inner.list(&query).await;
-        }
-        let (limit, skip) = (query.limit, if query.before.is_some() { *self.offset.lock().unwrap() } else { 0 });
-        (query.before, query.limit) = (None, usize::MAX);
-        let all = self.inner.list(&query).await?.keys;
-        *self.offset.lock().unwrap() = skip + limit;
-        let keys: Vec<Key> = all.iter().skip(skip).take(limit).cloned().collect();
-        Ok(KeyPage { more: skip + limit < all.len(), last: keys.last().map(|key| key.id), corrupt: Vec::new(), keys })
-    }
-    async fn expiring(&self, query: &ExpiringQuery) -> Result<KeyPage, StoreError> {
-        self.inner.expiring(&ExpiringQuery { scope: self.scope(&query.scope), ..query.clone() }).await
-    }
-    async fn owner(&self, owner: &Owner, now: DateTime<Utc>) -> Result<Option<OwnerFacts>, StoreError> {
-        let owner = if self.is(Fault::FoldsCase) { folded(owner) } else { owner.clone() };
-        self.inner.owner(&owner, now).await
-    }
-    async fn organization(&self, organization: &OrganizationId) -> Result<Option<OrganizationRecord>, StoreError> {
-        self.inner.organization(organization).await
-    }
-    async fn audit(&self, query: &AuditQuery) -> Result<AuditPage, StoreError> {
-        self.inner.audit(query).await
-    }
-    async fn peppers_in_use(&self) -> Result<BTreeSet<u16>, StoreError> {
-        self.inner.peppers_in_use().await
-    }
-    async fn keys_under_pepper(&self, version: u16, after: Option<KeyId>, limit: usize) -> Result<Vec<KeyId>, StoreError> {
-        self.inner.keys_under_pepper(version, after, limit).await
-    }
-    async fn rehash(&self, changes: &[Rehash]) -> Result<(), StoreError> {
-        self.inner.rehash(changes).await
-    }
-    async fn touch(&self, uses: &[(KeyId, DateTime<Utc>)]) -> Result<(), StoreError> {
-        self.inner.touch(uses).await
-    }
-}
 
 async fn failures_of(fault: Fault) -> Vec<&'static str> {
-    conformance::failures(|| async move { Broken { inner: MemoryStore::new(), fault, offset: Mutex::default() } }).await
+    conformance::failures(|| async move { Broken::new(fault) }).await
 }
 
 #[tokio::test]
 async fn a_sound_store_passes() {
-    assert_eq!(failures_of(Fault::None).await, [""; 0]);
+    assert_eq!(conformance::failures(|| async { MemoryStore::new() }).await, [""; 0]);
+    assert_eq!(failures_of(Fault::None).await, [""; 0], "the wrapper alone breaks nothing");
+}
+
+#[tokio::test]
+async fn cases_do_not_depend_on_where_the_counter_in_ids_stands() {
+    // The counter wraps after 16,384 ids; each run makes at least 20, so that it wraps within one.
+    for _ in 0..1_000 {
+        conformance::run_case("pages_hold_each_key_once_while_others_come_and_go", || async { MemoryStore::new() }).await;
+    }
+}
+
+#[test]
+fn each_case_has_a_name_of_its_own() {
+    let mut names = conformance::names();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), conformance::names().len());
+}
+
+#[tokio::test]
+async fn one_case_runs_by_its_name() {
+    conformance::run_case("insert_refuses_an_existing_key_id", || async { MemoryStore::new() }).await;
+}
+
+#[tokio::test]
+#[should_panic(expected = "conformance: there is no case insert_upserts")]
+async fn a_name_without_a_case_is_refused() {
+    conformance::run_case("insert_upserts", || async { MemoryStore::new() }).await;
+}
+
+#[tokio::test]
+#[should_panic(expected = "conformance: insert_refuses_an_existing_key_id: Ok(Commit(")]
+async fn a_failure_says_which_case_found_what() {
+    conformance::run_case("insert_refuses_an_existing_key_id", || async { Broken::new(Fault::Upserts) }).await;
+}
+
+#[tokio::test]
+#[should_panic(expected = "conformance: racing_creations_stop_at_the_limit: assertion")]
+async fn a_whole_run_names_what_failed() {
+    conformance::run(|| async { Broken::new(Fault::RacesAtTheLimit) }).await;
 }
 
 macro_rules! caught {
@@ -193,17 +77,52 @@ macro_rules! caught {
 }
 
 caught! {
-    an_upserting_insert_is_caught: UpsertsOnConflict by "insert_refuses_an_existing_key_id", "insert_refuses_an_existing_digest";
-    a_racy_limit_is_caught: DecidesOnStaleFacts by "racing_creations_stop_at_the_limit";
-    a_stale_compare_and_set_is_caught: DecidesOnStaleFacts by "racing_changes_are_never_lost";
-    a_kill_lost_to_an_edit_is_caught: DecidesOnStaleFacts by "a_kill_is_not_lost_to_an_edit";
-    creation_behind_a_close_is_caught: DecidesOnStaleFacts by "nothing_is_created_behind_a_close";
+    an_upserting_insert_is_caught: Upserts by "insert_refuses_an_existing_key_id", "insert_refuses_an_existing_digest";
+    a_racy_limit_is_caught: RacesAtTheLimit by "racing_creations_stop_at_the_limit";
+    a_stale_compare_and_set_is_caught: RacesRevisions by "one_edit_of_a_revision_wins", "racing_changes_are_never_lost";
+    a_kill_lost_to_an_edit_is_caught: LosesKillsToEdits by "a_kill_is_not_lost_to_an_edit";
+    creation_behind_a_close_is_caught: CreatesBehindAClose by
+        "nothing_is_created_behind_a_close", "nothing_is_created_behind_a_closed_organization";
     a_lost_event_is_caught: LosesEvents by "a_change_and_its_event_are_written_together", "events_outlive_their_key";
-    case_folding_is_caught: FoldsCase by "identifiers_compare_by_bytes", "a_foreign_key_is_not_read_by_a_command";
-    leaking_foreign_keys_is_caught: LeaksForeignKeys by "a_foreign_key_is_not_read_by_a_command", "lists_stay_within_their_scope";
+    an_event_written_apart_is_caught: WritesInHalves by
+        "a_conflict_in_the_trail_takes_its_changes_with_it", "a_batch_is_written_as_one";
+    a_doubled_operation_is_caught: ForgetsOperations by
+        "an_operation_id_is_replayed", "an_operation_id_is_unique", "one_operation_id_acts_once",
+        "a_dropped_transaction_has_happened_whole_or_not_at_all", "a_replay_comes_with_the_other_facts";
+    case_folding_is_caught: FoldsCase by
+        "identifiers_compare_by_bytes", "organizations_compare_by_bytes", "a_foreign_key_is_not_read_by_a_command";
+    leaking_foreign_keys_is_caught: LeaksForeignKeys by
+        "a_foreign_key_is_not_read_by_a_command", "a_foreign_key_reads_like_none", "lists_stay_within_their_scope",
+        "expiring_keys_come_soonest_first";
+    leaking_the_trail_is_caught: LeaksTheTrail by "the_trail_is_scoped_filtered_and_paged";
     paging_by_offset_is_caught: PagesByOffset by "pages_hold_each_key_once_while_others_come_and_go";
-    an_expired_place_that_stays_is_caught: LosesExpiredPlaces by "an_expired_place_is_read_and_freed", "expired_places_are_read_exactly";
-    a_doubled_operation_is_caught: ForgetsOperations by "an_operation_id_is_replayed", "an_operation_id_is_unique";
+    a_page_that_promises_too_much_is_caught: SaysMoreOnFullPages by "a_page_counts_only_what_matches";
+    an_expired_place_that_stays_is_caught: LosesExpiredPlaces by
+        "an_expired_place_is_read_and_freed", "expired_places_are_read_exactly", "expired_places_are_read_beside_a_key",
+        "racing_creations_take_an_expired_place_once";
     hidden_expired_rows_are_caught: HidesExpiredRows by "a_key_is_found_by_id_and_digest_whatever_its_state";
-    a_closed_organization_that_is_ignored_is_caught: IgnoresClosedOrganizations by "a_closed_organization_is_seen_with_the_key";
+    a_closed_organization_that_is_ignored_is_caught: IgnoresClosedOrganizations by
+        "a_closed_organization_is_seen_with_the_key", "both_must_be_open";
+    answers_from_a_cache_are_caught: AnswersFromCache by
+        "a_change_is_seen_by_the_next_look_up", "a_closed_owner_is_seen_with_the_key";
+    a_lost_previous_secret_is_caught: KeepsOneSecret by "secrets_are_replaced_together", "rehash_leaves_the_other_secret";
+    times_cut_short_are_caught: CutsToMilliseconds by "times_keep_their_microseconds", "edges_are_a_microsecond_sharp";
+    tidied_metadata_is_caught: TidiesMetadata by "texts_are_kept_as_given";
+    a_slow_digest_outside_the_index_is_caught: SaltsSlowDigests by "a_slow_digest_is_unique_too";
+    a_slow_digest_taken_for_a_fast_one_is_caught: TakesSlowForFast by "a_slow_digest_is_not_found_by_digest";
+    a_lookup_of_one_digest_is_caught: LooksUpOneDigest by
+        "up_to_four_digests_are_looked_up", "a_slow_digest_beside_a_fast_one_hides_nothing";
+    a_blind_rehash_is_caught: RehashesBlindly by
+        "rehash_needs_the_old_digest", "rehash_never_doubles_a_digest", "rehash_leaves_the_other_secret";
+    a_refusal_that_leaves_a_row_is_caught: LeavesRowsOfRefusals by "a_refused_transaction_writes_nothing";
+    a_forgotten_revision_is_caught: ForgetsRevisions by "a_stale_revision_is_seen", "one_edit_of_a_revision_wins";
+    counting_in_floats_is_caught: CountsInFloats by "large_revisions_count_on";
+    an_ignored_delete_is_caught: IgnoresDeletes by
+        "delete_frees_the_digest", "a_deleted_key_is_under_no_pepper", "changes_of_keys_are_written_in_order";
+    a_last_use_that_moves_back_is_caught: MovesLastUseBack by "last_use_moves_forward_only";
+    peppers_in_a_byte_are_caught: KeepsPeppersInAByte by "peppers_are_listed";
+    a_missed_edge_is_caught: MissesTheEdge by "states_and_expiry_filter_at_their_edges", "edges_are_a_microsecond_sharp";
+    expired_places_read_unasked_are_caught: ReadsExpiredUnasked by "expired_places_are_not_read_unasked";
+    a_batch_of_any_state_is_caught: IgnoresStatesOfBatches by "batches_read_keys_and_owners";
+    a_batch_without_its_owner_is_caught: MissesOwnersWithoutKeys by "a_batch_of_one_owner_has_its_row_without_keys";
 }

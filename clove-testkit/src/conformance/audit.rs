@@ -11,7 +11,6 @@ use std::sync::Arc;
 
 list_cases![
     a_change_and_its_event_are_written_together,
-    an_operation_id_is_replayed,
     an_operation_id_is_unique,
     an_audit_id_is_unique,
     events_outlive_their_key,
@@ -29,17 +28,6 @@ async fn a_change_and_its_event_are_written_together(bench: Arc<Bench>) {
     let page = bench.store.audit(&all_of((&owner).into())).await.unwrap();
     let [written] = page.events.as_slice() else { panic!("one event, not {}", page.events.len()) };
     assert_eq!(*written, AuditEvent { id: written.id, ..event(operation, Action::Create, &key) });
-}
-
-async fn an_operation_id_is_replayed(bench: Arc<Bench>) {
-    let owner = bench.owner("acme", "ada");
-    let operation = OperationId::new(start());
-    let first = key(&owner);
-    committed(bench.transact(insertion(operation, first.clone(), vec![current(digest())], None)).await);
-    let again = bench.transact(insertion(operation, key(&owner), vec![current(digest())], None)).await;
-    let Ok(Decision::Replay(event, _)) = again else { panic!("not replayed: {again:?}") };
-    assert_eq!((event.operation, event.key.unwrap().id), (operation, first.id));
-    assert_eq!(bench.all(&(&owner).into()).await.len(), 1);
 }
 
 /// A transaction that does not look at the replay, and writes only an event.

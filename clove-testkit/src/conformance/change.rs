@@ -2,7 +2,7 @@
 
 use super::{list_cases, tools::*};
 use clove_core::{
-    Action, KeyId, KeyState, OperationId, Owner, Refusal, Scope, StoreError,
+    Action, KeyId, KeyState, OperationId, Refusal, Scope, StoreError,
     digest::Scheme,
     error::Unique,
     store::{ActiveLimit, Changes, Decision, Facts, KeyChange, Reads, Rehash, SecretRecord, Transaction},
@@ -11,22 +11,16 @@ use std::sync::Arc;
 
 list_cases![
     an_inserted_key_reads_back_as_it_was,
-    insert_refuses_an_existing_key_id,
-    insert_refuses_an_existing_digest,
     a_refused_transaction_writes_nothing,
     a_conflict_writes_nothing_at_all,
     an_update_leaves_owner_creation_and_last_use,
     a_stale_revision_is_seen,
     secrets_are_replaced_together,
     delete_frees_the_digest,
-    an_expired_place_is_read_and_freed,
-    expired_places_are_read_exactly,
-    a_foreign_key_is_not_read_by_a_command,
-    identifiers_compare_by_bytes,
-    batches_read_keys_and_owners,
     owner_and_organization_rows_keep_their_fields,
     last_use_moves_forward_only,
     rehash_needs_the_old_digest,
+    rehash_leaves_the_other_secret,
 ];
 
 async fn an_inserted_key_reads_back_as_it_was(bench: Arc<Bench>) {
@@ -36,29 +30,6 @@ async fn an_inserted_key_reads_back_as_it_was(bench: Arc<Bench>) {
     wanted.revision = i64::MAX as u64;
     bench.insert(&wanted).await;
     assert_eq!(bench.store.get(&(&owner).into(), wanted.id).await.unwrap(), Some(wanted));
-}
-
-async fn insert_refuses_an_existing_key_id(bench: Arc<Bench>) {
-    let owner = bench.owner("acme", "ada");
-    let first = key(&owner);
-    bench.insert(&first).await;
-    let mut second = key(&owner);
-    second.id = first.id;
-    second.description = clove_core::Description::new("another").unwrap();
-    let result = bench.insert_with(&second, vec![current(digest())]).await;
-    assert!(matches!(result, Err(StoreError::Conflict(Unique::KeyId))), "{result:?}");
-    assert_eq!(bench.store.get(&(&owner).into(), first.id).await.unwrap(), Some(first));
-}
-
-async fn insert_refuses_an_existing_digest(bench: Arc<Bench>) {
-    let owner = bench.owner("acme", "ada");
-    let first = key(&owner);
-    let taken = bench.insert(&first).await;
-    let second = key(&bench.owner("other", "bob"));
-    let result = bench.insert_with(&second, vec![current(taken)]).await;
-    assert!(matches!(result, Err(StoreError::Conflict(Unique::Digest))), "{result:?}");
-    assert_eq!(bench.store.find_by_digest(&[taken]).await.unwrap().unwrap().id, first.id);
-    assert!(bench.store.find_by_id(second.id).await.unwrap().is_none());
 }
 
 async fn a_refused_transaction_writes_nothing(bench: Arc<Bench>) {
@@ -154,115 +125,6 @@ async fn delete_frees_the_digest(bench: Arc<Bench>) {
     committed(bench.insert_with(&key(&owner), vec![current(freed)]).await);
 }
 
-async fn an_expired_place_is_read_and_freed(bench: Arc<Bench>) {
-    let owner = bench.owner("acme", "ada");
-    let mut expired = key(&owner);
-    expired.expires_at = Some(start());
-    bench.insert(&expired).await;
-    let facts = bench.store.owner(&owner, start()).await.unwrap().unwrap();
-    assert_eq!((facts.record.held, facts.held_by_expired), (1, 1));
-    let new = insertion(OperationId::new(start()), key(&owner), vec![current(digest())], Some(ActiveLimit::AtMost(1)));
-    committed(bench.transact(new).await);
-    let latched = bench.store.get(&(&owner).into(), expired.id).await.unwrap().unwrap();
-    assert!(latched.expiry_latched && !latched.holds_place());
-    let facts = bench.store.owner(&owner, start()).await.unwrap().unwrap();
-    assert_eq!((facts.record.held, facts.held_by_expired), (1, 0));
-}
-
-async fn expired_places_are_read_exactly(bench: Arc<Bench>) {
-    let owner = bench.owner("acme", "ada");
-    let mut wanted = Vec::new();
-    for (seconds, state, latched, counts) in [
-        (Some(-1), KeyState::Active, false, true),
-        (Some(0), KeyState::Active, false, true),
-        (Some(1), KeyState::Active, false, false),
-        (None, KeyState::Active, false, false),
-        (Some(-1), KeyState::Active, true, false),
-        (Some(-1), KeyState::Suspended, false, false),
-        (Some(-1), KeyState::Revoked, false, false),
-    ] {
-        let mut key = key(&owner);
-        (key.expires_at, key.state, key.expiry_latched) = (seconds.map(after), state, latched);
-        bench.insert(&key).await;
-        if counts {
-            wanted.push(key.id);
-        }
-    }
-    let mut foreign = key(&bench.owner("acme", "bob"));
-    foreign.expires_at = Some(after(-1));
-    bench.insert(&foreign).await;
-    let reads = Reads::Owner { owner: owner.clone(), expired_at: Some(start()) };
-    let decide = move |facts: &Facts| {
-        let mut found: Vec<KeyId> = facts.expired.iter().map(|key| key.id).collect();
-        found.sort();
-        assert_eq!(found, wanted);
-        Decision::Refuse(Refusal::NotFound)
-    };
-    let result = bench.transact(Transaction::new(OperationId::new(start()), reads, decide)).await;
-    assert!(matches!(result, Ok(Decision::Refuse(Refusal::NotFound))), "{result:?}");
-}
-
-async fn a_foreign_key_is_not_read_by_a_command(bench: Arc<Bench>) {
-    let owner = bench.owner("acme", "ada");
-    let key = key(&owner);
-    bench.insert(&key).await;
-    let foreign = ["acme/bob", "other/ada", "acme/a", "acme/adaa", "ACME/ada", "acme/Ada", "acm/ada"];
-    for (organization, account) in foreign.iter().map(|owner| owner.split_once('/').unwrap()) {
-        let scope: Scope = (&Owner::new(organization, account).unwrap()).into();
-        let result = bench.update(&scope, key.id, |_| ()).await;
-        assert!(matches!(result, Ok(Decision::Refuse(Refusal::NotFound))), "{scope:?}: {result:?}");
-        assert!(bench.store.get(&scope, key.id).await.unwrap().is_none(), "{scope:?}");
-    }
-    let organization: Scope = (&owner.organization).into();
-    assert!(bench.store.get(&organization, key.id).await.unwrap().is_some());
-}
-
-async fn identifiers_compare_by_bytes(bench: Arc<Bench>) {
-    let accounts = ["a", "A", "a%", "a_", "%", "ä", "a\u{308}", "a'", "ａ"];
-    let mut keys = Vec::new();
-    for account in accounts {
-        let key = key(&bench.owner("acme", account));
-        bench.insert(&key).await;
-        keys.push(key);
-    }
-    for key in &keys {
-        let own = bench.all(&(&key.owner).into()).await;
-        assert_eq!(own.iter().map(|key| key.id).collect::<Vec<_>>(), [key.id], "{:?}", key.owner);
-        let facts = bench.store.owner(&key.owner, start()).await.unwrap().unwrap();
-        assert_eq!((facts.record.owner, facts.record.records), (key.owner.clone(), 1));
-    }
-}
-
-async fn batches_read_keys_and_owners(bench: Arc<Bench>) {
-    let (ada, bob) = (bench.owner("acme", "ada"), bench.owner("acme", "bob"));
-    let mut wanted = Vec::new();
-    for (owner, state) in
-        [(&ada, KeyState::Active), (&bob, KeyState::Suspended), (&ada, KeyState::Revoked), (&bob, KeyState::Active)]
-    {
-        let mut key = key(owner);
-        key.state = state;
-        bench.insert(&key).await;
-        if state != KeyState::Revoked {
-            wanted.push(key.id);
-        }
-    }
-    bench.insert(&key(&bench.owner("other", "ada"))).await;
-    for (limit, owners) in [(2, 2), (9, 2)] {
-        let reads =
-            Reads::Batch { scope: (&ada.organization).into(), states: vec![KeyState::Active, KeyState::Suspended], limit };
-        let wanted: Vec<KeyId> = wanted.iter().copied().take(limit).collect();
-        let decide = move |facts: &Facts| {
-            assert_eq!(facts.keys.iter().map(|stored| stored.key.id).collect::<Vec<_>>(), wanted);
-            assert!(facts.keys.iter().all(|stored| stored.secrets.len() == 1));
-            assert_eq!(facts.owners.len(), owners);
-            assert!(facts.organization.is_some());
-            Decision::Refuse(Refusal::NotFound)
-        };
-        let result = bench.transact(Transaction::new(OperationId::new(start()), reads, decide)).await;
-        assert!(matches!(result, Ok(Decision::Refuse(Refusal::NotFound))), "{result:?}");
-    }
-}
-
 async fn owner_and_organization_rows_keep_their_fields(bench: Arc<Bench>) {
     let owner = bench.owner("acme", "ada");
     for limit in [None, Some(ActiveLimit::Unlimited), Some(ActiveLimit::AtMost(0)), Some(ActiveLimit::AtMost(u32::MAX))] {
@@ -309,4 +171,25 @@ async fn rehash_needs_the_old_digest(bench: Arc<Bench>) {
     assert_eq!(bench.store.peppers_in_use().await.unwrap().into_iter().collect::<Vec<_>>(), [3]);
     assert_eq!(bench.store.keys_under_pepper(3, None, 9).await.unwrap(), [key.id]);
     assert!(bench.store.keys_under_pepper(3, Some(key.id), 9).await.unwrap().is_empty());
+}
+
+async fn rehash_leaves_the_other_secret(bench: Arc<Bench>) {
+    let owner = bench.owner("acme", "ada");
+    let (key, deleted) = (key(&owner), key(&owner));
+    let previous = SecretRecord { valid_until: Some(after(60)), ..current(digest()) };
+    let now = current(digest());
+    committed(bench.insert_with(&key, vec![now.clone(), previous.clone()]).await);
+    let gone = bench.insert(&deleted).await;
+    bench.delete(&(&owner).into(), deleted.id).await;
+    let scheme = Scheme::HmacSha256 { pepper: 3 };
+    let rehash = |id, old, new| Rehash { key: id, old, new, scheme };
+    let better = digest();
+    // A key that is gone, and one whose digest has changed meanwhile, stop no other.
+    let changes =
+        [rehash(deleted.id, gone, digest()), rehash(key.id, digest(), digest()), rehash(key.id, previous.digest, better)];
+    bench.store.rehash(&changes).await.unwrap();
+    let found = bench.store.find_by_id(key.id).await.unwrap().unwrap();
+    assert_eq!(found.secrets, [now, SecretRecord { digest: better, scheme, ..previous }]);
+    assert!(bench.store.find_by_digest(&[gone]).await.unwrap().is_none());
+    assert!(bench.store.find_by_id(deleted.id).await.unwrap().is_none());
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 list_cases![
     pages_hold_each_key_once_while_others_come_and_go,
+    a_page_counts_only_what_matches,
     lists_stay_within_their_scope,
     states_and_expiry_filter_at_their_edges,
     expiring_keys_come_soonest_first,
@@ -91,6 +92,7 @@ async fn expiring_keys_come_soonest_first(bench: Arc<Bench>) {
         (KeyState::Active, Some(0)),
         (KeyState::Active, Some(31)),
         (KeyState::Revoked, Some(10)),
+        (KeyState::Compromised, Some(10)),
         (KeyState::Active, None),
     ] {
         let mut key = key(&owner);
@@ -98,6 +100,9 @@ async fn expiring_keys_come_soonest_first(bench: Arc<Bench>) {
         bench.insert(&key).await;
         ids.push(key.id);
     }
+    let mut latched = key(&owner);
+    (latched.expires_at, latched.expiry_latched) = (Some(after(10)), true);
+    bench.insert(&latched).await;
     let mut foreign = key(&bench.owner("acme", "bob"));
     foreign.expires_at = Some(after(20));
     bench.insert(&foreign).await;
@@ -117,4 +122,34 @@ async fn expiring_keys_come_soonest_first(bench: Arc<Bench>) {
         }
         assert_eq!(found, wanted, "after from, up to until");
     }
+}
+
+async fn a_page_counts_only_what_matches(bench: Arc<Bench>) {
+    let owner = bench.owner("acme", "ada");
+    let mut wanted = Vec::new();
+    for place in 0..9 {
+        let mut key = key(&owner);
+        if place % 2 == 0 {
+            key.state = KeyState::Suspended;
+        } else {
+            key.expires_at = Some(after(-1));
+            wanted.push(key.id);
+        }
+        bench.insert(&key).await;
+    }
+    wanted.reverse();
+    let page = |before: Option<KeyId>, limit: usize| {
+        let (states, expiry) = (vec![KeyState::Active], ExpiryFilter::PassedAt(start()));
+        let query = KeyQuery { scope: (&owner).into(), states, expiry, before, limit };
+        let bench = Arc::clone(&bench);
+        async move {
+            let page = bench.store.list(&query).await.unwrap();
+            (page.keys.iter().map(|key| key.id).collect::<Vec<_>>(), page.more, page.last)
+        }
+    };
+    assert_eq!(page(None, 3).await, (wanted[..3].to_vec(), true, Some(wanted[2])));
+    assert_eq!(page(Some(wanted[2]), 3).await, (wanted[3..].to_vec(), false, Some(wanted[3])));
+    assert_eq!(page(None, 4).await, (wanted.clone(), false, Some(wanted[3])), "no more than the limit, and no less");
+    let (keys, more, _) = page(Some(wanted[3]), 3).await;
+    assert!(keys.is_empty() && !more, "nothing is left");
 }

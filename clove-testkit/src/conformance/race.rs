@@ -2,7 +2,7 @@
 
 use super::{list_cases, tools::*};
 use clove_core::{
-    KeyState, OperationId, Scope,
+    KeyState, OperationId, Refusal, Scope,
     store::{ActiveLimit, Decision},
 };
 use std::sync::Arc;
@@ -14,10 +14,13 @@ const ROUNDS: usize = 6;
 
 list_cases![
     racing_creations_stop_at_the_limit,
+    racing_creations_take_an_expired_place_once,
+    one_edit_of_a_revision_wins,
     racing_changes_are_never_lost,
     a_kill_is_not_lost_to_an_edit,
     one_operation_id_acts_once,
     nothing_is_created_behind_a_close,
+    nothing_is_created_behind_a_closed_organization,
 ];
 
 async fn racing_creations_stop_at_the_limit(bench: Arc<Bench>) {
@@ -98,5 +101,58 @@ async fn nothing_is_created_behind_a_close(bench: Arc<Bench>) {
         let (at_close, created) = results.split_last().unwrap();
         assert_eq!(*at_close, created.iter().sum::<usize>(), "keys after the close returned, and in the end");
         assert!(!bench.store.owner(&owner, start()).await.unwrap().unwrap().record.open);
+    }
+}
+
+async fn racing_creations_take_an_expired_place_once(bench: Arc<Bench>) {
+    for round in 0..ROUNDS {
+        let owner = bench.owner("acme", &format!("heir-{round}"));
+        let (mut expired, live) = (key(&owner), key(&owner));
+        expired.expires_at = Some(start());
+        bench.insert(&expired).await;
+        bench.insert(&live).await;
+        let creations = (0..CROWD)
+            .map(|_| insertion(OperationId::new(start()), key(&owner), vec![current(digest())], Some(ActiveLimit::AtMost(2))));
+        let results = at_once(creations.map(|creation| bench.transact(creation)).collect());
+        assert_eq!(results.iter().filter(|result| matches!(result, Ok(Decision::Commit(_)))).count(), 1);
+        assert!(bench.store.get(&(&owner).into(), expired.id).await.unwrap().unwrap().expiry_latched);
+        assert_eq!(bench.store.owner(&owner, start()).await.unwrap().unwrap().record.held, 2);
+    }
+}
+
+async fn one_edit_of_a_revision_wins(bench: Arc<Bench>) {
+    for _ in 0..ROUNDS {
+        let owner = bench.owner("acme", "ada");
+        let (scope, key) = (Scope::from(&owner), key(&owner));
+        bench.insert(&key).await;
+        let edits = (0..CROWD).map(|_| update(OperationId::new(start()), &scope, key.id, Some(1), |_| ()));
+        let results = at_once(edits.map(|edit| bench.transact(edit)).collect());
+        let won = results.iter().filter(|result| matches!(result, Ok(Decision::Commit(_)))).count();
+        let lost = |result: &&Result<Decision, _>| {
+            matches!(result, Ok(Decision::Refuse(Refusal::RevisionConflict { expected: 1, found: 2 })))
+        };
+        assert_eq!((won, results.iter().filter(lost).count()), (1, CROWD - 1));
+        assert_eq!(bench.store.get(&scope, key.id).await.unwrap().unwrap().revision, 2);
+    }
+}
+
+async fn nothing_is_created_behind_a_closed_organization(bench: Arc<Bench>) {
+    for round in 0..ROUNDS {
+        let owners: Vec<_> = (0..CROWD).map(|place| bench.owner(&format!("gone-{round}"), &format!("a-{place}"))).collect();
+        let (bench, organization) = (&bench, &owners[0].organization);
+        let close = async move {
+            bench.set_organization(organization, false).await;
+            bench.all(&organization.into()).await.len()
+        };
+        let create = |owner: &clove_core::Owner| {
+            let creation = insertion(OperationId::new(start()), key(owner), vec![current(digest())], None);
+            async move { usize::from(matches!(bench.transact(creation).await, Ok(Decision::Commit(_)))) }
+        };
+        let racers: Vec<std::pin::Pin<Box<dyn Future<Output = usize> + Send + '_>>> =
+            owners.iter().map(|owner| Box::pin(create(owner)) as _).chain(std::iter::once(Box::pin(close) as _)).collect();
+        let results = at_once(racers);
+        let (at_close, created) = results.split_last().unwrap();
+        assert_eq!(*at_close, created.iter().sum::<usize>(), "keys after the close returned, and in the end");
+        assert!(!bench.store.organization(organization).await.unwrap().unwrap().open);
     }
 }

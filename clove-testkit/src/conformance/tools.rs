@@ -17,7 +17,10 @@ use std::{
     collections::BTreeSet,
     future::Future,
     pin::pin,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicI64, Ordering},
+    },
     task::{Context, Poll, Wake},
     thread::{self, Thread},
 };
@@ -36,6 +39,13 @@ pub(super) fn after(seconds: i64) -> DateTime<Utc> {
     start() + TimeDelta::seconds(seconds)
 }
 
+/// A moment for an id, a microsecond after the last call's. Ids made at one moment sort as they were made only until the
+/// counter in them wraps, after 16,384; the cases rely on their order.
+fn moment() -> DateTime<Utc> {
+    static CALLS: AtomicI64 = AtomicI64::new(0);
+    start() + TimeDelta::microseconds(CALLS.fetch_add(1, Ordering::Relaxed))
+}
+
 /// A digest that no other call gives.
 pub(super) fn digest() -> Digest {
     let (a, b) = (OperationId::new(start()), OperationId::new(start()));
@@ -51,7 +61,7 @@ pub(super) fn current(digest: Digest) -> SecretRecord {
 
 pub(super) fn key(owner: &Owner) -> Key {
     Key {
-        id: KeyId::new(start()),
+        id: KeyId::new(moment()),
         owner: owner.clone(),
         name: Name::new("a key").unwrap(),
         description: Description::new("for tests\non two lines").unwrap(),
@@ -68,7 +78,7 @@ pub(super) fn key(owner: &Owner) -> Key {
 
 pub(super) fn event(operation: OperationId, action: Action, key: &Key) -> AuditEvent {
     AuditEvent {
-        id: AuditId::new(start()),
+        id: AuditId::new(moment()),
         operation,
         at: start(),
         actor: Actor::new("tester").unwrap(),
@@ -107,6 +117,25 @@ impl Bench {
 
     pub(super) async fn transact(&self, transaction: Transaction) -> Result<Decision, StoreError> {
         self.store.transact(Arc::new(transaction)).await
+    }
+
+    /// What a transaction reads, looked at outside of it: an assertion that fails belongs on the case's own thread.
+    pub(super) async fn read(&self, operation: OperationId, reads: Reads) -> Facts {
+        let seen = Arc::new(Mutex::new(None));
+        let slot = Arc::clone(&seen);
+        let look = Transaction::new(operation, reads, move |facts| {
+            *slot.lock().unwrap() = Some(facts.clone());
+            Decision::Refuse(Refusal::NotFound)
+        });
+        let result = self.transact(look).await;
+        assert!(matches!(result, Ok(Decision::Refuse(Refusal::NotFound))), "{result:?}");
+        seen.lock().unwrap().take().expect("the store asked for a decision")
+    }
+
+    /// Commits `changes`, whatever the facts.
+    pub(super) async fn write(&self, owner: &Owner, changes: Changes) -> Result<Decision, StoreError> {
+        let reads = Reads::Owner { owner: owner.clone(), expired_at: None };
+        self.transact(Transaction::new(OperationId::new(start()), reads, move |_| Decision::Commit(changes.clone()))).await
     }
 
     /// Inserts a key with one fresh secret; gives the digest.
@@ -288,7 +317,9 @@ pub(super) fn at_once<T: Send>(futures: Vec<impl Future<Output = T> + Send>) -> 
                 })
             })
             .collect();
-        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        let join =
+            |thread: thread::ScopedJoinHandle<'_, T>| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        threads.into_iter().map(join).collect()
     })
 }
 

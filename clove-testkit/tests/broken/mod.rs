@@ -1,0 +1,366 @@
+//! Stores broken on purpose: a memory store, and in front of it one fault.
+
+use async_trait::async_trait;
+use chrono::{DateTime, TimeDelta, Utc};
+use clove_core::{
+    Key, KeyId, KeyState, MemoryStore, Metadata, OperationId, OrganizationId, Owner, Refusal, Scope, Store, StoreError,
+    digest::{Digest, Scheme},
+    error::Unique,
+    store::{
+        AuditPage, AuditQuery, Candidate, Changes, Decision, ExpiringQuery, ExpiryFilter, Facts, KeyChange, KeyPage, KeyQuery,
+        OrganizationRecord, OwnerFacts, OwnerRecord, Reads, Rehash, SecretRecord, Transaction,
+    },
+};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+/// What is wrong with a store.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Fault {
+    None,
+    Upserts,
+    RacesAtTheLimit,
+    RacesRevisions,
+    LosesKillsToEdits,
+    CreatesBehindAClose,
+    LosesEvents,
+    WritesInHalves,
+    ForgetsOperations,
+    FoldsCase,
+    LeaksForeignKeys,
+    LeaksTheTrail,
+    PagesByOffset,
+    SaysMoreOnFullPages,
+    LosesExpiredPlaces,
+    ReadsExpiredUnasked,
+    IgnoresStatesOfBatches,
+    MissesOwnersWithoutKeys,
+    HidesExpiredRows,
+    IgnoresClosedOrganizations,
+    AnswersFromCache,
+    KeepsOneSecret,
+    CutsToMilliseconds,
+    TidiesMetadata,
+    SaltsSlowDigests,
+    TakesSlowForFast,
+    LooksUpOneDigest,
+    RehashesBlindly,
+    LeavesRowsOfRefusals,
+    ForgetsRevisions,
+    CountsInFloats,
+    IgnoresDeletes,
+    MovesLastUseBack,
+    KeepsPeppersInAByte,
+    MissesTheEdge,
+}
+
+impl Fault {
+    /// Whether part of what a decision sees is from before its transaction.
+    fn is_stale(self) -> bool {
+        matches!(self, Self::RacesAtTheLimit | Self::RacesRevisions | Self::LosesKillsToEdits | Self::CreatesBehindAClose)
+    }
+
+    /// Puts what was read too early among the facts.
+    fn age(self, facts: &mut Facts, stale: &Facts) {
+        match self {
+            Self::RacesRevisions => facts.keys.clone_from(&stale.keys),
+            Self::LosesKillsToEdits => {
+                for (now, then) in facts.keys.iter_mut().zip(&stale.keys) {
+                    now.key.state = then.key.state;
+                }
+            }
+            Self::RacesAtTheLimit => match stale.owners.first() {
+                Some(then) => facts.owners.iter_mut().for_each(|now| now.held = then.held),
+                None => facts.owners.iter_mut().for_each(|now| now.held = 0),
+            },
+            Self::CreatesBehindAClose => {
+                let open = stale.owners.first().is_none_or(|then| then.open);
+                facts.owners.iter_mut().for_each(|now| now.open = open);
+                let open = stale.organization.as_ref().is_none_or(|then| then.open);
+                facts.organization.iter_mut().for_each(|now| now.open = open);
+            }
+            _ => {}
+        }
+    }
+
+    /// Writes rows as a careful statement would (`held = held + 1`, other columns untouched): the fault is the decision's.
+    fn settle(self, changes: &mut Changes, seen: &Facts, facts: &Facts) {
+        for (written, (seen, fresh)) in changes.owners.iter_mut().zip(seen.owners.iter().zip(&facts.owners)) {
+            written.held = (fresh.held + written.held).saturating_sub(seen.held);
+            written.open = if written.open == seen.open { fresh.open } else { written.open };
+        }
+        if let (Some(written), Some(seen), Some(fresh)) = (&mut changes.organization, &seen.organization, &facts.organization) {
+            written.open = if written.open == seen.open { fresh.open } else { written.open };
+        }
+    }
+
+    /// What is written of what was decided.
+    fn tamper(self, changes: &mut Changes) {
+        match self {
+            Self::LosesEvents | Self::WritesInHalves => changes.events.clear(),
+            Self::ForgetsOperations => changes.events.iter_mut().for_each(|event| event.operation = OperationId::new(event.at)),
+            Self::IgnoresClosedOrganizations => changes.organization.iter_mut().for_each(|record| record.open = true),
+            Self::FoldsCase => changes.owners.iter_mut().for_each(|record| record.owner = folded(&record.owner)),
+            _ => {}
+        }
+        if self == Self::IgnoresDeletes {
+            changes.keys.retain(|change| !matches!(change, KeyChange::Delete(_)));
+        }
+        for change in &mut changes.keys {
+            let (key, secrets) = match change {
+                KeyChange::Insert(stored) => (&mut stored.key, Some(&mut stored.secrets)),
+                KeyChange::Update { key, secrets } => (key, secrets.as_mut()),
+                KeyChange::Delete(_) => continue,
+            };
+            match (self, secrets) {
+                (Self::FoldsCase, _) => key.owner = folded(&key.owner),
+                (Self::KeepsOneSecret, Some(secrets)) => secrets.truncate(1),
+                (Self::SaltsSlowDigests, Some(secrets)) => secrets.iter_mut().filter(|secret| !secret.is_fast()).for_each(salt),
+                (Self::TakesSlowForFast, Some(secrets)) => secrets.iter_mut().for_each(|secret| secret.scheme = Scheme::Sha256),
+                (Self::ForgetsRevisions, _) => key.revision = 1,
+                (Self::CountsInFloats, _) => key.revision = key.revision as f64 as u64,
+                (Self::CutsToMilliseconds, _) => {
+                    key.expires_at = key.expires_at.and_then(|at| DateTime::from_timestamp_millis(at.timestamp_millis()));
+                }
+                (Self::TidiesMetadata, _) => key.metadata = Metadata::from_stored(key.metadata.as_str().replace(' ', "")),
+                _ => {}
+            }
+        }
+    }
+}
+
+fn folded(owner: &Owner) -> Owner {
+    Owner::new(owner.organization.as_str().to_lowercase(), owner.account.as_str().to_lowercase()).unwrap()
+}
+
+fn empty_row(owner: &Owner) -> OwnerRecord {
+    OwnerRecord { owner: owner.clone(), open: true, held: 0, records: 0, limit: None, creation_day: None, creations: 0 }
+}
+
+fn salt(secret: &mut SecretRecord) {
+    let mut bytes = *secret.digest.as_bytes();
+    bytes[0] ^= 1;
+    secret.digest = Digest::from_bytes(bytes);
+}
+
+/// A memory store behind a fault.
+pub(crate) struct Broken {
+    inner: MemoryStore,
+    fault: Fault,
+    offset: Mutex<usize>,
+    cache: Mutex<HashMap<KeyId, Arc<Candidate>>>,
+    uses: Mutex<HashMap<KeyId, DateTime<Utc>>>,
+}
+
+impl Broken {
+    pub(crate) fn new(fault: Fault) -> Self {
+        Self { inner: MemoryStore::new(), fault, offset: Mutex::default(), cache: Mutex::default(), uses: Mutex::default() }
+    }
+
+    fn is(&self, fault: Fault) -> bool {
+        self.fault == fault
+    }
+
+    fn scope(&self, scope: &Scope) -> Scope {
+        match scope {
+            Scope::Owner(owner) if self.is(Fault::FoldsCase) => (&folded(owner)).into(),
+            Scope::Owner(owner) if self.is(Fault::LeaksForeignKeys) => (&owner.organization).into(),
+            scope => scope.clone(),
+        }
+    }
+
+    fn reads(&self, reads: &Reads) -> Reads {
+        match reads.clone() {
+            Reads::Owner { owner, expired_at } if self.is(Fault::FoldsCase) => Reads::Owner { owner: folded(&owner), expired_at },
+            Reads::Owner { owner, .. } if self.is(Fault::LosesExpiredPlaces) => Reads::Owner { owner, expired_at: None },
+            Reads::Owner { owner, .. } if self.is(Fault::ReadsExpiredUnasked) => {
+                Reads::Owner { owner, expired_at: Some(DateTime::<Utc>::MAX_UTC) }
+            }
+            Reads::Key { scope, id, .. } if self.is(Fault::LosesExpiredPlaces) => Reads::Key { scope, id, expired_at: None },
+            Reads::Key { scope, id, expired_at } => Reads::Key { scope: self.scope(&scope), id, expired_at },
+            Reads::Batch { scope, limit, .. } if self.is(Fault::IgnoresStatesOfBatches) => {
+                Reads::Batch { scope, states: KeyState::ALL.to_vec(), limit }
+            }
+            reads => reads,
+        }
+    }
+
+    /// Reads in a transaction of its own, too early.
+    async fn look(&self, transaction: &Transaction) -> Result<Facts, StoreError> {
+        let facts = Arc::new(Mutex::new(Facts::default()));
+        let seen = Arc::clone(&facts);
+        let look = Transaction::new(transaction.operation, transaction.reads.clone(), move |facts| {
+            *seen.lock().unwrap() = facts.clone();
+            Decision::Refuse(Refusal::NotFound)
+        });
+        self.inner.transact(Arc::new(look)).await?;
+        std::thread::sleep(Duration::from_millis(3));
+        let seen = facts.lock().unwrap().clone();
+        Ok(seen)
+    }
+
+    /// Writes what nobody decided.
+    async fn commit(&self, changes: Changes) -> Result<(), StoreError> {
+        let reads = Reads::Organization(OrganizationId::new("none").unwrap());
+        let write = Transaction::new(OperationId::new(DateTime::UNIX_EPOCH), reads, move |_| Decision::Commit(changes.clone()));
+        self.inner.transact(Arc::new(write)).await.map(|_| ())
+    }
+
+    /// Inserts again, after what stood in the way is gone.
+    async fn overwrite(&self, unique: Unique, transaction: Arc<Transaction>) -> Result<Decision, StoreError> {
+        let facts = self.look(&transaction).await?;
+        let mut gone = Vec::new();
+        if let Decision::Commit(changes) = transaction.decide(&facts) {
+            for change in &changes.keys {
+                let KeyChange::Insert(stored) = change else { continue };
+                gone.push(stored.key.id);
+                for secret in &stored.secrets {
+                    gone.extend(self.inner.find_by_digest(&[secret.digest]).await?.map(|found| found.id));
+                }
+            }
+        }
+        if !matches!(unique, Unique::KeyId | Unique::Digest) || gone.is_empty() {
+            return Err(StoreError::Conflict(unique));
+        }
+        let again = Transaction::new(transaction.operation, transaction.reads.clone(), move |facts| {
+            let mut decision = transaction.decide(facts);
+            if let Decision::Commit(changes) = &mut decision {
+                changes.keys.splice(..0, gone.iter().copied().map(KeyChange::Delete));
+            }
+            decision
+        });
+        self.inner.transact(Arc::new(again)).await
+    }
+}
+
+#[async_trait]
+impl Store for Broken {
+    async fn find_by_id(&self, id: KeyId) -> Result<Option<Arc<Candidate>>, StoreError> {
+        let found = self.inner.find_by_id(id).await?;
+        if let (true, Some(found)) = (self.is(Fault::AnswersFromCache), &found) {
+            return Ok(Some(Arc::clone(self.cache.lock().unwrap().entry(id).or_insert_with(|| Arc::clone(found)))));
+        }
+        Ok(found.filter(|found| !self.is(Fault::HidesExpiredRows) || found.expires_at.is_none()))
+    }
+    async fn find_by_digest(&self, digests: &[Digest]) -> Result<Option<Arc<Candidate>>, StoreError> {
+        let most = if self.is(Fault::LooksUpOneDigest) { 1 } else { 4 };
+        self.inner.find_by_digest(&digests[..digests.len().min(most)]).await
+    }
+    async fn transact(&self, transaction: Arc<Transaction>) -> Result<Decision, StoreError> {
+        let (fault, reads) = (self.fault, self.reads(&transaction.reads));
+        let operation =
+            if self.is(Fault::ForgetsOperations) { OperationId::new(DateTime::UNIX_EPOCH) } else { transaction.operation };
+        let stale = if fault.is_stale() { Some(self.look(&transaction).await?) } else { None };
+        let events = Arc::new(Mutex::new(Vec::new()));
+        let (decided, later) = (Arc::clone(&transaction), Arc::clone(&events));
+        let inner = Transaction::new(operation, reads, move |facts| {
+            let mut seen = facts.clone();
+            if fault == Fault::MissesOwnersWithoutKeys && matches!(decided.reads, Reads::Batch { .. }) {
+                seen.owners.retain(|record| facts.keys.iter().any(|stored| stored.key.owner == record.owner));
+            }
+            stale.iter().for_each(|stale| fault.age(&mut seen, stale));
+            let mut decision = decided.decide(&seen);
+            if let Decision::Commit(changes) = &mut decision {
+                if stale.is_some() {
+                    fault.settle(changes, &seen, facts);
+                }
+                later.lock().unwrap().clone_from(&changes.events);
+                fault.tamper(changes);
+            }
+            decision
+        });
+        let result = self.inner.transact(Arc::new(inner)).await;
+        match result {
+            Err(StoreError::Conflict(unique)) if self.is(Fault::Upserts) => self.overwrite(unique, transaction).await,
+            Ok(Decision::Commit(_)) if self.is(Fault::WritesInHalves) => {
+                let events = std::mem::take(&mut *events.lock().unwrap());
+                let changes = Changes { events, ..Changes::default() };
+                let second = Transaction::new(operation, transaction.reads.clone(), move |_| Decision::Commit(changes.clone()));
+                self.inner.transact(Arc::new(second)).await
+            }
+            Ok(Decision::Refuse(_)) if self.is(Fault::LeavesRowsOfRefusals) => {
+                if let Reads::Owner { owner, .. } = &transaction.reads {
+                    self.commit(Changes { owners: vec![empty_row(owner)], ..Changes::default() }).await?;
+                }
+                result
+            }
+            result => result,
+        }
+    }
+    async fn get(&self, scope: &Scope, id: KeyId) -> Result<Option<Key>, StoreError> {
+        let mut found = self.inner.get(&self.scope(scope), id).await?;
+        if let (Some(key), Some(at)) = (&mut found, self.uses.lock().unwrap().get(&id)) {
+            key.last_used_at = Some(*at);
+        }
+        Ok(found)
+    }
+    async fn list(&self, query: &KeyQuery) -> Result<KeyPage, StoreError> {
+        let expiry = match query.expiry {
+            ExpiryFilter::PassedAt(now) if self.is(Fault::MissesTheEdge) => {
+                ExpiryFilter::PassedAt(now - TimeDelta::microseconds(1))
+            }
+            expiry => expiry,
+        };
+        let mut query = KeyQuery { scope: self.scope(&query.scope), expiry, ..query.clone() };
+        if !self.is(Fault::PagesByOffset) {
+            let page = self.inner.list(&query).await?;
+            let full = self.is(Fault::SaysMoreOnFullPages) && page.keys.len() == query.limit;
+            return Ok(KeyPage { more: page.more || full, ..page });
+        }
+        let (limit, skip) = (query.limit, if query.before.is_some() { *self.offset.lock().unwrap() } else { 0 });
+        (query.before, query.limit) = (None, usize::MAX);
+        let all = self.inner.list(&query).await?.keys;
+        *self.offset.lock().unwrap() = skip + limit;
+        let keys: Vec<Key> = all.iter().skip(skip).take(limit).cloned().collect();
+        Ok(KeyPage { more: skip + limit < all.len(), last: keys.last().map(|key| key.id), corrupt: Vec::new(), keys })
+    }
+    async fn expiring(&self, query: &ExpiringQuery) -> Result<KeyPage, StoreError> {
+        self.inner.expiring(&ExpiringQuery { scope: self.scope(&query.scope), ..query.clone() }).await
+    }
+    async fn owner(&self, owner: &Owner, now: DateTime<Utc>) -> Result<Option<OwnerFacts>, StoreError> {
+        let owner = if self.is(Fault::FoldsCase) { folded(owner) } else { owner.clone() };
+        self.inner.owner(&owner, now).await
+    }
+    async fn organization(&self, organization: &OrganizationId) -> Result<Option<OrganizationRecord>, StoreError> {
+        self.inner.organization(organization).await
+    }
+    async fn audit(&self, query: &AuditQuery) -> Result<AuditPage, StoreError> {
+        if self.is(Fault::LeaksTheTrail) {
+            return self.inner.audit(&AuditQuery { scope: query.scope.organization().into(), ..query.clone() }).await;
+        }
+        self.inner.audit(query).await
+    }
+    async fn peppers_in_use(&self) -> Result<BTreeSet<u16>, StoreError> {
+        let peppers = self.inner.peppers_in_use().await?;
+        Ok(peppers
+            .into_iter()
+            .map(|version| if self.is(Fault::KeepsPeppersInAByte) { version & 0xff } else { version })
+            .collect())
+    }
+    async fn keys_under_pepper(&self, version: u16, after: Option<KeyId>, limit: usize) -> Result<Vec<KeyId>, StoreError> {
+        self.inner.keys_under_pepper(version, after, limit).await
+    }
+    async fn rehash(&self, changes: &[Rehash]) -> Result<(), StoreError> {
+        if !self.is(Fault::RehashesBlindly) {
+            return self.inner.rehash(changes).await;
+        }
+        for change in changes {
+            if let Some(holder) = self.inner.find_by_digest(&[change.new]).await? {
+                self.commit(Changes { keys: vec![KeyChange::Delete(holder.id)], ..Changes::default() }).await?;
+            }
+            if let Some(found) = self.inner.find_by_id(change.key).await? {
+                self.inner.rehash(&[Rehash { old: found.secrets[0].digest, ..change.clone() }]).await?;
+            }
+        }
+        Ok(())
+    }
+    async fn touch(&self, uses: &[(KeyId, DateTime<Utc>)]) -> Result<(), StoreError> {
+        if self.is(Fault::MovesLastUseBack) {
+            self.uses.lock().unwrap().extend(uses.iter().copied());
+        }
+        self.inner.touch(uses).await
+    }
+}
