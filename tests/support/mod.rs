@@ -1,0 +1,230 @@
+//! A store that does what a test tells it: counts, fails, hangs, lies about a commit. And what many tests share.
+
+#![allow(dead_code, reason = "each test file uses a part")]
+
+use chrono::{DateTime, TimeDelta, Utc};
+use clove::{
+    Action, ActiveLimit, AuditEvent, Clove, DenialReason, Error, Fault, Hashing, Invalid, Key, KeyId, ListAudit, MemoryStore,
+    NewKey, OrganizationId, Owner, Pepper, Policy, Refusal, Scope, Store, StoreError, Verdict,
+    digest::Digest,
+    store::{
+        AuditPage, AuditQuery, Candidate, Decision, ExpiringQuery, KeyPage, KeyQuery, OrganizationRecord, OwnerFacts, Rehash,
+        Transaction,
+    },
+};
+use clove_testkit::{Fixture, TestClock};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    fmt::Debug,
+    future::{Future, pending},
+    pin::pin,
+    sync::{Arc, Mutex},
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+pub(crate) const DAY: Duration = Duration::from_secs(86_400);
+
+/// How the next transaction ends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// It commits, and the answer is lost.
+    CommitsThenUnknown,
+    /// It does not commit, and the answer is lost.
+    RollsBackThenUnknown,
+    /// The store is away.
+    Unavailable,
+}
+
+/// How every call goes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Works,
+    Fails,
+    Hangs,
+}
+
+struct Orders {
+    mode: Mode,
+    calls: Vec<&'static str>,
+    endings: VecDeque<Ending>,
+    before_transact: Vec<Rehash>,
+}
+
+/// A [`MemoryStore`] under orders. Clones share everything.
+#[derive(Clone)]
+pub(crate) struct Spy {
+    pub(crate) inner: MemoryStore,
+    orders: Arc<Mutex<Orders>>,
+}
+
+impl Spy {
+    pub(crate) fn new() -> Self {
+        let orders = Orders { mode: Mode::Works, calls: Vec::new(), endings: VecDeque::new(), before_transact: Vec::new() };
+        Self { inner: MemoryStore::new(), orders: Arc::new(Mutex::new(orders)) }
+    }
+    pub(crate) fn set(&self, mode: Mode) {
+        self.orders.lock().unwrap().mode = mode;
+    }
+    /// The calls since this was last asked.
+    pub(crate) fn calls(&self) -> Vec<&'static str> {
+        std::mem::take(&mut self.orders.lock().unwrap().calls)
+    }
+    /// The next transactions end so; later ones well.
+    pub(crate) fn end(&self, endings: impl IntoIterator<Item = Ending>) {
+        self.orders.lock().unwrap().endings = endings.into_iter().collect();
+    }
+    /// Another process's rehash comes in just before the next transaction.
+    pub(crate) fn rehash_before_transact(&self, change: Rehash) {
+        self.orders.lock().unwrap().before_transact.push(change);
+    }
+
+    async fn call(&self, name: &'static str) -> Result<(), StoreError> {
+        let mode = {
+            let mut orders = self.orders.lock().unwrap();
+            orders.calls.push(name);
+            orders.mode
+        };
+        match mode {
+            Mode::Works => Ok(()),
+            Mode::Fails => Err(StoreError::Unavailable { what: "being told to", source: None }),
+            Mode::Hangs => pending().await,
+        }
+    }
+}
+
+#[async_trait::async_trait]
+impl Store for Spy {
+    async fn find_by_id(&self, id: KeyId) -> Result<Option<Arc<Candidate>>, StoreError> {
+        self.call("find_by_id").await?;
+        self.inner.find_by_id(id).await
+    }
+    async fn find_by_digest(&self, digests: &[Digest]) -> Result<Option<Arc<Candidate>>, StoreError> {
+        self.call("find_by_digest").await?;
+        self.inner.find_by_digest(digests).await
+    }
+    async fn transact(&self, transaction: Arc<Transaction>) -> Result<Decision, StoreError> {
+        self.call("transact").await?;
+        let before = std::mem::take(&mut self.orders.lock().unwrap().before_transact);
+        self.inner.rehash(&before).await?;
+        let ending = self.orders.lock().unwrap().endings.pop_front();
+        match ending {
+            None => self.inner.transact(transaction).await,
+            Some(Ending::CommitsThenUnknown) => {
+                self.inner.transact(transaction).await?;
+                Err(StoreError::OutcomeUnknown { source: None })
+            }
+            Some(Ending::RollsBackThenUnknown) => Err(StoreError::OutcomeUnknown { source: None }),
+            Some(Ending::Unavailable) => Err(StoreError::Unavailable { what: "being told to", source: None }),
+        }
+    }
+    async fn get(&self, scope: &Scope, id: KeyId) -> Result<Option<Key>, StoreError> {
+        self.call("get").await?;
+        self.inner.get(scope, id).await
+    }
+    async fn list(&self, query: &KeyQuery) -> Result<KeyPage, StoreError> {
+        self.call("list").await?;
+        self.inner.list(query).await
+    }
+    async fn expiring(&self, query: &ExpiringQuery) -> Result<KeyPage, StoreError> {
+        self.call("expiring").await?;
+        self.inner.expiring(query).await
+    }
+    async fn owner(&self, owner: &Owner, now: DateTime<Utc>) -> Result<Option<OwnerFacts>, StoreError> {
+        self.call("owner").await?;
+        self.inner.owner(owner, now).await
+    }
+    async fn organization(&self, organization: &OrganizationId) -> Result<Option<OrganizationRecord>, StoreError> {
+        self.call("organization").await?;
+        self.inner.organization(organization).await
+    }
+    async fn audit(&self, query: &AuditQuery) -> Result<AuditPage, StoreError> {
+        self.call("audit").await?;
+        self.inner.audit(query).await
+    }
+    async fn peppers_in_use(&self) -> Result<BTreeSet<u16>, StoreError> {
+        self.call("peppers_in_use").await?;
+        self.inner.peppers_in_use().await
+    }
+    async fn keys_under_pepper(&self, version: u16, after: Option<KeyId>, limit: usize) -> Result<Vec<KeyId>, StoreError> {
+        self.call("keys_under_pepper").await?;
+        self.inner.keys_under_pepper(version, after, limit).await
+    }
+    async fn rehash(&self, changes: &[Rehash]) -> Result<(), StoreError> {
+        self.call("rehash").await?;
+        self.inner.rehash(changes).await
+    }
+    async fn touch(&self, uses: &[(KeyId, DateTime<Utc>)]) -> Result<(), StoreError> {
+        self.call("touch").await?;
+        self.inner.touch(uses).await
+    }
+}
+
+/// A fixture whose store is under orders; the calls so far are forgotten.
+pub(crate) fn spied(policy: Policy) -> (Fixture, Spy) {
+    let spy = Spy::new();
+    (Fixture::on(spy.clone(), policy).unwrap(), spy)
+}
+
+pub(crate) fn fixture() -> Fixture {
+    Fixture::new(Policy::profile_a()).unwrap()
+}
+
+pub(crate) fn unlimited() -> Fixture {
+    let policy = Policy::builder().active_limit(ActiveLimit::Unlimited).max_creations_per_day(None).max_records(None);
+    Fixture::new(policy.build().unwrap()).unwrap()
+}
+
+pub(crate) fn named(name: &str) -> NewKey {
+    NewKey::named(name).unwrap()
+}
+
+pub(crate) fn refusal<T: Debug>(result: Result<T, Error>) -> Refusal {
+    match result {
+        Err(Error::Refused(refusal)) => refusal,
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+pub(crate) fn invalid<T: Debug>(result: Result<T, Error>) -> Invalid {
+    match result {
+        Err(Error::Invalid(invalid)) => invalid,
+        other => panic!("not invalid: {other:?}"),
+    }
+}
+
+pub(crate) fn denied(verdict: Result<Verdict, Fault>) -> DenialReason {
+    verdict.unwrap().denied().expect("a denial").reason().clone()
+}
+
+pub(crate) async fn is_good(clove: &Clove, text: &str) -> bool {
+    clove.verify(text).await.unwrap().granted().is_some()
+}
+
+pub(crate) fn pepper(version: u16) -> Pepper {
+    Pepper::new(version, &[u8::try_from(version).unwrap(); 32]).unwrap()
+}
+
+/// A policy with this hashing and no limit on active keys.
+pub(crate) fn hashed(hashing: Hashing) -> Policy {
+    Policy::builder().hashing(hashing).active_limit(ActiveLimit::Unlimited).build().unwrap()
+}
+
+pub(crate) async fn trail(fixture: &Fixture) -> Vec<AuditEvent> {
+    let list = ListAudit { limit: Some(200), ..ListAudit::default() };
+    fixture.clove.audit(&fixture.owner.organization, &list).await.unwrap().items
+}
+
+/// The actions of the trail, oldest first, with whether they changed anything.
+pub(crate) async fn actions(fixture: &Fixture) -> Vec<(Action, bool)> {
+    trail(fixture).await.iter().rev().map(|event| (event.action, event.changed)).collect()
+}
+
+pub(crate) fn turn_to(clock: &TestClock, now: DateTime<Utc>, then: DateTime<Utc>) {
+    clock.advance((then - now).max(TimeDelta::zero()).to_std().unwrap());
+}
+
+/// Polls once, and drops the future: a caller that went away.
+pub(crate) fn poll_and_drop<T>(future: impl Future<Output = T>) -> Poll<T> {
+    pin!(future).poll(&mut Context::from_waker(Waker::noop()))
+}
