@@ -1,0 +1,193 @@
+//! Commands on existing keys: scope, authority, kills, edits, rotation, leaks.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+mod support;
+
+use chrono::TimeDelta;
+use clove::{
+    Action, By, CapabilitySet, Description, Edit, Error, Expiry, ListAudit, Name, Owner, Refusal, Status, Store, store::Rehash,
+};
+use std::time::Duration;
+use support::{actions, fixture, hashed, is_good, named, pepper, refusal, spied, trail, unlimited};
+
+#[tokio::test]
+async fn every_command_on_a_foreign_key_finds_none() {
+    let fixture = fixture();
+    let (clove, by) = (&fixture.clove, &fixture.by);
+    let key = fixture.key_in(Status::Active).await.unwrap().key;
+    for foreign in [Owner::new("acme", "bob").unwrap(), Owner::new("other", "ada").unwrap()] {
+        let grace = TimeDelta::zero();
+        assert_eq!(refusal(clove.get(&foreign, key.id).await), Refusal::NotFound);
+        assert_eq!(refusal(clove.disable(&foreign, key.id, by).await), Refusal::NotFound);
+        assert_eq!(refusal(clove.enable(&foreign, key.id, by).await), Refusal::NotFound);
+        assert_eq!(refusal(clove.revoke(&foreign, key.id, by).await), Refusal::NotFound);
+        assert_eq!(refusal(clove.flag_compromised(&foreign, key.id, by).await), Refusal::NotFound);
+        assert_eq!(refusal(clove.delete(&foreign, key.id, by).await), Refusal::NotFound);
+        assert_eq!(refusal(clove.edit(&foreign, key.id, 1, Edit::new(), by).await), Refusal::NotFound);
+        assert_eq!(refusal(clove.rotate(&foreign, key.id, 1, grace, by).await), Refusal::NotFound);
+        assert!(clove.audit(&foreign, &ListAudit { key: Some(key.id), ..ListAudit::default() }).await.unwrap().items.is_empty());
+    }
+    assert_eq!(clove.get(&fixture.owner.organization, key.id).await.unwrap(), key);
+}
+
+#[tokio::test]
+async fn what_an_actor_may_not_grant_is_refused() {
+    let fixture = fixture();
+    let by = By::new("ada", "test").unwrap().may_grant(CapabilitySet::new(["models:*"]).unwrap());
+    let wish = |names: &[&str]| named("a key").capabilities(CapabilitySet::new(names).unwrap());
+    let refused = refusal(fixture.clove.create(&fixture.owner, wish(&["models:read", "users:read"]), &by).await);
+    assert!(matches!(&refused, Refusal::BeyondAuthority { capability } if capability.as_str() == "users:read"), "{refused:?}");
+    assert!(matches!(refusal(fixture.clove.create(&fixture.owner, wish(&["*:*"]), &by).await), Refusal::BeyondAuthority { .. }));
+    let key = fixture.clove.create(&fixture.owner, wish(&["models:*"]), &by).await.unwrap().key;
+    let edit = Edit::new().capabilities(CapabilitySet::new(["*:read"]).unwrap());
+    assert!(matches!(refusal(fixture.clove.edit(&fixture.owner, key.id, 1, edit, &by).await), Refusal::BeyondAuthority { .. }));
+}
+
+#[tokio::test]
+async fn kills_are_never_refused_and_refusals_say_what_is_offered() {
+    let fixture = unlimited();
+    let (clove, owner, by) = (&fixture.clove, &fixture.owner, &fixture.by);
+    for status in [Status::Active, Status::Suspended, Status::Compromised, Status::Revoked, Status::Expired] {
+        let key = fixture.key_in(status).await.unwrap().key;
+        for (command, result) in [
+            ("enable", clove.enable(owner, key.id, by).await.map(drop)),
+            (
+                "rotate",
+                match clove.get(owner, key.id).await {
+                    Ok(key) => clove.rotate(owner, key.id, key.revision, TimeDelta::zero(), by).await.map(drop),
+                    Err(error) => Err(error),
+                },
+            ),
+        ] {
+            match status {
+                Status::Active | Status::Suspended => result.unwrap(),
+                status => {
+                    let Refusal::NotAllowed { status: said, offered, .. } = refusal(result) else {
+                        panic!("{command} on {status}")
+                    };
+                    assert_eq!((said, offered), (status, vec![Action::Delete]));
+                }
+            }
+        }
+        clove.disable(owner, key.id, by).await.unwrap();
+        clove.revoke(owner, key.id, by).await.unwrap();
+        clove.flag_compromised(owner, key.id, by).await.unwrap();
+        clove.delete(owner, key.id, by).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn an_edit_of_an_older_revision_is_refused_and_one_that_changes_nothing_says_so() {
+    let fixture = fixture();
+    let (clove, owner, by) = (&fixture.clove, &fixture.owner, &fixture.by);
+    let key = fixture.key_in(Status::Active).await.unwrap().key;
+    let edit = || Edit::new().description(Description::new("line 1\nline 2").unwrap());
+    let edited = clove.edit(owner, key.id, 1, edit(), by).await.unwrap();
+    assert_eq!((edited.changed, edited.key.revision), (true, 2));
+    assert_eq!(refusal(clove.edit(owner, key.id, 1, edit(), by).await), Refusal::RevisionConflict { expected: 1, found: 2 });
+    let same = clove.edit(owner, key.id, 2, edit(), by).await.unwrap();
+    assert_eq!((same.changed, same.key.revision), (false, 2));
+    assert_eq!(trail(&fixture).await[1].detail, "description");
+}
+
+#[tokio::test]
+async fn a_kill_does_not_need_a_revision_and_ends_a_stale_edit() {
+    let fixture = fixture();
+    let (clove, owner, by) = (&fixture.clove, &fixture.owner, &fixture.by);
+    let key = fixture.key_in(Status::Active).await.unwrap().key;
+    clove.revoke(owner, key.id, by).await.unwrap();
+    let stale = clove.edit(owner, key.id, key.revision, Edit::new().name(Name::new("x").unwrap()), by).await;
+    assert!(matches!(refusal(stale), Refusal::RevisionConflict { .. }));
+    assert_eq!(clove.get(owner, key.id).await.unwrap().status(clove.now()), Status::Revoked);
+}
+
+#[tokio::test]
+async fn a_rotated_out_secret_lives_for_its_grace_and_no_longer_than_the_key() {
+    let fixture = fixture();
+    let (clove, owner, by) = (&fixture.clove, &fixture.owner, &fixture.by);
+    let first = clove.create(owner, named("short").expiry(Expiry::Days(30)), by).await.unwrap();
+    let second = clove.rotate(owner, first.key.id, 1, TimeDelta::hours(1), by).await.unwrap();
+    let (old, new) = (first.credential.unwrap(), second.credential.unwrap());
+    let good = |text: String| async move { clove.verify(&text).await.unwrap().granted().is_some() };
+    assert!(good(old.secret().reveal().into()).await && good(new.secret().reveal().into()).await);
+    fixture.clock().advance(Duration::from_secs(3600));
+    assert!(!good(old.secret().reveal().into()).await && good(new.secret().reveal().into()).await);
+    assert!(matches!(
+        refusal(clove.rotate(owner, first.key.id, 1, TimeDelta::zero(), by).await),
+        Refusal::RevisionConflict { found: 2, .. }
+    ));
+
+    fixture.clock().advance(Duration::from_secs(29 * 86_400));
+    let third = clove.rotate(owner, first.key.id, 2, TimeDelta::days(30), by).await.unwrap();
+    assert_eq!(third.previous_valid_until, first.key.expires_at);
+    assert_eq!(third.key.expires_at, first.key.expires_at);
+    let fourth = clove.rotate(owner, first.key.id, 3, TimeDelta::hours(1), by).await.unwrap();
+    assert!(!good(new.secret().reveal().into()).await, "a second rotation ends the oldest");
+    clove.disable(owner, first.key.id, by).await.unwrap();
+    let suspended = clove.rotate(owner, first.key.id, 5, TimeDelta::hours(1), by).await.unwrap();
+    assert_eq!(suspended.previous_valid_until, None, "no grace for a suspended key");
+    drop(fourth);
+    assert!(matches!(clove.rotate(owner, first.key.id, 6, TimeDelta::seconds(-1), by).await, Err(Error::Invalid(_))));
+    assert!(matches!(clove.rotate(owner, first.key.id, 6, TimeDelta::MAX, by).await, Err(Error::Invalid(_))));
+}
+
+#[tokio::test]
+async fn a_leaked_secret_flags_its_key_or_ends_its_grace() {
+    let fixture = fixture();
+    let (clove, owner, by) = (&fixture.clove, &fixture.owner, &fixture.by);
+    let first = fixture.key_in(Status::Active).await.unwrap();
+    let second = clove.rotate(owner, first.key.id, 1, TimeDelta::hours(1), by).await.unwrap();
+    let (old, new) = (first.credential.unwrap(), second.credential.unwrap());
+    clove.report_leaked("nonsense", by).await.unwrap();
+    clove.report_leaked(old.secret().reveal(), by).await.unwrap();
+    assert!(clove.verify(old.secret().reveal()).await.unwrap().denied().is_some());
+    assert!(clove.verify(new.secret().reveal()).await.unwrap().granted().is_some());
+    clove.report_leaked(&*new.reveal(), by).await.unwrap();
+    assert_eq!(clove.get(owner, first.key.id).await.unwrap().status(clove.now()), Status::Compromised);
+}
+
+#[tokio::test]
+async fn a_report_of_a_leak_answers_alike_and_audits_only_what_is_known() {
+    let fixture = unlimited();
+    let (clove, by) = (&fixture.clove, &fixture.by);
+    let issued = fixture.key_in(Status::Suspended).await.unwrap();
+    let events = actions(&fixture).await.len();
+    for unknown in [
+        "",
+        "nonsense",
+        "clv-00000000000000000000000000000Wt4",
+        &format!("{};clv-00000000000000000000000000000Wt4", issued.key.id),
+    ] {
+        clove.report_leaked(unknown, by).await.unwrap();
+    }
+    assert_eq!(actions(&fixture).await.len(), events);
+    let credential = issued.credential.unwrap();
+    for changed in [true, false] {
+        clove.report_leaked(credential.secret().reveal(), by).await.unwrap();
+        assert_eq!(actions(&fixture).await.pop(), Some((Action::ReportLeaked, changed)));
+    }
+}
+
+#[tokio::test]
+#[ignore = "bug: report_leaked looks for the digest that it proved, which a rehash may have replaced"]
+async fn a_leak_is_not_lost_to_a_rehash_that_comes_between() {
+    let (fixture, spy) = spied(hashed(clove::Hashing::sha256().readable(pepper(1))));
+    let issued = fixture.key_in(Status::Active).await.unwrap();
+    let secret = issued.credential.unwrap();
+    let old = spy.inner.find_by_id(issued.key.id).await.unwrap().unwrap().secrets[0].digest;
+    // Another process, with pepper 1 current, has just verified the secret.
+    let policy = hashed(clove::Hashing::hmac(pepper(1)));
+    let peppered = clove::Clove::with_clock(spy.inner.clone(), policy, fixture.clock().clone());
+    assert!(is_good(&peppered, secret.secret().reveal()).await);
+    peppered.flush().await.unwrap();
+    let now = spy.inner.find_by_id(issued.key.id).await.unwrap().unwrap().secrets[0].clone();
+    spy.inner
+        .rehash(&[Rehash { key: issued.key.id, old: now.digest, new: old, scheme: clove::digest::Scheme::Sha256 }])
+        .await
+        .unwrap();
+    spy.rehash_before_transact(Rehash { key: issued.key.id, old, new: now.digest, scheme: now.scheme });
+    fixture.clove.report_leaked(secret.secret().reveal(), &fixture.by).await.unwrap();
+    let key = fixture.clove.get(&fixture.owner, issued.key.id).await.unwrap();
+    assert_eq!(key.status(fixture.clove.now()), Status::Compromised);
+}

@@ -1,0 +1,175 @@
+//! A command acts once under its operation id, whatever became of its answers.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+mod support;
+
+use chrono::TimeDelta;
+use clove::{Action, ActiveLimit, Edit, Error, Name, OperationId, Owner, Policy, Refusal, Status, StoreError};
+use support::{Ending, Mode, actions, fixture, is_good, named, poll_and_drop, refusal, spied, unlimited};
+
+#[tokio::test]
+async fn a_command_repeated_under_its_operation_id_acts_once() {
+    let fixture = fixture();
+    let (clove, owner) = (&fixture.clove, &fixture.owner);
+    let by = |operation| fixture.by.clone().operation(operation);
+    let create = OperationId::new(clove.now());
+    let issued = clove.create(owner, named("once"), &by(create)).await.unwrap();
+    let again = clove.create(owner, named("once"), &by(create)).await.unwrap();
+    assert_eq!(again.key, issued.key);
+    assert!(again.credential.is_none(), "a secret is shown once");
+    let id = issued.key.id;
+
+    let disable = OperationId::new(clove.now());
+    assert!(clove.disable(owner, id, &by(disable)).await.unwrap().changed);
+    clove.enable(owner, id, &fixture.by).await.unwrap();
+    let late = clove.disable(owner, id, &by(disable)).await.unwrap();
+    assert_eq!(late.key.status(clove.now()), Status::Active, "a late repetition does not disable again");
+
+    assert_eq!(refusal(clove.enable(owner, id, &by(disable)).await), Refusal::OperationReused { operation: disable });
+    assert_eq!(refusal(clove.create(owner, named("x"), &by(disable)).await), Refusal::OperationReused { operation: disable });
+
+    let delete = OperationId::new(clove.now());
+    clove.delete(owner, id, &by(delete)).await.unwrap();
+    clove.delete(owner, id, &by(delete)).await.unwrap();
+    assert_eq!(refusal(clove.delete(owner, id, &fixture.by).await), Refusal::NotFound);
+}
+
+#[tokio::test]
+async fn every_command_repeated_under_its_operation_id_writes_one_event() {
+    let fixture = unlimited();
+    let (clove, owner) = (&fixture.clove, &fixture.owner);
+    let by = || fixture.by.clone().operation(OperationId::new(clove.now()));
+    let (create, rotate, edit, disable, close, reopen, limit) = (by(), by(), by(), by(), by(), by(), by());
+    let id = clove.create(owner, named("a key"), &create).await.unwrap().key.id;
+    let rename = || Edit::new().name(Name::new("renamed").unwrap());
+    for round in 0..2 {
+        let issued = clove.create(owner, named("a key"), &create).await.unwrap();
+        assert!(issued.key.id == id && issued.credential.is_none());
+        let rotated = clove.rotate(owner, id, 1, TimeDelta::zero(), &rotate).await.unwrap();
+        assert_eq!(rotated.credential.is_some(), round == 0, "a secret is shown once");
+        assert_eq!(clove.edit(owner, id, 2, rename(), &edit).await.unwrap().key.name.as_str(), "renamed");
+        assert!(clove.disable(owner, id, &disable).await.unwrap().changed, "it is told as it was");
+        clove.set_active_limit(owner, Some(ActiveLimit::AtMost(9)), &limit).await.unwrap();
+    }
+    for _ in 0..2 {
+        assert!(clove.close_owner(owner, &close).await.unwrap().changed);
+    }
+    for _ in 0..2 {
+        assert!(clove.reopen_owner(owner, &reopen).await.unwrap());
+    }
+    use Action::{CloseOwner, Create, Disable, Edit as Edited, ReopenOwner, Revoke, Rotate, SetActiveLimit};
+    let once = [Create, Rotate, Edited, Disable, SetActiveLimit, CloseOwner, Revoke, ReopenOwner].map(|action| (action, true));
+    assert_eq!(actions(&fixture).await, once);
+}
+
+#[tokio::test]
+async fn an_operation_id_of_another_command_key_or_owner_is_refused() {
+    let fixture = unlimited();
+    let (clove, owner) = (&fixture.clove, &fixture.owner);
+    let operation = OperationId::new(clove.now());
+    let by = fixture.by.clone().operation(operation);
+    let (first, second) = (fixture.key_in(Status::Active).await.unwrap().key, fixture.key_in(Status::Active).await.unwrap().key);
+    clove.disable(owner, first.id, &by).await.unwrap();
+    let reused = Refusal::OperationReused { operation };
+    let bob = Owner::new("acme", "bob").unwrap();
+    assert_eq!(refusal(clove.disable(owner, second.id, &by).await), reused);
+    assert_eq!(refusal(clove.delete(owner, first.id, &by).await), reused);
+    assert_eq!(refusal(clove.edit(owner, first.id, 2, Edit::new(), &by).await), reused);
+    assert_eq!(refusal(clove.rotate(owner, first.id, 2, TimeDelta::zero(), &by).await), reused);
+    assert_eq!(refusal(clove.create(&bob, named("x"), &by).await), reused);
+    assert_eq!(refusal(clove.close_owner(owner, &by).await), reused);
+    assert_eq!(refusal(clove.reopen_organization(&owner.organization, &by).await), reused);
+    assert_eq!(refusal(clove.set_active_limit(owner, None, &by).await), reused);
+    assert_eq!(clove.get(owner, second.id).await.unwrap(), second);
+}
+
+#[tokio::test]
+#[ignore = "bug: decide_state's replay does not ask whether the key lies in the scope"]
+async fn a_deletion_is_replayed_to_who_could_have_given_it_and_to_no_other() {
+    let fixture = fixture();
+    let key = fixture.key_in(Status::Active).await.unwrap().key;
+    let by = fixture.by.clone().operation(OperationId::new(fixture.clove.now()));
+    fixture.clove.delete(&fixture.owner, key.id, &by).await.unwrap();
+    let foreign = Owner::new("other", "eve").unwrap();
+    assert!(matches!(fixture.clove.delete(&foreign, key.id, &by).await, Err(Error::Refused(_))));
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_resolved_whether_it_had_committed_or_not() {
+    for endings in [
+        vec![Ending::CommitsThenUnknown],
+        vec![Ending::RollsBackThenUnknown],
+        vec![Ending::RollsBackThenUnknown, Ending::CommitsThenUnknown, Ending::RollsBackThenUnknown],
+    ] {
+        let (fixture, spy) = spied(Policy::profile_a());
+        let key = fixture.key_in(Status::Active).await.unwrap().key;
+        spy.end(endings.clone());
+        let applied = fixture.clove.disable(&fixture.owner, key.id, &fixture.by).await.unwrap();
+        assert!(applied.changed && applied.key.status(fixture.clove.now()) == Status::Suspended);
+        spy.end(endings.clone());
+        fixture.clove.create(&fixture.owner, named("another"), &fixture.by).await.unwrap();
+        spy.end(endings.clone());
+        assert!(fixture.clove.close_owner(&fixture.owner, &fixture.by).await.unwrap().changed);
+        spy.end(endings);
+        assert!(fixture.clove.reopen_owner(&fixture.owner, &fixture.by).await.unwrap());
+        let creations = actions(&fixture).await.iter().filter(|(action, _)| *action == Action::Create).count();
+        assert_eq!((fixture.keys().await.unwrap().len(), creations), (2, 2), "each command acted once");
+        assert_eq!(fixture.clove.active_keys(&fixture.owner).await.unwrap().active, 0);
+    }
+}
+
+#[tokio::test]
+#[ignore = "bug: issued() answers a replay of this very call without the secret that it holds"]
+async fn a_secret_is_shown_though_the_answer_of_its_commit_was_lost() {
+    let (fixture, spy) = spied(Policy::profile_a());
+    spy.end([Ending::CommitsThenUnknown]);
+    let issued = fixture.clove.create(&fixture.owner, named("a key"), &fixture.by).await.unwrap();
+    let credential = issued.credential.expect("this call made the key, and holds its secret").reveal();
+    assert!(is_good(&fixture.clove, &credential).await);
+    spy.end([Ending::CommitsThenUnknown]);
+    let rotated = fixture.clove.rotate(&fixture.owner, issued.key.id, 1, TimeDelta::zero(), &fixture.by).await.unwrap();
+    assert!(is_good(&fixture.clove, &rotated.credential.expect("this call made the secret").reveal()).await);
+}
+
+#[tokio::test]
+async fn an_outcome_that_stays_unknown_names_the_operation_and_a_retry_tells() {
+    for (first, committed) in [(Ending::CommitsThenUnknown, true), (Ending::RollsBackThenUnknown, false)] {
+        for then in [Ending::RollsBackThenUnknown, Ending::Unavailable] {
+            let (fixture, spy) = spied(Policy::profile_a());
+            spy.end([first].into_iter().chain([then; 9]));
+            let error = fixture.clove.create(&fixture.owner, named("a key"), &fixture.by).await.unwrap_err();
+            let Error::OutcomeUnknown { operation, .. } = error else { panic!("{error:?}") };
+            spy.end([]);
+            let by = fixture.by.clone().operation(operation);
+            let issued = fixture.clove.create(&fixture.owner, named("a key"), &by).await.unwrap();
+            assert_eq!(issued.credential.is_none(), committed, "a replay has no secret to show");
+            assert_eq!((fixture.keys().await.unwrap(), actions(&fixture).await.len()), (vec![issued.key], 1));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_is_away_is_an_error_that_changed_nothing() {
+    let (fixture, spy) = spied(Policy::profile_a());
+    let key = fixture.key_in(Status::Active).await.unwrap().key;
+    spy.end([Ending::Unavailable]);
+    let error = fixture.clove.disable(&fixture.owner, key.id, &fixture.by).await.unwrap_err();
+    assert!(matches!(error, Error::Store(StoreError::Unavailable { .. })));
+    assert_eq!(fixture.keys().await.unwrap(), [key]);
+}
+
+#[tokio::test]
+async fn a_cancelled_command_can_be_given_again() {
+    let (fixture, spy) = spied(Policy::profile_a());
+    let key = fixture.key_in(Status::Active).await.unwrap().key;
+    spy.set(Mode::Hangs);
+    let by = fixture.by.clone().operation(OperationId::new(fixture.clove.now()));
+    for _ in 0..20 {
+        assert!(poll_and_drop(fixture.clove.disable(&fixture.owner, key.id, &by)).is_pending());
+        assert!(poll_and_drop(fixture.clove.create(&fixture.owner, named("x"), &fixture.by)).is_pending());
+    }
+    spy.set(Mode::Works);
+    assert!(fixture.clove.disable(&fixture.owner, key.id, &by).await.unwrap().changed);
+    assert_eq!(fixture.keys().await.unwrap().len(), 1);
+}

@@ -1,0 +1,105 @@
+//! Arguments and policies out of range are refused, each by its field and rule.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+mod support;
+
+use chrono::{DateTime, TimeDelta};
+use clove::{By, Description, Expiry, ExpiryPolicy, Metadata, Name, Owner, Policy};
+use clove_testkit::Fixture;
+use std::time::Duration;
+use support::{fixture, invalid, named};
+
+#[test]
+fn names_and_metadata_state_their_rules_and_never_the_value() {
+    for bad in ["", " x", "x ", "a\nb", "a\u{200b}b", "a\u{202e}b", "pаypal", "a\u{a0}b", &"x".repeat(65), &"x".repeat(1 << 20)]
+    {
+        let error = Name::new(bad).unwrap_err();
+        assert!(error.field == "name" && (bad.trim().len() < 2 || !error.to_string().contains(bad)), "{error}");
+    }
+    for good in ["laptop", "Ada's laptop (работа)", "日本語 キー", "🔑", &"x".repeat(64)] {
+        Name::new(good).unwrap_or_else(|error| panic!("{good}: {error}"));
+    }
+    let deep = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+    for bad in ["{", "{}x", r#"{"a":1,"a":2}"#, r#""\u0000""#, &deep(9), &deep(3000), &format!("\"{}\"", "x".repeat(4095))] {
+        assert!(Metadata::new(bad).is_err(), "{} bytes", bad.len());
+    }
+    for good in ["{}", r#" {"a" : [1, null]} "#, &deep(8), &format!("\"{}\"", "x".repeat(4094))] {
+        assert_eq!(Metadata::new(good).unwrap().as_str(), good);
+    }
+}
+
+#[tokio::test]
+async fn a_choice_of_expiry_out_of_range_is_refused_and_never_overflows() {
+    let policy = Policy::builder()
+        .expiry(ExpiryPolicy { custom: Some((1, 3650)), never: true, ..ExpiryPolicy::default() })
+        .build()
+        .unwrap();
+    let fixture = Fixture::new(policy).unwrap();
+    let now = fixture.clove.now();
+    for wrong in [
+        Expiry::Days(0),
+        Expiry::Days(3651),
+        Expiry::Days(u32::MAX),
+        Expiry::At(now),
+        Expiry::At(now + TimeDelta::days(1) - TimeDelta::microseconds(1)),
+        Expiry::At(now + TimeDelta::days(3650) + TimeDelta::microseconds(1)),
+        Expiry::At(DateTime::<chrono::Utc>::MAX_UTC),
+        Expiry::At(DateTime::<chrono::Utc>::MIN_UTC),
+    ] {
+        let error = invalid(fixture.clove.create(&fixture.owner, named("x").expiry(wrong), &fixture.by).await);
+        assert_eq!(error.field, "expiry", "{wrong:?}");
+    }
+    let key = fixture
+        .clove
+        .create(&fixture.owner, named("x").expiry(Expiry::At(now + TimeDelta::days(1))), &fixture.by)
+        .await
+        .unwrap()
+        .key;
+    assert_eq!(key.expires_at, Some(now + TimeDelta::days(1)));
+    fixture.clove.create(&fixture.owner, named("x").expiry(Expiry::Never), &fixture.by).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_clock_at_the_end_of_time_refuses_and_does_not_panic() {
+    let fixture = fixture();
+    fixture.clock().set(DateTime::<chrono::Utc>::MAX_UTC);
+    assert_eq!(invalid(fixture.clove.create(&fixture.owner, named("x"), &fixture.by).await).field, "expiry");
+    assert_eq!(invalid(fixture.clove.expiring(&fixture.owner, TimeDelta::days(1), None, None).await).field, "within");
+}
+
+#[test]
+fn owners_actors_reasons_and_descriptions_state_their_rules() {
+    for bad in ["", " ", "a b", "a\tb", "a\0", "a\u{85}", &"x".repeat(257), &"é".repeat(129)] {
+        assert!(Owner::new(bad, "ada").is_err() && Owner::new("acme", bad).is_err() && By::new(bad, "why").is_err(), "{bad:?}");
+    }
+    for bad in ["", "  ", "a\nb", "a\u{202e}", &"x".repeat(501)] {
+        assert!(By::new("ada", bad).is_err(), "{bad:?}");
+    }
+    for bad in ["a\tb", "a\rb", "a\u{200b}", &"é".repeat(501)] {
+        assert!(Description::new(bad).is_err(), "{bad:?}");
+    }
+    assert!(Description::new("").is_ok() && Description::new("é".repeat(500)).is_ok());
+    assert!(Owner::new("x".repeat(256), "äö/😀").is_ok());
+}
+
+#[test]
+fn an_illegal_policy_does_not_build() {
+    let expiry = |days, default, custom| ExpiryPolicy { days, default, custom, never: false };
+    for bad in [
+        Policy::builder().expiry(expiry(vec![0], Expiry::Days(0), None)),
+        Policy::builder().expiry(expiry(vec![30], Expiry::Days(90), None)),
+        Policy::builder().expiry(expiry(vec![30], Expiry::Never, None)),
+        Policy::builder().expiry(expiry(vec![u32::MAX], Expiry::Days(30), None)),
+        Policy::builder().expiry(expiry(vec![30], Expiry::Days(30), Some((9, 1)))),
+        Policy::builder().deadline(Duration::ZERO),
+        Policy::builder().max_grace(TimeDelta::days(-1)),
+        Policy::builder().max_records(Some(0)),
+        Policy::builder().hashing(clove::Hashing::sha256().without_sha256()),
+    ] {
+        assert!(bad.build().is_err());
+    }
+    assert!(clove::SecretFormat::new("clv-", 21).is_err() && clove::SecretFormat::new("", 29).is_err());
+    assert!(clove::Pepper::new(0, &[1; 32]).is_err() && clove::Pepper::new(1, &[1; 31]).is_err());
+    assert!(clove::Argon2Cost::new(1024, 1, 1).is_err());
+}
