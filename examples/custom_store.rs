@@ -235,8 +235,7 @@ impl Store for VecStore {
 
     async fn audit(&self, query: &AuditQuery) -> Result<AuditPage, StoreError> {
         let wanted = |event: &AuditEvent| {
-            event.organization == *query.scope.organization()
-                && !matches!(&query.scope, Scope::Owner(owner) if event.account.as_ref() != Some(&owner.account))
+            event.lies_within(&query.scope)
                 && query.before.is_none_or(|before| event.id < before)
                 && query.key.is_none_or(|id| event.key.as_ref().is_some_and(|key| key.id == id))
                 && query.action.is_none_or(|action| event.action == action)

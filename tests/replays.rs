@@ -5,7 +5,7 @@
 mod support;
 
 use chrono::TimeDelta;
-use clove::{Action, ActiveLimit, Edit, Error, Name, OperationId, Owner, Policy, Refusal, Status, StoreError};
+use clove::{Action, ActiveLimit, Edit, Error, KeyId, Name, OperationId, Owner, Policy, Refusal, Status, StoreError};
 use support::{Ending, Mode, actions, fixture, is_good, named, poll_and_drop, refusal, spied, unlimited};
 
 #[tokio::test]
@@ -85,7 +85,6 @@ async fn an_operation_id_of_another_command_key_or_owner_is_refused() {
 }
 
 #[tokio::test]
-#[ignore = "bug: decide_state's replay does not ask whether the key lies in the scope"]
 async fn a_deletion_is_replayed_to_who_could_have_given_it_and_to_no_other() {
     let fixture = fixture();
     let key = fixture.key_in(Status::Active).await.unwrap().key;
@@ -93,6 +92,70 @@ async fn a_deletion_is_replayed_to_who_could_have_given_it_and_to_no_other() {
     fixture.clove.delete(&fixture.owner, key.id, &by).await.unwrap();
     let foreign = Owner::new("other", "eve").unwrap();
     assert!(matches!(fixture.clove.delete(&foreign, key.id, &by).await, Err(Error::Refused(_))));
+}
+
+/// Each command that is scoped, carried out under an operation id, is given again by another owner of the organization and by
+/// a stranger to it. What they hear tells an id that is used up, and is the same for a key that there is and for none.
+#[tokio::test]
+async fn no_command_is_replayed_to_a_scope_that_could_not_have_given_it() {
+    let fixture = unlimited();
+    let (clove, owner, by) = (&fixture.clove, &fixture.owner, &fixture.by);
+    let id = fixture.key_in(Status::Active).await.unwrap().key.id;
+    let used = || OperationId::new(clove.now());
+    let given = |operation| by.clone().operation(operation);
+    let (create, edit, rotate, disable, enable, limit) = (used(), used(), used(), used(), used(), used());
+    let (flag, revoke, delete, close, reopen) = (used(), used(), used(), used(), used());
+    let rename = || Edit::new().name(Name::new("renamed").unwrap());
+    clove.create(owner, named("a key"), &given(create)).await.unwrap();
+    clove.edit(owner, id, 1, rename(), &given(edit)).await.unwrap();
+    clove.rotate(owner, id, 2, TimeDelta::zero(), &given(rotate)).await.unwrap();
+    clove.disable(owner, id, &given(disable)).await.unwrap();
+    clove.enable(owner, id, &given(enable)).await.unwrap();
+    clove.set_active_limit(owner, Some(ActiveLimit::AtMost(9)), &given(limit)).await.unwrap();
+    clove.flag_compromised(owner, id, &given(flag)).await.unwrap();
+    clove.revoke(owner, id, &given(revoke)).await.unwrap();
+    clove.close_owner(owner, &given(close)).await.unwrap();
+    clove.reopen_owner(owner, &given(reopen)).await.unwrap();
+    let before = (fixture.keys().await.unwrap(), actions(&fixture).await);
+    let (none, grace) = (KeyId::new(clove.now()), TimeDelta::zero());
+    for deleted in [false, true] {
+        if deleted {
+            clove.delete(owner, id, &given(delete)).await.unwrap();
+        }
+        for foreign in [&Owner::new("acme", "bob").unwrap(), &Owner::new("other", "ada").unwrap()] {
+            let mut heard = Vec::new();
+            for id in [id, none] {
+                heard.push((edit, refusal(clove.edit(foreign, id, 1, rename(), &given(edit)).await)));
+                heard.push((rotate, refusal(clove.rotate(foreign, id, 2, grace, &given(rotate)).await)));
+                heard.push((disable, refusal(clove.disable(foreign, id, &given(disable)).await)));
+                heard.push((enable, refusal(clove.enable(foreign, id, &given(enable)).await)));
+                heard.push((flag, refusal(clove.flag_compromised(foreign, id, &given(flag)).await)));
+                heard.push((revoke, refusal(clove.revoke(foreign, id, &given(revoke)).await)));
+                if deleted {
+                    heard.push((delete, refusal(clove.delete(foreign, id, &given(delete)).await)));
+                }
+            }
+            heard.push((create, refusal(clove.create(foreign, named("a key"), &given(create)).await)));
+            heard.push((limit, refusal(clove.set_active_limit(foreign, None, &given(limit)).await)));
+            heard.push((close, refusal(clove.close_owner(foreign, &given(close)).await)));
+            heard.push((reopen, refusal(clove.reopen_owner(foreign, &given(reopen)).await)));
+            for (operation, refused) in heard {
+                assert_eq!(refused, Refusal::OperationReused { operation });
+            }
+        }
+        if !deleted {
+            assert_eq!((fixture.keys().await.unwrap(), actions(&fixture).await), before);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_replay_is_answered_to_the_organization_that_the_key_lies_in() {
+    let fixture = fixture();
+    let key = fixture.key_in(Status::Active).await.unwrap().key;
+    let by = fixture.by.clone().operation(OperationId::new(fixture.clove.now()));
+    fixture.clove.delete(&fixture.owner, key.id, &by).await.unwrap();
+    fixture.clove.delete(&fixture.owner.organization, key.id, &by).await.unwrap();
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use crate::{
     error::Invalid,
-    id::{AccountId, Actor, AuditId, KeyId, OperationId, OrganizationId},
+    id::{AccountId, Actor, AuditId, KeyId, OperationId, OrganizationId, Scope},
     key::{KeyState, Name, Reason},
 };
 use chrono::{DateTime, Utc};
@@ -137,6 +137,17 @@ pub struct AuditEvent {
     pub changed: bool,
     /// What changed, in words and figures; never a secret.
     pub detail: String,
+}
+
+impl AuditEvent {
+    /// Whether it was written within `scope`. The scope of an owner does not hold events of its whole organization.
+    #[must_use]
+    pub fn lies_within(&self, scope: &Scope) -> bool {
+        match scope {
+            Scope::Organization(organization) => self.organization == *organization,
+            Scope::Owner(owner) => self.organization == owner.organization && self.account.as_ref() == Some(&owner.account),
+        }
+    }
 }
 
 /// A key as it was when the event was written.

@@ -313,12 +313,8 @@ impl Store for MemoryStore {
 
     async fn audit(&self, query: &AuditQuery) -> Result<AuditPage, StoreError> {
         let state = self.read();
-        let in_scope = |event: &AuditEvent| match &query.scope {
-            Scope::Organization(organization) => event.organization == *organization,
-            Scope::Owner(owner) => event.organization == owner.organization && event.account.as_ref() == Some(&owner.account),
-        };
         let mut rows = state.events.values().rev().filter(|event| {
-            in_scope(event)
+            event.lies_within(&query.scope)
                 && query.before.is_none_or(|before| event.id < before)
                 && query.key.is_none_or(|key| event.key.as_ref().is_some_and(|audited| audited.id == key))
                 && query.action.is_none_or(|action| event.action == action)

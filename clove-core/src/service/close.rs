@@ -2,11 +2,11 @@
 
 use super::{
     Clove,
-    decide::{Order, Subject},
+    decide::{Order, Subject, replay},
 };
 use crate::{
     audit::{Action, By},
-    error::{Error, Refusal},
+    error::Error,
     id::{OrganizationId, Owner, Scope},
     key::KeyState,
     lifecycle::{Effect, effect},
@@ -66,7 +66,7 @@ impl Clove {
         let flagged = scope.clone();
         let decision = self
             .run(order.clone(), reads, move |order, facts| {
-                replayed(facts, action, &flagged)
+                replay(facts, action, &flagged, None)
                     .unwrap_or_else(|| Decision::Commit(Flag::of(facts, &flagged).set(false, order, action, &flagged)))
             })
             .await?;
@@ -83,7 +83,7 @@ impl Clove {
             let flagged = scope.clone();
             let decision = self
                 .run(order.clone(), reads, move |order, facts| {
-                    replayed(facts, action, &flagged).unwrap_or_else(|| {
+                    replay(facts, action, &flagged, None).unwrap_or_else(|| {
                         let flag = Flag::of(facts, &flagged);
                         if !flag.open && !facts.keys.is_empty() {
                             // Not all are revoked yet.
@@ -129,20 +129,6 @@ fn batch_reads(scope: &Scope, limit: usize) -> Reads {
     Reads::Batch { scope: scope.clone(), states: vec![KeyState::Active, KeyState::Suspended], limit }
 }
 
-fn replayed(facts: &Facts, action: Action, scope: &Scope) -> Option<Decision> {
-    let event = facts.replayed.as_ref()?;
-    let account = match scope {
-        Scope::Owner(owner) => Some(&owner.account),
-        Scope::Organization(_) => None,
-    };
-    let same = event.action == action && event.organization == *scope.organization() && event.account.as_ref() == account;
-    Some(if same {
-        Decision::Replay(Box::new(event.clone()), None)
-    } else {
-        Decision::Refuse(Refusal::OperationReused { operation: event.operation })
-    })
-}
-
 fn changed(decision: Decision) -> Result<bool, Error> {
     match decision {
         Decision::Commit(changes) => Ok(changes.events.iter().any(|event| event.changed)),
@@ -153,6 +139,7 @@ fn changed(decision: Decision) -> Result<bool, Error> {
 
 fn revoke_batch(scope: &Scope, order: &Order, facts: &Facts) -> Decision {
     if let Some(event) = &facts.replayed {
+        // The operation id is of this call's making: whatever stands under it is this batch.
         return Decision::Replay(Box::new(event.clone()), None);
     }
     let mut changes = Changes::default();

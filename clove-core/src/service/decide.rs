@@ -3,7 +3,7 @@
 use crate::{
     audit::{Action, AuditEvent, AuditedKey, By, Role},
     error::Refusal,
-    id::{AuditId, KeyId, OperationId, OrganizationId, Owner},
+    id::{AuditId, KeyId, OperationId, OrganizationId, Owner, Scope},
     key::{Key, KeyState},
     lifecycle::{Effect, effect_on},
     policy::Policy,
@@ -68,11 +68,16 @@ pub(super) enum Subject<'a> {
     Key(&'a Key, Option<KeyState>, Option<KeyState>),
 }
 
-/// A command that was carried out before answers with what it did, if it was this one.
-pub(super) fn replay(facts: &Facts, actions: &[Action], owner: Option<&Owner>, key: Option<KeyId>) -> Option<Decision> {
+/// A command that was carried out before answers with what it did, if it was this one: the same action, within the scope
+/// that it is given for now, on the same key.
+///
+/// Every command asks here, the batches of a close excepted, whose operation ids no caller chooses. The scope is asked of the
+/// event and not of the key: a deletion has left no key to ask. An operation id of a foreign event is refused in the words for
+/// one used up at home, which say no more than that the caller cannot have it: not where it was used, nor for which key.
+pub(super) fn replay(facts: &Facts, action: Action, scope: &Scope, key: Option<KeyId>) -> Option<Decision> {
     let event = facts.replayed.as_ref()?;
-    let same = actions.contains(&event.action)
-        && owner.is_none_or(|owner| event.organization == owner.organization && event.account.as_ref() == Some(&owner.account))
+    let same = event.action == action
+        && event.lies_within(scope)
         && key.is_none_or(|key| event.key.as_ref().is_some_and(|audited| audited.id == key));
     if !same {
         return Some(Decision::Refuse(Refusal::OperationReused { operation: event.operation }));

@@ -139,10 +139,11 @@ impl Clove {
             expiry_latched: false,
             revision: 1,
         };
+        let within = Scope::from(owner);
         let reads = |expired_at| Reads::Owner { owner: owner.clone(), expired_at };
         let decision = self
             .run_for_a_place(order, reads, move |order, facts| {
-                if let Some(replayed) = replay(facts, &[action], Some(&key.owner), None) {
+                if let Some(replayed) = replay(facts, action, &within, None) {
                     return replayed;
                 }
                 let mut books = Books::of(facts, &key.owner);
@@ -185,9 +186,10 @@ impl Clove {
         let secret = policy.current_format().generate()?;
         let record = self.hash_new(id, &secret, false).await?;
         let reads = Reads::Key { scope: scope.clone(), id, expired_at: None };
+        let within = scope.clone();
         let decision = self
             .run(order, reads, move |order, facts| {
-                if let Some(replayed) = replay(facts, &[Action::Rotate], None, Some(id)) {
+                if let Some(replayed) = replay(facts, Action::Rotate, &within, Some(id)) {
                     return replayed;
                 }
                 decided((|| {

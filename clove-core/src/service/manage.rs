@@ -160,9 +160,10 @@ impl Clove {
         }
         let scope = scope.into();
         let reads = Reads::Key { scope: scope.clone(), id, expired_at: None };
+        let within = scope.clone();
         let decision = self
             .run(Order::new(by, self.now()), reads, move |order, facts| {
-                if let Some(replayed) = replay(facts, &[Action::Edit], None, Some(id)) {
+                if let Some(replayed) = replay(facts, Action::Edit, &within, Some(id)) {
                     return replayed;
                 }
                 decided((|| {
@@ -195,7 +196,7 @@ impl Clove {
         let subject = owner.clone();
         let decision = self
             .run(Order::new(by, self.now()), Reads::Owner { owner: owner.clone(), expired_at: None }, move |order, facts| {
-                if let Some(replayed) = replay(facts, &[Action::SetActiveLimit], Some(&subject), None) {
+                if let Some(replayed) = replay(facts, Action::SetActiveLimit, &(&subject).into(), None) {
                     return replayed;
                 }
                 let mut books = Books::of(facts, &subject);
@@ -243,9 +244,10 @@ impl Clove {
         let Some((candidate, place)) = self.prove(presented, "").await? else { return Ok(()) };
         let Some(leaked) = candidate.secrets.get(place).map(|secret| secret.digest) else { return Ok(()) };
         let (id, policy) = (candidate.id, self.inner.policy.clone());
-        let reads = Reads::Key { scope: (&candidate.owner).into(), id, expired_at: None };
+        let scope = Scope::from(&candidate.owner);
+        let reads = Reads::Key { scope: scope.clone(), id, expired_at: None };
         let decision = self.run(Order::new(by, self.now()), reads, move |order, facts| {
-            if let Some(replayed) = replay(facts, &[Action::ReportLeaked], None, Some(id)) {
+            if let Some(replayed) = replay(facts, Action::ReportLeaked, &scope, Some(id)) {
                 return replayed;
             }
             decided((|| {
@@ -284,9 +286,10 @@ impl Clove {
 
     async fn decide_state(&self, command: Action, scope: Scope, id: KeyId, by: &By) -> Result<Decision, Error> {
         let policy = self.inner.policy.clone();
+        let within = scope.clone();
         let reads = move |expired_at| Reads::Key { scope: scope.clone(), id, expired_at };
         self.run_for_a_place(Order::new(by, self.now()), reads, move |order, facts| {
-            replay(facts, &[command], None, Some(id)).unwrap_or_else(|| decided(change_state(command, order, &policy, facts)))
+            replay(facts, command, &within, Some(id)).unwrap_or_else(|| decided(change_state(command, order, &policy, facts)))
         })
         .await
     }
