@@ -186,7 +186,10 @@ async fn a_leak_is_not_lost_to_a_rehash_that_comes_between() {
         .rehash(&[Rehash { key: issued.key.id, old: now.digest, new: old, scheme: clove::digest::Scheme::Sha256 }])
         .await
         .unwrap();
-    spy.rehash_before_transact(Rehash { key: issued.key.id, old, new: now.digest, scheme: now.scheme });
+    let (store, id) = (spy.inner.clone(), issued.key.id);
+    spy.before_transact(async move {
+        store.rehash(&[Rehash { key: id, old, new: now.digest, scheme: now.scheme }]).await.unwrap();
+    });
     fixture.clove.report_leaked(secret.secret().reveal(), &fixture.by).await.unwrap();
     let key = fixture.clove.get(&fixture.owner, issued.key.id).await.unwrap();
     assert_eq!(key.status(fixture.clove.now()), Status::Compromised);

@@ -36,7 +36,8 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// - **Isolated**: the outcome is that of running transactions one after another. `decide` may be called again if the
     ///   store has to start over; only the last call's decision counts.
-    /// - **Replays**: where an event with the transaction's operation id exists, it is in [`Facts::replayed`].
+    /// - **Replays**: where an event with the transaction's operation id exists, it is in [`Facts::replayed`], as it was
+    ///   written: by its own id the core knows which call wrote it.
     /// - **Unique**: key ids, digests, operation ids and audit ids. A second one is [`StoreError::Conflict`], and nothing
     ///   is written.
     /// - **Cancelled** at any point, it has happened whole or not at all; running the same transaction again tells.
@@ -315,7 +316,7 @@ pub enum Decision {
     /// Write this.
     Commit(Changes),
     /// Write nothing: the command was carried out before, by this event; with the key as it is now.
-    Replay(Box<AuditEvent>, Option<Box<Key>>),
+    Replay(Box<AuditEvent>, Option<Box<StoredKey>>),
     /// Write nothing: the rules refuse.
     Refuse(Refusal),
 }

@@ -17,7 +17,7 @@ use std::{
     collections::{BTreeSet, VecDeque},
     fmt::Debug,
     future::{Future, pending},
-    pin::pin,
+    pin::{Pin, pin},
     sync::{Arc, Mutex},
     task::{Context, Poll, Waker},
     time::Duration,
@@ -48,7 +48,7 @@ struct Orders {
     mode: Mode,
     calls: Vec<&'static str>,
     endings: VecDeque<Ending>,
-    before_transact: Vec<Rehash>,
+    before_transact: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
 
 /// A [`MemoryStore`] under orders. Clones share everything.
@@ -60,7 +60,7 @@ pub(crate) struct Spy {
 
 impl Spy {
     pub(crate) fn new() -> Self {
-        let orders = Orders { mode: Mode::Works, calls: Vec::new(), endings: VecDeque::new(), before_transact: Vec::new() };
+        let orders = Orders { mode: Mode::Works, calls: Vec::new(), endings: VecDeque::new(), before_transact: None };
         Self { inner: MemoryStore::new(), orders: Arc::new(Mutex::new(orders)) }
     }
     pub(crate) fn set(&self, mode: Mode) {
@@ -74,9 +74,9 @@ impl Spy {
     pub(crate) fn end(&self, endings: impl IntoIterator<Item = Ending>) {
         self.orders.lock().unwrap().endings = endings.into_iter().collect();
     }
-    /// Another process's rehash comes in just before the next transaction.
-    pub(crate) fn rehash_before_transact(&self, change: Rehash) {
-        self.orders.lock().unwrap().before_transact.push(change);
+    /// Another process's work comes in just before the next transaction.
+    pub(crate) fn before_transact(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.orders.lock().unwrap().before_transact = Some(Box::pin(work));
     }
 
     async fn call(&self, name: &'static str) -> Result<(), StoreError> {
@@ -105,8 +105,10 @@ impl Store for Spy {
     }
     async fn transact(&self, transaction: Arc<Transaction>) -> Result<Decision, StoreError> {
         self.call("transact").await?;
-        let before = std::mem::take(&mut self.orders.lock().unwrap().before_transact);
-        self.inner.rehash(&before).await?;
+        let before = self.orders.lock().unwrap().before_transact.take();
+        if let Some(before) = before {
+            before.await;
+        }
         let ending = self.orders.lock().unwrap().endings.pop_front();
         match ending {
             None => self.inner.transact(transaction).await,

@@ -82,7 +82,7 @@ impl Clove {
             let reads = batch_reads(&scope, 1);
             let flagged = scope.clone();
             let decision = self
-                .run(order.clone(), reads, move |order, facts| {
+                .run(order.later(), reads, move |order, facts| {
                     replay(facts, action, &flagged, None).unwrap_or_else(|| {
                         let flag = Flag::of(facts, &flagged);
                         if !flag.open && !facts.keys.is_empty() {

@@ -15,18 +15,27 @@ use chrono::{DateTime, Days, NaiveTime, Utc};
 #[derive(Clone)]
 pub(super) struct Order {
     pub(super) operation: OperationId,
+    /// The id of the event that the command writes, made once a call: whatever event stands under the operation id, by its
+    /// own id a call knows whether it was this call's transaction that wrote it.
+    pub(super) event: AuditId,
     pub(super) now: DateTime<Utc>,
     by: By,
 }
 
 impl Order {
     pub(super) fn new(by: &By, now: DateTime<Utc>) -> Self {
-        Self { operation: by.operation.unwrap_or_else(|| OperationId::new(now)), now, by: by.clone() }
+        let operation = by.operation.unwrap_or_else(|| OperationId::new(now));
+        Self { operation, event: AuditId::new(now), now, by: by.clone() }
     }
 
     /// The same actor and reason under a fresh operation id.
     pub(super) fn next(&self) -> Self {
-        Self { operation: OperationId::new(self.now), ..self.clone() }
+        Self { operation: OperationId::new(self.now), ..self.later() }
+    }
+
+    /// The same command, whose event stands behind those made until now.
+    pub(super) fn later(&self) -> Self {
+        Self { event: AuditId::new(self.now), ..self.clone() }
     }
 
     pub(super) fn role(&self) -> Role {
@@ -44,7 +53,7 @@ impl Order {
             }
         };
         AuditEvent {
-            id: AuditId::new(self.now),
+            id: self.event,
             operation: self.operation,
             at: self.now,
             actor: self.by.actor.clone(),
@@ -82,7 +91,7 @@ pub(super) fn replay(facts: &Facts, action: Action, scope: &Scope, key: Option<K
     if !same {
         return Some(Decision::Refuse(Refusal::OperationReused { operation: event.operation }));
     }
-    let current = facts.keys.first().map(|stored| Box::new(stored.key.clone()));
+    let current = facts.keys.first().map(|stored| Box::new(stored.clone()));
     Some(Decision::Replay(Box::new(event.clone()), current))
 }
 

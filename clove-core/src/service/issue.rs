@@ -10,7 +10,7 @@ use crate::{
     credential::is_foreign,
     digest::Scheme,
     error::{Error, Invalid, Refusal},
-    id::{KeyId, Owner, Scope},
+    id::{AuditId, KeyId, Owner, Scope},
     key::{Description, Key, KeyState, Metadata, Name},
     lifecycle::{Effect, effect_on},
     policy::Expiry,
@@ -74,7 +74,7 @@ impl NewKey {
 pub struct Issued {
     /// The key as it is now.
     pub key: Key,
-    /// What to show its owner, once. `None` where the command was carried out before under the same operation id: its
+    /// What to show its owner, once. `None` where another call carried the command out under the same operation id: its
     /// secret cannot be told again; rotate the key if it was lost.
     pub credential: Option<Credential>,
     /// Until when the older secret stays good; `None` if there is none.
@@ -139,7 +139,7 @@ impl Clove {
             expiry_latched: false,
             revision: 1,
         };
-        let within = Scope::from(owner);
+        let (within, own) = (Scope::from(owner), order.event);
         let reads = |expired_at| Reads::Owner { owner: owner.clone(), expired_at };
         let decision = self
             .run_for_a_place(order, reads, move |order, facts| {
@@ -160,7 +160,7 @@ impl Clove {
                 decided(admitted.map(|()| books.commit(order, Some(insert), event)))
             })
             .await?;
-        self.issued(decision, &owner.into(), secret).await
+        self.issued(decision, own, &owner.into(), secret).await
     }
 
     /// Gives a key a new secret. The older one stays good for `grace`, 0 for a suspended key, and no longer than the key;
@@ -186,7 +186,7 @@ impl Clove {
         let secret = policy.current_format().generate()?;
         let record = self.hash_new(id, &secret, false).await?;
         let reads = Reads::Key { scope: scope.clone(), id, expired_at: None };
-        let within = scope.clone();
+        let (within, own) = (scope.clone(), order.event);
         let decision = self
             .run(order, reads, move |order, facts| {
                 if let Some(replayed) = replay(facts, Action::Rotate, &within, Some(id)) {
@@ -219,7 +219,7 @@ impl Clove {
                 })())
             })
             .await?;
-        self.issued(decision, &scope, secret).await
+        self.issued(decision, own, &scope, secret).await
     }
 
     async fn hash_new(&self, key: KeyId, secret: &Secret, foreign: bool) -> Result<SecretRecord, Error> {
@@ -233,7 +233,8 @@ impl Clove {
         Ok(SecretRecord { digest, scheme: Scheme::Argon2id { cost, salt }, valid_until: None })
     }
 
-    async fn issued(&self, decision: Decision, scope: &Scope, secret: Secret) -> Result<Issued, Error> {
+    /// Answers with the credential where the transaction that stored its secret was this call's, `own` the id of its event.
+    async fn issued(&self, decision: Decision, own: AuditId, scope: &Scope, secret: Secret) -> Result<Issued, Error> {
         match decision {
             Decision::Commit(changes) => {
                 let written = changes.keys.into_iter().next_back();
@@ -242,20 +243,27 @@ impl Clove {
                     Some(KeyChange::Update { key, secrets }) => (key, secrets.unwrap_or_default()),
                     Some(KeyChange::Delete(_)) | None => return Err(Refusal::NotFound.into()),
                 };
-                let previous_valid_until = secrets.iter().find_map(|secret| secret.valid_until);
+                let previous_valid_until = older_valid_until(&secrets);
                 Ok(Issued { credential: Some(Credential::new(key.id, secret)), key, previous_valid_until })
             }
             Decision::Replay(event, current) => {
                 let id = event.key.map(|audited| audited.id);
-                let current = match (current, id) {
-                    (Some(key), _) => Some(*key),
-                    (None, Some(id)) => self.inner.store.get(scope, id).await?,
-                    (None, None) => None,
+                let (key, previous_valid_until) = match (current, id) {
+                    (Some(stored), _) => (Some(stored.key), older_valid_until(&stored.secrets)),
+                    (None, Some(id)) => (self.inner.store.get(scope, id).await?, None),
+                    (None, None) => (None, None),
                 };
-                let key = current.ok_or(Refusal::NotFound)?;
-                Ok(Issued { key, credential: None, previous_valid_until: None })
+                let key = key.ok_or(Refusal::NotFound)?;
+                // The answer of this call's own commit was lost, and the event says that it came to be: the secret made
+                // here was written beside it. Another call's event stands beside another secret, which nobody here knows.
+                let credential = (event.id == own).then(|| Credential::new(key.id, secret));
+                Ok(Issued { key, credential, previous_valid_until })
             }
             Decision::Refuse(refusal) => Err(refusal.into()),
         }
     }
+}
+
+fn older_valid_until(secrets: &[SecretRecord]) -> Option<DateTime<Utc>> {
+    secrets.iter().find_map(|secret| secret.valid_until)
 }

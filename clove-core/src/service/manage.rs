@@ -300,7 +300,7 @@ impl Clove {
                 Some(KeyChange::Update { key, .. }) => (Some(key), true),
                 _ => (None, false),
             },
-            Decision::Replay(event, current) => (current.map(|key| *key), event.changed),
+            Decision::Replay(event, current) => (current.map(|stored| stored.key), event.changed),
             Decision::Refuse(refusal) => return Err(refusal.into()),
         };
         let key = match written {
@@ -341,8 +341,9 @@ impl Clove {
         for _ in 0..=MAX_RERUNS {
             match self.inner.store.transact(Arc::clone(&transaction)).await {
                 Ok(decision) => return Ok(decision),
-                // Another run of the same command was first: the next run finds its event.
-                Err(StoreError::Conflict(Unique::OperationId)) => {}
+                // Another run of the same command was first: the next run finds its event. After an unknown outcome it may
+                // have been this very transaction, and then each of its ids is there already.
+                Err(StoreError::Conflict(unique)) if unique == Unique::OperationId || unknown.is_some() => {}
                 Err(error @ StoreError::OutcomeUnknown { .. }) => unknown = Some(error),
                 // After an unknown outcome, that the store is away now does not tell what happened before.
                 Err(source) if unknown.is_some() => return Err(Error::OutcomeUnknown { operation, source }),
