@@ -6,9 +6,10 @@ mod support;
 
 use chrono::TimeDelta;
 use clove::{
-    Action, By, CapabilitySet, Description, Edit, Error, Expiry, ListAudit, Name, Owner, Refusal, Status, Store, store::Rehash,
+    Action, By, CapabilitySet, Clove, Description, Edit, Error, Expiry, Issued, KeyId, ListAudit, Name, Owner, Refusal, Status,
 };
-use std::time::Duration;
+use clove_testkit::Fixture;
+use std::{future::Future, time::Duration};
 use support::{actions, fixture, hashed, is_good, named, pepper, refusal, spied, trail, unlimited};
 
 #[tokio::test]
@@ -169,28 +170,58 @@ async fn a_report_of_a_leak_answers_alike_and_audits_only_what_is_known() {
     }
 }
 
-#[tokio::test]
-#[ignore = "bug: report_leaked looks for the digest that it proved, which a rehash may have replaced"]
-async fn a_leak_is_not_lost_to_a_rehash_that_comes_between() {
-    let (fixture, spy) = spied(hashed(clove::Hashing::sha256().readable(pepper(1))));
+/// The report of a leak proves the secret, and then `meanwhile` another process, with pepper 1 current, does something.
+async fn leaked<F: Future<Output = ()> + Send + 'static>(
+    readable: bool,
+    meanwhile: impl FnOnce(Clove, Issued) -> F,
+) -> (Fixture, KeyId, Result<(), Error>) {
+    let own = if readable { clove::Hashing::sha256().readable(pepper(1)) } else { clove::Hashing::sha256() };
+    let (fixture, spy) = spied(hashed(own));
+    let peppered = Clove::with_clock(spy.inner.clone(), hashed(clove::Hashing::hmac(pepper(1))), fixture.clock().clone());
     let issued = fixture.key_in(Status::Active).await.unwrap();
-    let secret = issued.credential.unwrap();
-    let old = spy.inner.find_by_id(issued.key.id).await.unwrap().unwrap().secrets[0].digest;
-    // Another process, with pepper 1 current, has just verified the secret.
-    let policy = hashed(clove::Hashing::hmac(pepper(1)));
-    let peppered = clove::Clove::with_clock(spy.inner.clone(), policy, fixture.clock().clone());
-    assert!(is_good(&peppered, secret.secret().reveal()).await);
+    let (id, credential) = (issued.key.id, issued.credential.as_ref().unwrap().reveal());
+    spy.before_transact(meanwhile(peppered, issued));
+    let reported = fixture.clove.report_leaked(&*credential, &fixture.by).await;
+    (fixture, id, reported)
+}
+
+/// Another process verifies the secret, and keeps a better digest of it.
+async fn rehashes(peppered: Clove, issued: Issued) {
+    assert!(is_good(&peppered, issued.credential.unwrap().secret().reveal()).await);
     peppered.flush().await.unwrap();
-    let now = spy.inner.find_by_id(issued.key.id).await.unwrap().unwrap().secrets[0].clone();
-    spy.inner
-        .rehash(&[Rehash { key: issued.key.id, old: now.digest, new: old, scheme: clove::digest::Scheme::Sha256 }])
-        .await
-        .unwrap();
-    let (store, id) = (spy.inner.clone(), issued.key.id);
-    spy.before_transact(async move {
-        store.rehash(&[Rehash { key: id, old, new: now.digest, scheme: now.scheme }]).await.unwrap();
-    });
-    fixture.clove.report_leaked(secret.secret().reveal(), &fixture.by).await.unwrap();
-    let key = fixture.clove.get(&fixture.owner, issued.key.id).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_leak_is_not_lost_to_a_rehash_that_comes_between() {
+    let (fixture, id, reported) = leaked(true, rehashes).await;
+    reported.unwrap();
+    let key = fixture.clove.get(&fixture.owner, id).await.unwrap();
     assert_eq!(key.status(fixture.clove.now()), Status::Compromised);
+}
+
+#[tokio::test]
+async fn a_leak_whose_secret_went_under_an_unknown_pepper_is_a_fault_and_not_done() {
+    let (fixture, id, reported) = leaked(false, rehashes).await;
+    assert!(matches!(reported, Err(Error::Fault(clove::Fault::UnknownPepper { version: 1 }))), "{reported:?}");
+    assert_eq!(fixture.clove.get(&fixture.owner, id).await.unwrap().status(fixture.clove.now()), Status::Active);
+}
+
+#[tokio::test]
+async fn a_leak_of_what_a_rotation_has_just_replaced_ends_its_grace() {
+    for grace in [TimeDelta::hours(1), TimeDelta::zero()] {
+        let (told, rotated) = std::sync::mpsc::channel();
+        let (fixture, id, reported) = leaked(true, move |peppered, issued| async move {
+            let (owner, by) = (issued.key.owner.clone(), By::new("ada", "rotate").unwrap());
+            told.send(peppered.rotate(&owner, issued.key.id, 1, grace, &by).await.unwrap()).unwrap();
+            let old = issued.credential.unwrap();
+            assert_eq!(is_good(&peppered, old.secret().reveal()).await, !grace.is_zero());
+        })
+        .await;
+        reported.unwrap();
+        let new = rotated.recv().unwrap().credential.unwrap();
+        assert!(is_good(&fixture.clove, new.secret().reveal()).await, "the key is not flagged for a secret that it had");
+        let reports = actions(&fixture).await.iter().filter(|(action, _)| *action == Action::ReportLeaked).count();
+        assert_eq!(reports, usize::from(!grace.is_zero()), "a secret that is gone needs no end");
+        assert_eq!(fixture.clove.get(&fixture.owner, id).await.unwrap().revision, 2 + u64::from(!grace.is_zero()));
+    }
 }

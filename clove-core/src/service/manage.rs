@@ -10,7 +10,7 @@ use crate::{
     error::{Error, Refusal, StoreError, Unique},
     id::{KeyId, Owner, Scope},
     key::{Description, Key, Metadata, Name},
-    store::{ActiveLimit, Decision, Facts, KeyChange, Reads, SecretRecord, Transaction},
+    store::{ActiveLimit, Decision, Facts, KeyChange, Reads, Transaction},
 };
 use chrono::{DateTime, Utc};
 use std::{fmt, sync::Arc};
@@ -232,51 +232,6 @@ impl Clove {
     #[must_use]
     pub fn offered(&self, key: &Key, role: Role) -> Vec<Action> {
         self.inner.policy.offered(role, key.status(self.now()))
-    }
-
-    /// Whoever presents a secret may have it flagged. The leak of a current secret flags its key; that of a rotated-out one
-    /// ends its grace. The answer is the same whether the secret was known or not.
-    ///
-    /// # Errors
-    /// [`Error::Fault`] or the store's failure.
-    pub async fn report_leaked(&self, credential: impl AsRef<[u8]>, by: &By) -> Result<(), Error> {
-        let Some(presented) = self.parse(credential.as_ref()) else { return Ok(()) };
-        let Some((candidate, place)) = self.prove(presented, "").await? else { return Ok(()) };
-        let Some(leaked) = candidate.secrets.get(place).map(|secret| secret.digest) else { return Ok(()) };
-        let (id, policy) = (candidate.id, self.inner.policy.clone());
-        let scope = Scope::from(&candidate.owner);
-        let reads = Reads::Key { scope: scope.clone(), id, expired_at: None };
-        let decision = self.run(Order::new(by, self.now()), reads, move |order, facts| {
-            if let Some(replayed) = replay(facts, Action::ReportLeaked, &scope, Some(id)) {
-                return replayed;
-            }
-            decided((|| {
-                let stored = the_key(facts)?;
-                let is_leaked = |secret: &&SecretRecord| secret.digest == leaked;
-                match stored.secrets.iter().find(is_leaked).map(|secret| secret.valid_until) {
-                    Some(None) => change_state(Action::ReportLeaked, order, &policy, facts),
-                    grace => {
-                        let mut key = stored.key.clone();
-                        key.revision = key.revision.saturating_add(u64::from(grace.is_some()));
-                        let state = Some(key.state);
-                        let detail = if grace.is_some() {
-                            "the grace of a rotated-out secret ended"
-                        } else {
-                            "the secret was gone already"
-                        };
-                        let event = order.event(Action::ReportLeaked, Subject::Key(&key, state, state), grace.is_some(), detail);
-                        let rest = stored.secrets.iter().filter(|secret| !is_leaked(secret)).cloned().collect();
-                        let change = grace.map(|_| KeyChange::Update { key, secrets: Some(rest) });
-                        Ok(Books::of(facts, &stored.key.owner).commit(order, change, event))
-                    }
-                }
-            })())
-        });
-        match decision.await? {
-            // Deleted in the meantime: as good as unknown.
-            Decision::Refuse(Refusal::NotFound) | Decision::Commit(_) | Decision::Replay(..) => Ok(()),
-            Decision::Refuse(refusal) => Err(refusal.into()),
-        }
     }
 
     async fn apply(&self, command: Action, scope: Scope, id: KeyId, by: &By) -> Result<Applied, Error> {

@@ -4,6 +4,7 @@ mod buffers;
 mod close;
 mod decide;
 mod issue;
+mod leak;
 mod manage;
 mod pages;
 mod throttle;
