@@ -101,9 +101,10 @@ impl Tables {
                 facts.keys = self.within(scope).filter(|stored| stored.key.id == *id).cloned().collect();
                 (facts.keys.iter().map(|stored| stored.key.owner.clone()).collect(), *expired_at)
             }
-            Reads::Batch { scope, states, limit } => {
+            Reads::Batch { scope, states, after, limit } => {
                 facts.organization = self.organization(scope.organization()).cloned();
-                facts.keys = self.within(scope).filter(|stored| states.contains(&stored.key.state)).cloned().collect();
+                let wanted = |key: &Key| states.contains(&key.state) && after.is_none_or(|after| key.id > after);
+                facts.keys = self.within(scope).filter(|stored| wanted(&stored.key)).cloned().collect();
                 facts.keys.sort_by_key(|stored| stored.key.id);
                 facts.keys.truncate(*limit);
                 let mut owners: BTreeSet<Owner> = facts.keys.iter().map(|stored| stored.key.owner.clone()).collect();

@@ -5,8 +5,9 @@
 mod support;
 
 use chrono::TimeDelta;
-use clove::{ActiveLimit, OperationId, Owner, Policy, Refusal, Status};
-use support::{Ending, fixture, is_good, named, refusal, spied, unlimited};
+use clove::{Action, ActiveLimit, Clove, DenialReason, ListAudit, ListKeys, OperationId, Owner, Policy, Refusal, Status};
+use clove_testkit::TestClock;
+use support::{Ending, Spy, denied, fixture, is_good, named, refusal, spied, unlimited};
 
 #[tokio::test]
 async fn nothing_comes_to_life_behind_a_close_and_reopening_revives_nothing() {
@@ -69,6 +70,8 @@ async fn a_close_revokes_hundreds_of_keys_in_batches_and_reopening_revives_none(
     assert_eq!(clove.close_owner(owner, by).await.unwrap().revoked, 300, "in batches");
     assert_eq!(clove.active_keys(owner).await.unwrap().active, 0);
     assert_eq!(spy.calls().iter().filter(|call| **call == "transact").count(), 300 + 1 + 3);
+    let keys: Vec<_> = fixture.clove.list(owner, &ListKeys { limit: Some(200), ..ListKeys::default() }).await.unwrap().items;
+    assert_eq!(spy.batches(), [None, Some(credentials[255].id()), Some(keys[0].id)], "each after the one before");
     assert!(clove.reopen_owner(owner, by).await.unwrap());
     assert!(!is_good(clove, &credentials[0].reveal()).await);
 }
@@ -84,4 +87,46 @@ async fn reopening_first_revokes_what_an_interrupted_close_left() {
     assert_eq!(clove.verify(&*credential).await.unwrap().denied().unwrap().reason(), &clove::DenialReason::OwnerClosed);
     assert!(clove.reopen_owner(owner, by).await.unwrap());
     assert_eq!(clove.verify(&*credential).await.unwrap().denied().unwrap().reason(), &clove::DenialReason::Revoked);
+}
+
+/// A process reopens an owner: it has seen that all is revoked. Before its last transaction, another reopens too, creates a
+/// key whose id is below all others, since its clock is behind, closes again, and dies before it revokes.
+#[tokio::test]
+async fn reopening_does_not_revive_what_came_and_went_meanwhile() {
+    let (fixture, spy) = spied(Policy::profile_a());
+    let (clove, owner, by) = (&fixture.clove, fixture.owner.clone(), fixture.by.clone());
+    fixture.key_in(Status::Active).await.unwrap();
+    clove.close_owner(&owner, &by).await.unwrap();
+    let theirs = Spy::over(spy.inner.clone());
+    let clock = TestClock::new();
+    clock.step(-TimeDelta::days(1));
+    let other = Clove::with_clock(theirs.clone(), Policy::profile_a(), clock);
+    let (told, created) = std::sync::mpsc::channel();
+    let (their_owner, their_by) = (owner.clone(), by.clone());
+    spy.before_transact(1, async move {
+        assert!(other.reopen_owner(&their_owner, &their_by).await.unwrap());
+        told.send(other.create(&their_owner, named("meanwhile"), &their_by).await.unwrap()).unwrap();
+        theirs.end([Ending::Commits, Ending::Unavailable]);
+        other.close_owner(&their_owner, &their_by).await.unwrap_err();
+    });
+    assert!(clove.reopen_owner(&owner, &by).await.unwrap());
+    let meanwhile = created.recv().unwrap();
+    assert_eq!(denied(clove.verify(&*meanwhile.credential.unwrap().reveal()).await), DenialReason::Revoked);
+    clove.create(&owner, named("afterwards"), &by).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_close_goes_on_where_the_answers_of_its_batches_are_lost() {
+    let (fixture, spy) = spied(
+        Policy::builder().active_limit(ActiveLimit::Unlimited).max_creations_per_day(None).max_records(None).build().unwrap(),
+    );
+    let (clove, owner, by) = (&fixture.clove, &fixture.owner, &fixture.by);
+    for _ in 0..300 {
+        clove.create(owner, named("a key"), by).await.unwrap();
+    }
+    spy.end([Ending::Commits, Ending::CommitsThenUnknown, Ending::RollsBackThenUnknown, Ending::CommitsThenUnknown]);
+    clove.close_owner(owner, by).await.unwrap();
+    assert_eq!(clove.active_keys(owner).await.unwrap().active, 0);
+    let revoked = clove.audit(owner, &ListAudit { action: Some(Action::Revoke), limit: Some(200), ..ListAudit::default() }).await;
+    assert!(revoked.unwrap().next.is_some(), "each with its event");
 }

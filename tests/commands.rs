@@ -180,7 +180,7 @@ async fn leaked<F: Future<Output = ()> + Send + 'static>(
     let peppered = Clove::with_clock(spy.inner.clone(), hashed(clove::Hashing::hmac(pepper(1))), fixture.clock().clone());
     let issued = fixture.key_in(Status::Active).await.unwrap();
     let (id, credential) = (issued.key.id, issued.credential.as_ref().unwrap().reveal());
-    spy.before_transact(meanwhile(peppered, issued));
+    spy.before_transact(0, meanwhile(peppered, issued));
     let reported = fixture.clove.report_leaked(&*credential, &fixture.by).await;
     (fixture, id, reported)
 }

@@ -224,7 +224,7 @@ async fn a_secret_that_another_run_of_the_command_kept_out_is_never_shown() {
         let (told, winner) = std::sync::mpsc::channel();
         let (their_owner, their_by) = (owner.clone(), by.clone());
         spy.end([Ending::RollsBackThenUnknown]);
-        spy.before_transact(async move {
+        spy.before_transact(0, async move {
             told.send(issue(&other, &their_owner, &their_by, rotated).await).unwrap();
         });
         let lost = issue(clove, owner, &by, rotated).await;

@@ -15,6 +15,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
+    ops::Bound,
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
@@ -74,9 +75,11 @@ impl State {
                     self.add_owner(&mut facts, &stored.key.owner, *expired_at);
                 }
             }
-            Reads::Batch { scope, states, limit } => {
+            Reads::Batch { scope, states, after, limit } => {
                 facts.organization = self.organizations.get(scope.organization()).cloned();
-                let matching = self.in_scope(scope).filter(|stored| states.contains(&stored.key.state));
+                let above = (after.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
+                let rows = self.keys.range::<KeyId, _>(above).map(|(_, stored)| stored);
+                let matching = rows.filter(|stored| scope.holds(&stored.key.owner) && states.contains(&stored.key.state));
                 facts.keys = matching.take(*limit).cloned().collect();
                 let mut owners: BTreeSet<&Owner> = facts.keys.iter().map(|stored| &stored.key.owner).collect();
                 if let Scope::Owner(owner) = scope {

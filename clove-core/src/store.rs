@@ -274,13 +274,16 @@ pub enum Reads {
         /// Read expired keys of its owner that hold places at this time.
         expired_at: Option<DateTime<Utc>>,
     },
-    /// Up to `limit` keys of the scope in one of the states, ascending by id, of one owner or of several; the rows of all
-    /// their owners, and the organization's. For a scope that is one owner, that owner's row also when there is no key.
+    /// Up to `limit` keys of the scope in one of the states with ids above `after`, ascending by id, of one owner or of
+    /// several; the rows of all their owners, and the organization's. For a scope that is one owner, that owner's row also
+    /// when there is no key. A page costs what lies behind `after` until it is full, however much lies before.
     Batch {
         /// Which keys.
         scope: Scope,
         /// In which states.
         states: Vec<KeyState>,
+        /// Only ids above this one.
+        after: Option<KeyId>,
         /// How many at most.
         limit: usize,
     },

@@ -69,14 +69,19 @@ macro_rules! newest_first {
         " AND k.id < ?6 ORDER BY k.id DESC"
     };
 }
+macro_rules! oldest_first {
+    () => {
+        " AND k.id > ?4 ORDER BY k.id"
+    };
+}
 pub(crate) const LIST_OF_OWNER: &str =
     concat!(key_columns!(), "WHERE k.org = ?1 AND k.account = ?2", state_filter!(), expiry_filter!(), newest_first!());
 pub(crate) const LIST_OF_ORGANIZATION: &str =
     concat!(key_columns!(), "WHERE k.org = ?1 AND ?2 IS NULL", state_filter!(), expiry_filter!(), newest_first!());
 pub(crate) const BATCH_OF_OWNER: &str =
-    concat!(key_columns!(), "WHERE k.org = ?1 AND k.account = ?2", state_filter!(), "ORDER BY k.id");
+    concat!(key_columns!(), "WHERE k.org = ?1 AND k.account = ?2", state_filter!(), oldest_first!());
 pub(crate) const BATCH_OF_ORGANIZATION: &str =
-    concat!(key_columns!(), "WHERE k.org = ?1 AND ?2 IS NULL", state_filter!(), "ORDER BY k.id");
+    concat!(key_columns!(), "WHERE k.org = ?1 AND ?2 IS NULL", state_filter!(), oldest_first!());
 pub(crate) const EXPIRING: &str = concat!(
     key_columns!(),
     "WHERE k.org = ?1 AND (?2 IS NULL OR k.account = ?2) AND k.expires_at > ?3 AND k.expires_at <= ?4 \
@@ -151,8 +156,8 @@ mod tests {
         (super::COUNT_EXPIRED_PLACES, "SEARCH keys USING INDEX places_by_expiry (org=? AND account=? AND expires_at>"),
         (super::LIST_OF_OWNER, "SEARCH k USING INDEX keys_by_owner (org=? AND account=? AND id<?)"),
         (super::LIST_OF_ORGANIZATION, "SEARCH k USING INDEX keys_by_organization (org=? AND id<?)"),
-        (super::BATCH_OF_OWNER, "SEARCH k USING INDEX keys_by_owner (org=? AND account=?)"),
-        (super::BATCH_OF_ORGANIZATION, "SEARCH k USING INDEX keys_by_organization (org=?)"),
+        (super::BATCH_OF_OWNER, "SEARCH k USING INDEX keys_by_owner (org=? AND account=? AND id>?)"),
+        (super::BATCH_OF_ORGANIZATION, "SEARCH k USING INDEX keys_by_organization (org=? AND id>?)"),
         (super::EXPIRING, "SEARCH k USING INDEX keys_by_expiry (org=? AND expires_at>"),
         (super::SECRETS_OF_KEY, "SEARCH secrets USING PRIMARY KEY (key_id=?)"),
         (super::OWNER, "SEARCH owners USING PRIMARY KEY (org=? AND account=?)"),

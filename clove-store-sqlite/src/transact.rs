@@ -36,7 +36,7 @@ fn facts(connection: &Connection, transaction: &Transaction) -> Result<Facts, St
                 facts.keys.push(stored);
             }
         }
-        Reads::Batch { scope, states, limit } => add_batch(connection, &mut facts, scope, states, *limit)?,
+        Reads::Batch { scope, states, after, limit } => add_batch(connection, &mut facts, scope, states, *after, *limit)?,
     }
     Ok(facts)
 }
@@ -47,6 +47,7 @@ fn add_batch(
     facts: &mut Facts,
     scope: &Scope,
     states: &[KeyState],
+    after: Option<KeyId>,
     limit: usize,
 ) -> Result<(), StoreError> {
     facts.organization = crate::read::organization(connection, scope.organization())?;
@@ -56,7 +57,8 @@ fn add_batch(
     let (organization, account) = scope_columns(scope);
     let sql = if account.is_some() { sql::BATCH_OF_OWNER } else { sql::BATCH_OF_ORGANIZATION };
     let mut statement = connection.prepare_cached(sql).map_err(failed)?;
-    let mut rows = statement.query(params![organization, account, state_flags(states)]).map_err(failed)?;
+    let after = after.map_or([0; 16], |id| *id.as_bytes());
+    let mut rows = statement.query(params![organization, account, state_flags(states), after.as_slice()]).map_err(failed)?;
     while facts.keys.len() < limit
         && let Some(row) = rows.next().map_err(failed)?
     {

@@ -119,7 +119,7 @@ fn tamper(path: &Path, sql: &str, id: KeyId) {
 }
 
 fn batch(limit: usize) -> Reads {
-    Reads::Batch { scope: (&organization()).into(), states: vec![KeyState::Active], limit }
+    Reads::Batch { scope: (&organization()).into(), states: vec![KeyState::Active], after: None, limit }
 }
 
 fn whole_list(limit: usize, before: Option<KeyId>) -> KeyQuery {

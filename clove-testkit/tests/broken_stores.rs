@@ -124,5 +124,6 @@ caught! {
     a_missed_edge_is_caught: MissesTheEdge by "states_and_expiry_filter_at_their_edges", "edges_are_a_microsecond_sharp";
     expired_places_read_unasked_are_caught: ReadsExpiredUnasked by "expired_places_are_not_read_unasked";
     a_batch_of_any_state_is_caught: IgnoresStatesOfBatches by "batches_read_keys_and_owners";
+    a_batch_that_begins_anew_is_caught: BeginsBatchesAnew by "batches_go_on_after_a_key";
     a_batch_without_its_owner_is_caught: MissesOwnersWithoutKeys by "a_batch_of_one_owner_has_its_row_without_keys";
 }

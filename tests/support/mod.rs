@@ -8,8 +8,8 @@ use clove::{
     NewKey, OrganizationId, Owner, Pepper, Policy, Refusal, Scope, Store, StoreError, Verdict,
     digest::Digest,
     store::{
-        AuditPage, AuditQuery, Candidate, Decision, ExpiringQuery, KeyPage, KeyQuery, OrganizationRecord, OwnerFacts, Rehash,
-        Transaction,
+        AuditPage, AuditQuery, Candidate, Decision, ExpiringQuery, KeyPage, KeyQuery, OrganizationRecord, OwnerFacts, Reads,
+        Rehash, Transaction,
     },
 };
 use clove_testkit::{Fixture, TestClock};
@@ -28,6 +28,8 @@ pub(crate) const DAY: Duration = Duration::from_secs(86_400);
 /// How the next transaction ends.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ending {
+    /// Well.
+    Commits,
     /// It commits, and the answer is lost.
     CommitsThenUnknown,
     /// It does not commit, and the answer is lost.
@@ -44,11 +46,14 @@ pub(crate) enum Mode {
     Hangs,
 }
 
+type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 struct Orders {
     mode: Mode,
     calls: Vec<&'static str>,
     endings: VecDeque<Ending>,
-    before_transact: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    batches: Vec<Option<KeyId>>,
+    before_transact: Option<(usize, Work)>,
 }
 
 /// A [`MemoryStore`] under orders. Clones share everything.
@@ -60,8 +65,13 @@ pub(crate) struct Spy {
 
 impl Spy {
     pub(crate) fn new() -> Self {
-        let orders = Orders { mode: Mode::Works, calls: Vec::new(), endings: VecDeque::new(), before_transact: None };
-        Self { inner: MemoryStore::new(), orders: Arc::new(Mutex::new(orders)) }
+        Self::over(MemoryStore::new())
+    }
+    /// Another process on the same store.
+    pub(crate) fn over(inner: MemoryStore) -> Self {
+        let orders =
+            Orders { mode: Mode::Works, calls: Vec::new(), endings: VecDeque::new(), batches: Vec::new(), before_transact: None };
+        Self { inner, orders: Arc::new(Mutex::new(orders)) }
     }
     pub(crate) fn set(&self, mode: Mode) {
         self.orders.lock().unwrap().mode = mode;
@@ -74,9 +84,13 @@ impl Spy {
     pub(crate) fn end(&self, endings: impl IntoIterator<Item = Ending>) {
         self.orders.lock().unwrap().endings = endings.into_iter().collect();
     }
-    /// Another process's work comes in just before the next transaction.
-    pub(crate) fn before_transact(&self, work: impl Future<Output = ()> + Send + 'static) {
-        self.orders.lock().unwrap().before_transact = Some(Box::pin(work));
+    /// Another process's work comes in just before the transaction behind the next `skipped`.
+    pub(crate) fn before_transact(&self, skipped: usize, work: impl Future<Output = ()> + Send + 'static) {
+        self.orders.lock().unwrap().before_transact = Some((skipped, Box::pin(work)));
+    }
+    /// After which keys the batches began since this was last asked.
+    pub(crate) fn batches(&self) -> Vec<Option<KeyId>> {
+        std::mem::take(&mut self.orders.lock().unwrap().batches)
     }
 
     async fn call(&self, name: &'static str) -> Result<(), StoreError> {
@@ -105,13 +119,25 @@ impl Store for Spy {
     }
     async fn transact(&self, transaction: Arc<Transaction>) -> Result<Decision, StoreError> {
         self.call("transact").await?;
-        let before = self.orders.lock().unwrap().before_transact.take();
+        let (before, ending) = {
+            let mut orders = self.orders.lock().unwrap();
+            if let Reads::Batch { after, .. } = transaction.reads {
+                orders.batches.push(after);
+            }
+            let before = match orders.before_transact.take() {
+                Some((0, work)) => Some(work),
+                later => {
+                    orders.before_transact = later.map(|(skipped, work)| (skipped - 1, work));
+                    None
+                }
+            };
+            (before, orders.endings.pop_front())
+        };
         if let Some(before) = before {
             before.await;
         }
-        let ending = self.orders.lock().unwrap().endings.pop_front();
         match ending {
-            None => self.inner.transact(transaction).await,
+            None | Some(Ending::Commits) => self.inner.transact(transaction).await,
             Some(Ending::CommitsThenUnknown) => {
                 self.inner.transact(transaction).await?;
                 Err(StoreError::OutcomeUnknown { source: None })

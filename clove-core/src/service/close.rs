@@ -7,7 +7,7 @@ use super::{
 use crate::{
     audit::{Action, By},
     error::Error,
-    id::{OrganizationId, Owner, Scope},
+    id::{KeyId, OrganizationId, Owner, Scope},
     key::KeyState,
     lifecycle::{Effect, effect},
     store::{Changes, Decision, Facts, KeyChange, OrganizationRecord, OwnerRecord, Reads},
@@ -79,7 +79,8 @@ impl Clove {
         let action = Flag::action(&scope, true);
         loop {
             self.revoke_closed(&scope, &order).await?;
-            let reads = batch_reads(&scope, 1);
+            // From the first key on: what another call let live meanwhile may have an id below the last one revoked here.
+            let reads = batch_reads(&scope, None, 1);
             let flagged = scope.clone();
             let decision = self
                 .run(order.later(), reads, move |order, facts| {
@@ -99,19 +100,26 @@ impl Clove {
         }
     }
 
-    /// Revokes what lives behind a closed flag, batch by batch; does nothing where the flag is open.
+    /// Revokes what lives behind a closed flag, batch by batch, each after the keys of the one before; does nothing where the
+    /// flag is open.
+    ///
+    /// No key slips through below the last one: while the flag stands, none is created or enabled, whatever its id. Where it
+    /// did not stand all the while, another call has reopened, and the transaction that reopens looks for itself.
     async fn revoke_closed(&self, scope: &Scope, order: &Order) -> Result<usize, Error> {
-        let mut revoked = 0;
+        let (mut revoked, mut after) = (0, None);
         loop {
             let closed = scope.clone();
             let decision = self
-                .run(order.next(), batch_reads(scope, BATCH), move |order, facts| revoke_batch(&closed, order, facts))
+                .run(order.next(), batch_reads(scope, after, BATCH), move |order, facts| revoke_batch(&closed, order, facts))
                 .await?;
             match decision {
-                Decision::Commit(changes) if changes.keys.is_empty() => return Ok(revoked),
-                Decision::Commit(changes) => revoked += changes.keys.len(),
-                // A batch that is already done under its operation id, after an unknown outcome.
-                Decision::Replay(..) => {}
+                Decision::Commit(changes) => {
+                    let Some(KeyChange::Update { key, .. }) = changes.keys.last() else { return Ok(revoked) };
+                    after = Some(key.id);
+                    revoked += changes.keys.len();
+                }
+                // A batch that is already done under its operation id, after an unknown outcome. Its event names its first key.
+                Decision::Replay(event, _) => after = event.key.map(|audited| audited.id).or(after),
                 Decision::Refuse(refusal) => return Err(refusal.into()),
             }
         }
@@ -125,8 +133,8 @@ fn flag_reads(scope: &Scope) -> Reads {
     }
 }
 
-fn batch_reads(scope: &Scope, limit: usize) -> Reads {
-    Reads::Batch { scope: scope.clone(), states: vec![KeyState::Active, KeyState::Suspended], limit }
+fn batch_reads(scope: &Scope, after: Option<KeyId>, limit: usize) -> Reads {
+    Reads::Batch { scope: scope.clone(), states: vec![KeyState::Active, KeyState::Suspended], after, limit }
 }
 
 fn changed(decision: Decision) -> Result<bool, Error> {

@@ -8,7 +8,12 @@ use clove_core::{
 };
 use std::sync::Arc;
 
-list_cases![batches_read_keys_and_owners, a_batch_of_one_owner_has_its_row_without_keys, a_batch_is_written_as_one];
+list_cases![
+    batches_read_keys_and_owners,
+    batches_go_on_after_a_key,
+    a_batch_of_one_owner_has_its_row_without_keys,
+    a_batch_is_written_as_one
+];
 
 async fn batches_read_keys_and_owners(bench: Arc<Bench>) {
     let (ada, bob) = (bench.owner("acme", "ada"), bench.owner("acme", "bob"));
@@ -25,8 +30,8 @@ async fn batches_read_keys_and_owners(bench: Arc<Bench>) {
     }
     bench.insert(&key(&bench.owner("other", "ada"))).await;
     for (limit, owners) in [(2, 2), (9, 2)] {
-        let reads =
-            Reads::Batch { scope: (&ada.organization).into(), states: vec![KeyState::Active, KeyState::Suspended], limit };
+        let states = vec![KeyState::Active, KeyState::Suspended];
+        let reads = Reads::Batch { scope: (&ada.organization).into(), states, after: None, limit };
         let wanted: Vec<KeyId> = wanted.iter().copied().take(limit).collect();
         let facts = bench.read(OperationId::new(start()), reads).await;
         assert_eq!(facts.keys.iter().map(|stored| stored.key.id).collect::<Vec<_>>(), wanted);
@@ -36,17 +41,52 @@ async fn batches_read_keys_and_owners(bench: Arc<Bench>) {
     }
 }
 
+async fn batches_go_on_after_a_key(bench: Arc<Bench>) {
+    let (ada, bob) = (bench.owner("acme", "ada"), bench.owner("acme", "bob"));
+    let mut keys = Vec::new();
+    for (owner, state) in [
+        (&ada, KeyState::Active),
+        (&bob, KeyState::Active),
+        (&ada, KeyState::Revoked),
+        (&bob, KeyState::Active),
+        (&ada, KeyState::Active),
+    ] {
+        let mut key = key(owner);
+        key.state = state;
+        bench.insert(&key).await;
+        keys.push(key.id);
+    }
+    let [first, second, revoked, fourth, fifth] = *keys else { panic!("five keys") };
+    let below = KeyId::new(after(-1));
+    for (scope, after, wanted) in [
+        (Scope::from(&ada.organization), Some(first), vec![second, fourth]),
+        (Scope::from(&ada.organization), Some(second), vec![fourth, fifth]),
+        (Scope::from(&ada.organization), Some(revoked), vec![fourth, fifth]),
+        (Scope::from(&ada.organization), Some(fifth), vec![]),
+        (Scope::from(&ada.organization), Some(below), vec![first, second]),
+        (Scope::from(&ada), Some(first), vec![fifth]),
+        // A key of another's is a place like any.
+        (Scope::from(&ada), Some(second), vec![fifth]),
+        (Scope::from(&ada), Some(fifth), vec![]),
+    ] {
+        let reads = Reads::Batch { scope, states: vec![KeyState::Active], after, limit: 2 };
+        let facts = bench.read(OperationId::new(start()), reads.clone()).await;
+        assert_eq!(facts.keys.iter().map(|stored| stored.key.id).collect::<Vec<_>>(), wanted, "{reads:?}");
+    }
+}
+
 async fn a_batch_of_one_owner_has_its_row_without_keys(bench: Arc<Bench>) {
     let (ada, bob) = (bench.owner("acme", "ada"), bench.owner("acme", "bob"));
     bench.set_owner(&ada, |record| record.open = false).await;
     bench.insert(&key(&bob)).await;
     let states = vec![KeyState::Active];
-    let reads = Reads::Batch { scope: (&ada).into(), states: states.clone(), limit: 9 };
+    let reads = Reads::Batch { scope: (&ada).into(), states: states.clone(), after: None, limit: 9 };
     let facts = bench.read(OperationId::new(start()), reads).await;
     assert_eq!(facts.owners, [OwnerRecord { open: false, ..owner_record(&ada) }]);
     assert!(facts.keys.is_empty() && facts.organization.is_some());
     for (states, count) in [(vec![], 0), (vec![KeyState::Suspended], 0), (states, 1)] {
-        let facts = bench.read(OperationId::new(start()), Reads::Batch { scope: (&bob).into(), states, limit: 9 }).await;
+        let facts =
+            bench.read(OperationId::new(start()), Reads::Batch { scope: (&bob).into(), states, after: None, limit: 9 }).await;
         assert_eq!((facts.keys.len(), facts.owners.len()), (count, 1));
     }
 }
@@ -64,7 +104,7 @@ async fn a_batch_is_written_as_one(bench: Arc<Bench>) {
         secrets: None,
     };
     for last in [taken, OperationId::new(start())] {
-        let reads = Reads::Batch { scope: scope.clone(), states: vec![KeyState::Active], limit: 9 };
+        let reads = Reads::Batch { scope: scope.clone(), states: vec![KeyState::Active], after: None, limit: 9 };
         let facts = bench.read(OperationId::new(start()), reads).await;
         let mut events: Vec<AuditEvent> =
             facts.keys.iter().map(|stored| event(OperationId::new(start()), Action::Revoke, &stored.key)).collect();

@@ -39,7 +39,7 @@ async fn a_replay_comes_with_the_other_facts(bench: Arc<Bench>) {
         (Reads::Owner { owner: owner.clone(), expired_at: None }, 1, 0),
         (Reads::Organization(owner.organization.clone()), 0, 0),
         (Reads::Key { scope: scope.clone(), id: key.id, expired_at: None }, 1, 1),
-        (Reads::Batch { scope, states: vec![KeyState::Active], limit: 9 }, 1, 1),
+        (Reads::Batch { scope, states: vec![KeyState::Active], after: None, limit: 9 }, 1, 1),
     ] {
         let facts = bench.read(operation, reads.clone()).await;
         assert_eq!(facts.replayed.map(|event| event.operation), Some(operation), "{reads:?}");

@@ -37,6 +37,7 @@ pub(crate) enum Fault {
     LosesExpiredPlaces,
     ReadsExpiredUnasked,
     IgnoresStatesOfBatches,
+    BeginsBatchesAnew,
     MissesOwnersWithoutKeys,
     HidesExpiredRows,
     IgnoresClosedOrganizations,
@@ -181,8 +182,11 @@ impl Broken {
             }
             Reads::Key { scope, id, .. } if self.is(Fault::LosesExpiredPlaces) => Reads::Key { scope, id, expired_at: None },
             Reads::Key { scope, id, expired_at } => Reads::Key { scope: self.scope(&scope), id, expired_at },
-            Reads::Batch { scope, limit, .. } if self.is(Fault::IgnoresStatesOfBatches) => {
-                Reads::Batch { scope, states: KeyState::ALL.to_vec(), limit }
+            Reads::Batch { scope, after, limit, .. } if self.is(Fault::IgnoresStatesOfBatches) => {
+                Reads::Batch { scope, states: KeyState::ALL.to_vec(), after, limit }
+            }
+            Reads::Batch { scope, states, limit, .. } if self.is(Fault::BeginsBatchesAnew) => {
+                Reads::Batch { scope, states, after: None, limit }
             }
             reads => reads,
         }
