@@ -185,9 +185,10 @@ pub(crate) fn list(connection: &Connection, query: &KeyQuery) -> Result<KeyPage,
 
 pub(crate) fn expiring(connection: &Connection, query: &ExpiringQuery) -> Result<KeyPage, StoreError> {
     let (organization, account) = scope_columns(&query.scope);
-    let (from, until) = (query.from.timestamp_micros(), query.until.timestamp_micros());
-    let (after, after_id) = query.after.map_or((from, [0; 16]), |(at, id)| (at.timestamp_micros(), *id.as_bytes()));
-    let params = params![organization, account, from, until, after, after_id.as_slice()];
+    // Behind all that expire at `from`, or further on; never before, whatever place a caller names.
+    let from = (query.from.timestamp_micros(), ABOVE_ALL_IDS);
+    let after = query.after.map_or(from, |(at, id)| from.max((at.timestamp_micros(), *id.as_bytes())));
+    let params = params![organization, account, after.0, after.1.as_slice(), query.until.timestamp_micros()];
     // A caller goes on from the time and the id of a key that it was given.
     key_page(connection, sql::EXPIRING, params, query.limit, false)
 }
