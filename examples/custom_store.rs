@@ -11,7 +11,7 @@ use clove::{
     error::Unique,
     store::{
         AuditPage, AuditQuery, Candidate, Changes, Decision, ExpiringQuery, ExpiryFilter, Facts, KeyChange, KeyPage, KeyQuery,
-        OrganizationRecord, OwnerFacts, OwnerRecord, Reads, Rehash, SecretRecord, StoredKey, Transaction,
+        OrganizationRecord, OwnerFacts, OwnerRecord, Place, Reads, Rehash, SecretRecord, StoredKey, Transaction,
     },
 };
 use std::{
@@ -163,7 +163,7 @@ impl Tables {
 fn page(mut keys: Vec<Key>, limit: usize) -> KeyPage {
     let more = keys.len() > limit;
     keys.truncate(limit);
-    KeyPage { more, last: keys.last().map(|key| key.id), corrupt: Vec::new(), keys }
+    KeyPage { more, last: keys.last().map(Place::of), corrupt: Vec::new(), keys }
 }
 
 #[async_trait]

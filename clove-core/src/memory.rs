@@ -8,7 +8,7 @@ use crate::{
     key::Key,
     store::{
         AuditPage, AuditQuery, Candidate, Changes, Decision, ExpiringQuery, ExpiryFilter, Facts, KeyChange, KeyPage, KeyQuery,
-        OrganizationRecord, OwnerFacts, OwnerRecord, Reads, Rehash, SecretRecord, Store, StoredKey, Transaction,
+        OrganizationRecord, OwnerFacts, OwnerRecord, Place, Reads, Rehash, SecretRecord, Store, StoredKey, Transaction,
     },
 };
 use async_trait::async_trait;
@@ -376,5 +376,5 @@ fn pepper(scheme: Scheme) -> Option<u16> {
 fn page(rows: impl IntoIterator<Item = Key>, limit: usize) -> KeyPage {
     let mut rows = rows.into_iter();
     let keys: Vec<Key> = rows.by_ref().take(limit).collect();
-    KeyPage { more: rows.next().is_some(), last: keys.last().map(|key| key.id), corrupt: Vec::new(), keys }
+    KeyPage { more: rows.next().is_some(), last: keys.last().map(Place::of), corrupt: Vec::new(), keys }
 }

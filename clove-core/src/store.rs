@@ -389,23 +389,41 @@ pub struct ExpiringQuery {
     pub from: DateTime<Utc>,
     /// `expires_at` at or before this time.
     pub until: DateTime<Utc>,
-    /// Only keys after this one in the order (`expires_at`, id).
+    /// Only keys after this one in the order (`expires_at`, id); it may be one that lies before `from`.
     pub after: Option<(DateTime<Utc>, KeyId)>,
     /// How many rows at most, at least 1.
     pub limit: usize,
 }
 
-/// Keys in the order asked for. A row that cannot be read is named and passed over.
+/// Keys in the order asked for. A row that cannot be read is named, and counts as one of the page, unless not even its place
+/// can be read: then it is passed over.
 #[derive(Clone, Debug, Default)]
 pub struct KeyPage {
     /// The readable keys.
     pub keys: Vec<Key>,
     /// The others.
     pub corrupt: Vec<CorruptRow>,
-    /// Whether further rows match; then the last row read is in `last`.
+    /// Whether further rows match; then the next page begins after `last`.
     pub more: bool,
-    /// The id of the last row read, readable or not.
-    pub last: Option<KeyId>,
+    /// Where the last row of the page stands, whether the rest of it could be read or not.
+    pub last: Option<Place>,
+}
+
+/// Where a key stands in the order of a page, by id or by (`expires_at`, id).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Its id.
+    pub id: KeyId,
+    /// Its expiry.
+    pub expires_at: Option<DateTime<Utc>>,
+}
+
+impl Place {
+    /// The place of a key that could be read.
+    #[must_use]
+    pub fn of(key: &Key) -> Self {
+        Self { id: key.id, expires_at: key.expires_at }
+    }
 }
 
 /// A page of the audit trail, newest id first.

@@ -180,7 +180,7 @@ pub(crate) fn list(connection: &Connection, query: &KeyQuery) -> Result<KeyPage,
     };
     let before = query.before.map_or(ABOVE_ALL_IDS, |id| *id.as_bytes());
     let params = params![organization, account, state_flags(&query.states), filter, at, before.as_slice()];
-    key_page(connection, sql, params, query.limit, true)
+    key_page(connection, sql, params, query.limit)
 }
 
 pub(crate) fn expiring(connection: &Connection, query: &ExpiringQuery) -> Result<KeyPage, StoreError> {
@@ -189,12 +189,11 @@ pub(crate) fn expiring(connection: &Connection, query: &ExpiringQuery) -> Result
     let from = (query.from.timestamp_micros(), ABOVE_ALL_IDS);
     let after = query.after.map_or(from, |(at, id)| from.max((at.timestamp_micros(), *id.as_bytes())));
     let params = params![organization, account, after.0, after.1.as_slice(), query.until.timestamp_micros()];
-    // A caller goes on from the time and the id of a key that it was given.
-    key_page(connection, sql::EXPIRING, params, query.limit, false)
+    key_page(connection, sql::EXPIRING, params, query.limit)
 }
 
-/// Only rows that a next page can begin after count as read: those whose id is readable and, unless `any_id`, all the rest too.
-fn key_page(connection: &Connection, sql: &str, params: impl Params, limit: usize, any_id: bool) -> Result<KeyPage, StoreError> {
+/// Only rows that a next page can begin after count as read.
+fn key_page(connection: &Connection, sql: &str, params: impl Params, limit: usize) -> Result<KeyPage, StoreError> {
     let mut statement = connection.prepare_cached(sql).map_err(failed)?;
     let mut rows = statement.query(params).map_err(failed)?;
     let mut page = KeyPage::default();
@@ -204,21 +203,11 @@ fn key_page(connection: &Connection, sql: &str, params: impl Params, limit: usiz
             page.more = true;
             break;
         }
-        let place = match (rows::key(row), rows::key_id(row, 0)) {
-            (Ok(key), _) => {
-                let id = key.id;
-                page.keys.push(key);
-                Some(id)
-            }
-            (Err(_), Ok(id)) => {
-                page.corrupt.push(CorruptRow::Key(id));
-                any_id.then_some(id)
-            }
-            (Err(_), Err(_)) => {
-                page.corrupt.push(CorruptRow::UnreadableKeyId);
-                None
-            }
-        };
+        let place = rows::place(row).ok();
+        match rows::key(row) {
+            Ok(key) => page.keys.push(key),
+            Err(_) => page.corrupt.push(place.map_or(CorruptRow::UnreadableKeyId, |place| CorruptRow::Key(place.id))),
+        }
         if place.is_some() {
             page.last = place;
             read += 1;

@@ -8,7 +8,7 @@ use clove_core::{
     digest::{Digest, Scheme},
     id::{Actor, AuditId},
     key::Reason,
-    store::{OwnerRecord, SecretRecord},
+    store::{OwnerRecord, Place, SecretRecord},
 };
 use rusqlite::{Row, types::ValueRef};
 
@@ -81,6 +81,11 @@ pub(crate) fn key(row: &Row<'_>) -> Result<Key, Bad> {
         expiry_latched: flag(row, 11, "expiry_latched")?,
         revision: int(row, 12, "revision")?,
     })
+}
+
+/// Where a key's row stands in lists. An expiry that cannot be read is one that no page by expiry holds.
+pub(crate) fn place(row: &Row<'_>) -> Result<Place, Bad> {
+    Ok(Place { id: key_id(row, 0)?, expires_at: optional_time(row, 8, "expires_at").unwrap_or_default() })
 }
 
 /// An owner from two columns.

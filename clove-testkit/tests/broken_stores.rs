@@ -96,6 +96,7 @@ caught! {
         "expiring_keys_come_soonest_first";
     leaking_the_trail_is_caught: LeaksTheTrail by "the_trail_is_scoped_filtered_and_paged";
     paging_by_offset_is_caught: PagesByOffset by "pages_hold_each_key_once_while_others_come_and_go";
+    a_forgotten_place_is_caught: ForgetsPlaces by "expiring_keys_come_soonest_first";
     a_page_that_promises_too_much_is_caught: SaysMoreOnFullPages by "a_page_counts_only_what_matches";
     an_expired_place_that_stays_is_caught: LosesExpiredPlaces by
         "an_expired_place_is_read_and_freed", "expired_places_are_read_exactly", "expired_places_are_read_beside_a_key",

@@ -6,7 +6,7 @@ use crate::{
     error::{CorruptRow, Error, Invalid, Refusal},
     id::{AuditId, KeyId, Scope},
     key::{Key, KeyState, Status},
-    store::{AuditQuery, ExpiringQuery, ExpiryFilter, KeyPage, KeyQuery},
+    store::{AuditQuery, ExpiringQuery, ExpiryFilter, KeyPage, KeyQuery, Place},
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use std::{fmt, str::FromStr};
@@ -114,7 +114,7 @@ impl Clove {
         let before = list.after.as_ref().map(Cursor::key).transpose()?;
         let query = KeyQuery { scope: scope.into(), states, expiry, before, limit: page_size(list.limit)? };
         let page = self.inner.store.list(&query).await?;
-        Ok(keys(page, |id, _| Cursor { at, place: None, id: id.as_uuid() }))
+        Ok(keys(page, |last| Cursor { at, place: None, id: last.id.as_uuid() }))
     }
 
     /// A page of keys, active or suspended, that expire within `within` from now, soonest first.
@@ -136,7 +136,7 @@ impl Clove {
         let after = after.map(|cursor| Ok::<_, Invalid>((cursor.place.unwrap_or(from), cursor.key()?))).transpose()?;
         let query = ExpiringQuery { scope: scope.into(), from, until, after, limit: page_size(limit)? };
         let page = self.inner.store.expiring(&query).await?;
-        Ok(keys(page, |id, expires_at| Cursor { at: from, place: expires_at, id: id.as_uuid() }))
+        Ok(keys(page, |last| Cursor { at: from, place: last.expires_at, id: last.id.as_uuid() }))
     }
 
     /// A page of the audit trail, newest first.
@@ -168,9 +168,8 @@ impl Clove {
     }
 }
 
-fn keys(page: KeyPage, cursor: impl Fn(KeyId, Option<DateTime<Utc>>) -> Cursor) -> Page<Key> {
-    let place = page.keys.last().and_then(|key| key.expires_at);
-    let next = page.last.filter(|_| page.more).map(|id| cursor(id, place));
+fn keys(page: KeyPage, cursor: impl Fn(Place) -> Cursor) -> Page<Key> {
+    let next = page.last.filter(|_| page.more).map(cursor);
     Page { items: page.keys, next, corrupt: page.corrupt }
 }
 

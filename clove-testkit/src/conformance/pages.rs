@@ -3,7 +3,7 @@
 use super::{list_cases, tools::*};
 use clove_core::{
     KeyId, KeyState, Scope,
-    store::{ExpiringQuery, ExpiryFilter, KeyQuery},
+    store::{ExpiringQuery, ExpiryFilter, KeyQuery, Place},
 };
 use std::sync::Arc;
 
@@ -26,16 +26,16 @@ async fn pages_hold_each_key_once_while_others_come_and_go(bench: Arc<Bench>) {
     }
     ids.reverse();
     let first = bench.page(&scope, None, 3).await;
-    assert_eq!((first.more, first.last), (true, Some(ids[2])));
+    assert_eq!((first.more, first.last.map(|place| place.id)), (true, Some(ids[2])));
     // What was read goes, something newer comes, and something unread goes: the next page is what is left.
     bench.delete(&scope, ids[1]).await;
     bench.delete(&scope, ids[2]).await;
     bench.delete(&scope, ids[4]).await;
     bench.insert(&key(&owner)).await;
-    let second = bench.page(&scope, first.last, 3).await;
+    let second = bench.page(&scope, first.last.map(|place| place.id), 3).await;
     assert_eq!(second.keys.iter().map(|key| key.id).collect::<Vec<_>>(), [ids[3], ids[5], ids[6]]);
-    let third = bench.page(&scope, second.last, 1).await;
-    assert_eq!((third.more, third.last), (false, Some(ids[7])));
+    let third = bench.page(&scope, second.last.map(|place| place.id), 1).await;
+    assert_eq!((third.more, third.last.map(|place| place.id)), (false, Some(ids[7])));
 }
 
 async fn lists_stay_within_their_scope(bench: Arc<Bench>) {
@@ -110,11 +110,14 @@ async fn expiring_keys_come_soonest_first(bench: Arc<Bench>) {
         (Scope::from(&owner), vec![ids[1], ids[2], ids[0]]),
         (Scope::from(&owner.organization), vec![ids[1], ids[2], foreign.id, ids[0]]),
     ] {
-        let mut query = ExpiringQuery { scope, from: start(), until: after(30), after: None, limit: 1 };
+        // A place before the range begins it, and does not widen it.
+        let before = Some((after(-1), ids[3]));
+        let mut query = ExpiringQuery { scope, from: start(), until: after(30), after: before, limit: 1 };
         let mut found = Vec::new();
         loop {
             let page = bench.store.expiring(&query).await.unwrap();
-            query.after = page.keys.last().and_then(|key| Some((key.expires_at?, key.id)));
+            assert_eq!(page.last, page.keys.last().map(Place::of), "a next page begins there");
+            query.after = page.last.and_then(|place| Some((place.expires_at?, place.id)));
             found.extend(page.keys.iter().map(|key| key.id));
             if !page.more {
                 break;
@@ -144,7 +147,7 @@ async fn a_page_counts_only_what_matches(bench: Arc<Bench>) {
         let bench = Arc::clone(&bench);
         async move {
             let page = bench.store.list(&query).await.unwrap();
-            (page.keys.iter().map(|key| key.id).collect::<Vec<_>>(), page.more, page.last)
+            (page.keys.iter().map(|key| key.id).collect::<Vec<_>>(), page.more, page.last.map(|place| place.id))
         }
     };
     assert_eq!(page(None, 3).await, (wanted[..3].to_vec(), true, Some(wanted[2])));

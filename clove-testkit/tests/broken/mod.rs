@@ -8,7 +8,7 @@ use clove_core::{
     error::Unique,
     store::{
         AuditPage, AuditQuery, Candidate, Changes, Decision, ExpiringQuery, ExpiryFilter, Facts, KeyChange, KeyPage, KeyQuery,
-        OrganizationRecord, OwnerFacts, OwnerRecord, Reads, Rehash, SecretRecord, Transaction,
+        OrganizationRecord, OwnerFacts, OwnerRecord, Place, Reads, Rehash, SecretRecord, Transaction,
     },
 };
 use std::{
@@ -33,6 +33,7 @@ pub(crate) enum Fault {
     LeaksForeignKeys,
     LeaksTheTrail,
     PagesByOffset,
+    ForgetsPlaces,
     SaysMoreOnFullPages,
     LosesExpiredPlaces,
     ReadsExpiredUnasked,
@@ -319,10 +320,14 @@ impl Store for Broken {
         let all = self.inner.list(&query).await?.keys;
         *self.offset.lock().unwrap() = skip + limit;
         let keys: Vec<Key> = all.iter().skip(skip).take(limit).cloned().collect();
-        Ok(KeyPage { more: skip + limit < all.len(), last: keys.last().map(|key| key.id), corrupt: Vec::new(), keys })
+        Ok(KeyPage { more: skip + limit < all.len(), last: keys.last().map(Place::of), corrupt: Vec::new(), keys })
     }
     async fn expiring(&self, query: &ExpiringQuery) -> Result<KeyPage, StoreError> {
-        self.inner.expiring(&ExpiringQuery { scope: self.scope(&query.scope), ..query.clone() }).await
+        let mut page = self.inner.expiring(&ExpiringQuery { scope: self.scope(&query.scope), ..query.clone() }).await?;
+        if self.is(Fault::ForgetsPlaces) {
+            page.last.iter_mut().for_each(|place| place.expires_at = None);
+        }
+        Ok(page)
     }
     async fn owner(&self, owner: &Owner, now: DateTime<Utc>) -> Result<Option<OwnerFacts>, StoreError> {
         let owner = if self.is(Fault::FoldsCase) { folded(owner) } else { owner.clone() };
