@@ -11,7 +11,7 @@ use clove::{
     error::Unique,
     store::{
         AuditPage, AuditQuery, Candidate, Changes, Decision, ExpiringQuery, ExpiryFilter, Facts, KeyChange, KeyPage, KeyQuery,
-        OrganizationRecord, OwnerFacts, OwnerRecord, Place, Reads, Rehash, SecretRecord, StoredKey, Transaction,
+        OrganizationRecord, OwnerFacts, OwnerRecord, Place, Reads, Rehash, Remains, SecretRecord, StoredKey, Transaction,
     },
 };
 use std::{
@@ -88,6 +88,20 @@ impl Tables {
         })
     }
 
+    /// No row here is ever beyond reading.
+    fn remains(&self, key: &Key) -> Remains {
+        let others: Vec<&Key> = self.keys.iter().map(|stored| &stored.key).filter(|other| other.owner == key.owner).collect();
+        let others_held = others.iter().filter(|other| other.holds_place() && other.id != key.id).count();
+        Remains {
+            id: key.id,
+            owner: key.owner.clone(),
+            name: Some(key.name.clone()),
+            state: Some(key.state),
+            others: u32::try_from(others.len() - 1).unwrap_or(u32::MAX),
+            others_held: u32::try_from(others_held).unwrap_or(u32::MAX),
+        }
+    }
+
     fn facts(&self, transaction: &Transaction) -> Facts {
         let replayed = self.events.iter().find(|event| event.operation == transaction.operation).cloned();
         let mut facts = Facts { replayed, ..Facts::default() };
@@ -100,6 +114,11 @@ impl Tables {
             Reads::Key { scope, id, expired_at } => {
                 facts.keys = self.within(scope).filter(|stored| stored.key.id == *id).cloned().collect();
                 (facts.keys.iter().map(|stored| stored.key.owner.clone()).collect(), *expired_at)
+            }
+            Reads::Remains { scope, id } => {
+                let found = self.within(scope).find(|stored| stored.key.id == *id);
+                facts.remains = found.map(|stored| self.remains(&stored.key));
+                (facts.remains.iter().map(|remains| remains.owner.clone()).collect(), None)
             }
             Reads::Batch { scope, states, after, limit } => {
                 facts.organization = self.organization(scope.organization()).cloned();

@@ -158,7 +158,7 @@ pub struct AuditedKey {
     pub id: KeyId,
     /// Its name after the command.
     pub name: Name,
-    /// Its state before; `None` if it did not exist.
+    /// Its state before; `None` if it did not exist, or could not be read.
     pub from: Option<KeyState>,
     /// Its state after; `None` if it is gone.
     pub to: Option<KeyState>,

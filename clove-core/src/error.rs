@@ -194,6 +194,12 @@ pub enum Refusal {
         /// The first capability that is beyond.
         capability: Capability,
     },
+    /// The row of this key cannot be read, so that it cannot be revoked before its owner or organization is opened again.
+    #[error("key {id} cannot be read, and would be revived: delete it first")]
+    Unreadable {
+        /// The key.
+        id: KeyId,
+    },
     /// The operation id belongs to another command already carried out.
     #[error("operation id {operation} was used for another command: choose a new one")]
     OperationReused {

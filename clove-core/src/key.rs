@@ -207,6 +207,13 @@ impl Name {
     }
 }
 
+impl Name {
+    /// What the audit trail calls a key whose name cannot be read.
+    pub(crate) fn unreadable() -> Self {
+        Self("(unreadable)".into())
+    }
+}
+
 /// What a key is for: at most 500 characters; line breaks are welcome, other control and invisible characters are not.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]

@@ -8,7 +8,7 @@ use crate::{
     key::Key,
     store::{
         AuditPage, AuditQuery, Candidate, Changes, Decision, ExpiringQuery, ExpiryFilter, Facts, KeyChange, KeyPage, KeyQuery,
-        OrganizationRecord, OwnerFacts, OwnerRecord, Place, Reads, Rehash, SecretRecord, Store, StoredKey, Transaction,
+        OrganizationRecord, OwnerFacts, OwnerRecord, Place, Reads, Rehash, Remains, SecretRecord, Store, StoredKey, Transaction,
     },
 };
 use async_trait::async_trait;
@@ -75,6 +75,12 @@ impl State {
                     self.add_owner(&mut facts, &stored.key.owner, *expired_at);
                 }
             }
+            Reads::Remains { scope, id } => {
+                if let Some(stored) = self.keys.get(id).filter(|stored| scope.holds(&stored.key.owner)) {
+                    facts.remains = Some(self.remains(&stored.key));
+                    self.add_owner(&mut facts, &stored.key.owner, None);
+                }
+            }
             Reads::Batch { scope, states, after, limit } => {
                 facts.organization = self.organizations.get(scope.organization()).cloned();
                 let above = (after.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
@@ -96,6 +102,19 @@ impl State {
         facts.owners.extend(self.owners.get(owner).cloned());
         if let Some(now) = expired_at {
             facts.expired = self.expired_places(owner, now).cloned().collect();
+        }
+    }
+
+    fn remains(&self, key: &Key) -> Remains {
+        let others = || self.keys.values().map(|other| &other.key).filter(|other| other.owner == key.owner && other.id != key.id);
+        let count = |count| u32::try_from(count).unwrap_or(u32::MAX);
+        Remains {
+            id: key.id,
+            owner: key.owner.clone(),
+            name: Some(key.name.clone()),
+            state: Some(key.state),
+            others: count(others().count()),
+            others_held: count(others().filter(|other| other.holds_place()).count()),
         }
     }
 

@@ -16,7 +16,7 @@ use crate::{
     digest::{Digest, Scheme},
     error::{Refusal, StoreError},
     id::{KeyId, OperationId, OrganizationId, Owner, Scope},
-    key::{Key, KeyState},
+    key::{Key, KeyState, Name},
 };
 use async_trait::async_trait;
 use chrono::{DateTime, NaiveDate, Utc};
@@ -278,6 +278,13 @@ pub enum Reads {
         /// Read expired keys of its owner that hold places at this time.
         expired_at: Option<DateTime<Utc>>,
     },
+    /// What is left of a key within a scope whose row or secrets may be beyond reading, its owner's row and its organization's.
+    Remains {
+        /// How far the look-up reaches.
+        scope: Scope,
+        /// Which key.
+        id: KeyId,
+    },
     /// Up to `limit` keys of the scope in one of the states with ids above `after`, ascending by id, of one owner or of
     /// several; the rows of all their owners, and the organization's. For a scope that is one owner, that owner's row also
     /// when there is no key. A page costs what lies behind `after` until it is full, however much lies before.
@@ -306,6 +313,27 @@ pub struct Facts {
     pub keys: Vec<StoredKey>,
     /// Keys that hold a place and have expired, if asked for.
     pub expired: Vec<Key>,
+    /// What is left of the key asked for by [`Reads::Remains`].
+    pub remains: Option<Remains>,
+    /// The first key of a batch that could not be read, and was passed over.
+    pub passed_over: Option<KeyId>,
+}
+
+/// As much of a key as it takes to delete it. A store that never finds a row beyond reading gives it of sound ones.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remains {
+    /// The key's id.
+    pub id: KeyId,
+    /// Whose key; where that cannot be read, there is nothing to go by, and reading is [`StoreError::Corrupt`].
+    pub owner: Owner,
+    /// Its name, if that can be read.
+    pub name: Option<Name>,
+    /// Its stored state, if that can be read.
+    pub state: Option<KeyState>,
+    /// How many other keys of the owner there are, counted by their rows.
+    pub others: u32,
+    /// How many of those are stored Active and not latched.
+    pub others_held: u32,
 }
 
 /// A key with its secrets.

@@ -12,7 +12,7 @@ use clove_core::{
     id::AuditId,
     store::{
         AuditPage, AuditQuery, Candidate, ExpiringQuery, ExpiryFilter, KeyPage, KeyQuery, OrganizationRecord, OwnerFacts,
-        OwnerRecord, SecretRecord, StoredKey,
+        OwnerRecord, Remains, SecretRecord, StoredKey,
     },
 };
 use rusqlite::{Connection, OptionalExtension, Params, Row, params};
@@ -103,16 +103,33 @@ fn candidate(
 pub(crate) fn get(connection: &Connection, scope: &Scope, id: KeyId) -> Result<Option<Key>, StoreError> {
     let mut statement = connection.prepare_cached(sql::KEY_BY_ID).map_err(failed)?;
     let found = statement
-        .query_row([id.as_bytes().as_slice()], |row| {
-            let (organization, account) = scope_columns(scope);
-            let foreign = rows::text(row, 1, "org").is_ok_and(|org| org != organization)
-                || account.is_some_and(|account| rows::text(row, 2, "account").is_ok_and(|own| own != account));
-            // A foreign key is none, corrupt or not.
-            Ok(if foreign { Ok(None) } else { rows::key(row).map(Some) })
-        })
+        .query_row([id.as_bytes().as_slice()], |row| Ok(if is_foreign(row, scope) { Ok(None) } else { rows::key(row).map(Some) }))
         .optional()
         .map_err(failed)?;
     Ok(found.transpose().map_err(corrupt(CorruptRow::Key(id)))?.flatten())
+}
+
+/// Whether a key's row is not the scope's: then it is none, corrupt or not.
+fn is_foreign(row: &Row<'_>, scope: &Scope) -> bool {
+    let (organization, account) = scope_columns(scope);
+    rows::text(row, 1, "org").is_ok_and(|org| org != organization)
+        || account.is_some_and(|account| rows::text(row, 2, "account").is_ok_and(|own| own != account))
+}
+
+/// What is left of a key's row, however little of it can be read.
+pub(crate) fn remains(connection: &Connection, scope: &Scope, id: KeyId) -> Result<Option<Remains>, StoreError> {
+    let mut statement = connection.prepare_cached(sql::KEY_BY_ID).map_err(failed)?;
+    let found = statement
+        .query_row([id.as_bytes().as_slice()], |row| {
+            Ok(if is_foreign(row, scope) { Ok(None) } else { rows::remains(row, id).map(Some) })
+        })
+        .optional()
+        .map_err(failed)?;
+    let Some(mut remains) = found.transpose().map_err(corrupt(CorruptRow::Key(id)))?.flatten() else { return Ok(None) };
+    let params = params![remains.owner.organization.as_str(), remains.owner.account.as_str(), id.as_bytes().as_slice()];
+    let mut statement = connection.prepare_cached(sql::COUNT_OTHERS).map_err(failed)?;
+    (remains.others, remains.others_held) = statement.query_row(params, |row| Ok((row.get(0)?, row.get(1)?))).map_err(failed)?;
+    Ok(Some(remains))
 }
 
 pub(crate) fn key_with_secrets(connection: &Connection, scope: &Scope, id: KeyId) -> Result<Option<StoredKey>, StoreError> {

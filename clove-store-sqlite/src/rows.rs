@@ -8,7 +8,7 @@ use clove_core::{
     digest::{Digest, Scheme},
     id::{Actor, AuditId},
     key::Reason,
-    store::{OwnerRecord, Place, SecretRecord},
+    store::{OwnerRecord, Place, Remains, SecretRecord},
 };
 use rusqlite::{Row, types::ValueRef};
 
@@ -80,6 +80,18 @@ pub(crate) fn key(row: &Row<'_>) -> Result<Key, Bad> {
         state: state(text(row, 10, "state")?, "state")?,
         expiry_latched: flag(row, 11, "expiry_latched")?,
         revision: int(row, 12, "revision")?,
+    })
+}
+
+/// What can be read of the key with this id; its others are not counted yet.
+pub(crate) fn remains(row: &Row<'_>, id: KeyId) -> Result<Remains, Bad> {
+    Ok(Remains {
+        id,
+        owner: owner(row, 1)?,
+        name: text(row, 3, "name").ok().and_then(|name| Name::new(name).ok()),
+        state: text(row, 10, "state").ok().and_then(KeyState::parse),
+        others: 0,
+        others_held: 0,
     })
 }
 

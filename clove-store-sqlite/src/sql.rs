@@ -49,6 +49,8 @@ pub(crate) const EXPIRED_PLACES: &str = concat!(
 );
 pub(crate) const COUNT_EXPIRED_PLACES: &str = "SELECT count(*) FROM keys WHERE org = ?1 AND account = ?2 AND state = 'active' \
      AND expiry_latched = 0 AND expires_at IS NOT NULL AND expires_at <= ?3";
+pub(crate) const COUNT_OTHERS: &str = "SELECT count(*), count(*) FILTER (WHERE state = 'active' AND expiry_latched = 0) FROM keys \
+     WHERE org = ?1 AND account = ?2 AND id <> ?3";
 
 // The states are a set of flags: 1 active, 2 suspended, 4 compromised, 8 revoked. The expiry filter is 0 any, 1 passed at
 // the time, 2 pending at it.
@@ -152,13 +154,14 @@ mod tests {
     }
 
     /// Each statement, and the index or key that it must go by; those that only insert go by none.
-    const PLANS: [(&str, &str, &str); 30] = plans![
+    const PLANS: [(&str, &str, &str); 31] = plans![
         FIND_BY_ID: "SEARCH k USING PRIMARY KEY (id=?)",
         FIND_BY_DIGEST: "SEARCH s USING INDEX secrets_by_digest (digest=?)",
         FIND_BY_DIGESTS: "SEARCH s USING INDEX secrets_by_digest (digest=?)",
         KEY_BY_ID: "SEARCH k USING PRIMARY KEY (id=?)",
         EXPIRED_PLACES: "SEARCH k USING INDEX places_by_expiry (org=? AND account=? AND expires_at>",
         COUNT_EXPIRED_PLACES: "SEARCH keys USING INDEX places_by_expiry (org=? AND account=? AND expires_at>",
+        COUNT_OTHERS: "SEARCH keys USING INDEX keys_by_owner (org=? AND account=?)",
         LIST_OF_OWNER: "SEARCH k USING INDEX keys_by_owner (org=? AND account=? AND id<?)",
         LIST_OF_ORGANIZATION: "SEARCH k USING INDEX keys_by_organization (org=? AND id<?)",
         BATCH_OF_OWNER: "SEARCH k USING INDEX keys_by_owner (org=? AND account=? AND id>?)",

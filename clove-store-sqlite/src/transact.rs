@@ -12,7 +12,7 @@ use clove_core::{
     error::{CorruptRow, Unique},
     store::{Changes, Decision, Facts, KeyChange, OwnerRecord, Reads, Rehash, SecretRecord, StoredKey, Transaction},
 };
-use rusqlite::{Connection, ErrorCode, Params, params};
+use rusqlite::{Connection, ErrorCode, Params, Row, params};
 
 /// Reads, decides, writes. The caller has begun a transaction, and commits or rolls back.
 pub(crate) fn transact(connection: &Connection, transaction: &Transaction) -> Result<Decision, StoreError> {
@@ -36,12 +36,19 @@ fn facts(connection: &Connection, transaction: &Transaction) -> Result<Facts, St
                 facts.keys.push(stored);
             }
         }
+        Reads::Remains { scope, id } => {
+            facts.remains = crate::read::remains(connection, scope, *id)?;
+            if let Some(owner) = facts.remains.as_ref().map(|remains| remains.owner.clone()) {
+                add_owner(connection, &mut facts, &owner, None)?;
+            }
+        }
         Reads::Batch { scope, states, after, limit } => add_batch(connection, &mut facts, scope, states, *after, *limit)?,
     }
     Ok(facts)
 }
 
-/// A key that cannot be read, or whose secrets or owner cannot, is passed over and takes no place of another.
+/// A key that cannot be read, or whose secrets or owner cannot, is passed over and takes no place of another; the first such
+/// is named.
 fn add_batch(
     connection: &Connection,
     facts: &mut Facts,
@@ -62,15 +69,31 @@ fn add_batch(
     while facts.keys.len() < limit
         && let Some(row) = rows.next().map_err(failed)?
     {
-        let Ok(key) = rows::key(row) else { continue };
-        let Some(secrets) = unless_corrupt(crate::read::secrets(connection, key.id))? else { continue };
-        if !facts.owners.iter().any(|known| known.owner == key.owner) {
-            let Some(owner) = unless_corrupt(crate::read::owner(connection, &key.owner))? else { continue };
-            facts.owners.extend(owner);
+        match stored(connection, row, &facts.owners)? {
+            Some((stored, owner)) => {
+                facts.owners.extend(owner);
+                facts.keys.push(stored);
+            }
+            // One without a readable id is found by no look-up, and granted to nobody.
+            None => facts.passed_over = facts.passed_over.or_else(|| rows::key_id(row, 0).ok()),
         }
-        facts.keys.push(StoredKey { key, secrets });
     }
     Ok(())
+}
+
+/// A batch's key, and its owner's row unless that is `known`; `None` if one of them, or a secret, cannot be read.
+fn stored(
+    connection: &Connection,
+    row: &Row<'_>,
+    known: &[OwnerRecord],
+) -> Result<Option<(StoredKey, Option<OwnerRecord>)>, StoreError> {
+    let Ok(key) = rows::key(row) else { return Ok(None) };
+    let Some(secrets) = unless_corrupt(crate::read::secrets(connection, key.id))? else { return Ok(None) };
+    if known.iter().any(|known| known.owner == key.owner) {
+        return Ok(Some((StoredKey { key, secrets }, None)));
+    }
+    let owner = unless_corrupt(crate::read::owner(connection, &key.owner))?;
+    Ok(owner.map(|owner| (StoredKey { key, secrets }, owner)))
 }
 
 fn unless_corrupt<T>(read: Result<T, StoreError>) -> Result<Option<T>, StoreError> {

@@ -3,7 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 use chrono::TimeDelta;
-use clove_core::{ActiveLimit, Expiry, ExpiryPolicy, Key, KeyId, NewKey, Policy, error::CorruptRow};
+use clove_core::{
+    Action, ActiveLimit, Error, Expiry, ExpiryPolicy, Key, KeyId, KeyState, ListAudit, NewKey, OperationId, Owner, Policy,
+    Refusal, StoreError, error::CorruptRow,
+};
 use clove_store_sqlite::SqliteStore;
 use clove_testkit::Fixture;
 use rusqlite::Connection;
@@ -62,5 +65,82 @@ async fn pages_by_expiry_go_on_after_a_row_that_cannot_be_read_and_name_it_once(
         }
         assert_eq!(seen, [ids[0], ids[3]], "{limit} a page");
         assert_eq!(corrupt, [1, 2, 4].map(|place| CorruptRow::Key(ids[place])), "{limit} a page");
+    }
+}
+
+/// What can be wrong with a row while it still tells whose it is.
+const DAMAGES: [&str; 12] = [
+    "UPDATE keys SET name = ' ' WHERE id = ?1",
+    "UPDATE keys SET description = char(7) WHERE id = ?1",
+    "UPDATE keys SET capabilities = 'Not A Set' WHERE id = ?1",
+    "UPDATE keys SET created_at = 9223372036854775807 WHERE id = ?1",
+    "UPDATE keys SET expires_at = 9223372036854775807 WHERE id = ?1",
+    "UPDATE keys SET last_used_at = -9223372036854775808 WHERE id = ?1",
+    "UPDATE keys SET state = 'undead' WHERE id = ?1",
+    "UPDATE keys SET expiry_latched = 7 WHERE id = ?1",
+    "UPDATE keys SET revision = -1 WHERE id = ?1",
+    "UPDATE secrets SET digest = x'00' WHERE key_id = ?1",
+    "UPDATE secrets SET scheme = 'rot13' WHERE key_id = ?1",
+    "UPDATE secrets SET valid_until = 9223372036854775807 WHERE key_id = ?1",
+];
+
+#[tokio::test]
+async fn a_row_that_cannot_be_read_is_deleted_with_its_secrets_its_event_and_its_place() {
+    for damage in DAMAGES {
+        let file = File::new();
+        let (clove, owner, by) = (&file.fixture.clove, &file.fixture.owner, &file.fixture.by);
+        let (broken, sound) = (file.create(9).await, file.create(9).await);
+        file.tamper(damage, broken.id);
+        let read = clove.disable(owner, broken.id, by).await;
+        let named = |row: &CorruptRow| *row == CorruptRow::Key(broken.id);
+        assert!(matches!(&read, Err(Error::Store(StoreError::Corrupt { row, .. })) if named(row)), "{damage}: {read:?}");
+        let operation = OperationId::new(clove.now());
+        let by = by.clone().operation(operation);
+        for _ in 0..2 {
+            clove.delete(owner, broken.id, &by).await.unwrap_or_else(|error| panic!("{damage}: {error}"));
+        }
+        assert_eq!(file.fixture.keys().await.unwrap(), std::slice::from_ref(&sound), "{damage}");
+        let counts = "SELECT held || ' of ' || records || ', ' || (SELECT count(*) FROM secrets) FROM owners";
+        let counts: String = Connection::open(&file.path).unwrap().query_row(counts, [], |row| row.get(0)).unwrap();
+        assert_eq!(counts, "1 of 1, 1", "{damage}");
+        let event = clove.audit(owner, &ListAudit::default()).await.unwrap().items.remove(0);
+        let audited = event.key.unwrap();
+        assert_eq!((event.action, event.operation, audited.id), (Action::Delete, operation, broken.id), "{damage}");
+        let name = if damage.contains("SET name") { "(unreadable)" } else { "a key" };
+        assert_eq!((audited.name.as_str(), audited.to), (name, None), "{damage}");
+    }
+}
+
+#[tokio::test]
+async fn a_foreign_row_that_cannot_be_read_is_none_and_one_that_tells_no_owner_stays() {
+    let file = File::new();
+    let (clove, owner, by) = (&file.fixture.clove, &file.fixture.owner, &file.fixture.by);
+    let broken = file.create(9).await;
+    file.tamper(DAMAGES[6], broken.id);
+    let bob = Owner::new("acme", "bob").unwrap();
+    let foreign = clove.delete(&bob, broken.id, by).await;
+    assert!(matches!(foreign, Err(Error::Refused(Refusal::NotFound))), "{foreign:?}");
+    file.tamper("UPDATE keys SET account = CAST(x'ff' AS TEXT) WHERE id = ?1", broken.id);
+    let lost = clove.delete(&owner.organization, broken.id, by).await;
+    assert!(matches!(lost, Err(Error::Store(StoreError::Corrupt { row: CorruptRow::Key(id), .. })) if id == broken.id));
+}
+
+/// Of the columns that a verification does not read, none keeps a key from being granted: behind a flag alone it is dead.
+#[tokio::test]
+async fn an_owner_is_not_reopened_over_a_key_that_could_not_be_revoked() {
+    for damage in [DAMAGES[0], DAMAGES[4], DAMAGES[6], DAMAGES[9]] {
+        let file = File::new();
+        let (clove, owner, by) = (&file.fixture.clove, &file.fixture.owner, &file.fixture.by);
+        let (broken, sound) = (file.create(9).await, file.create(9).await);
+        file.tamper(damage, broken.id);
+        assert_eq!(clove.close_owner(owner, by).await.unwrap().revoked, 1, "{damage}");
+        for _ in 0..2 {
+            let refused = clove.reopen_owner(owner, by).await;
+            let Err(Error::Refused(Refusal::Unreadable { id })) = refused else { panic!("{damage}: {refused:?}") };
+            assert_eq!(id, broken.id, "{damage}");
+        }
+        clove.delete(owner, broken.id, by).await.unwrap();
+        assert!(clove.reopen_owner(owner, by).await.unwrap(), "{damage}");
+        assert_eq!(clove.get(owner, sound.id).await.unwrap().state, KeyState::Revoked);
     }
 }

@@ -18,6 +18,7 @@ mod find;
 mod pages;
 mod place;
 mod race;
+mod remains;
 mod replay;
 mod scope;
 mod tools;
@@ -47,6 +48,7 @@ fn cases() -> impl Iterator<Item = (&'static str, Case)> {
         place::CASES,
         scope::CASES,
         batch::CASES,
+        remains::CASES,
         find::CASES,
         pages::CASES,
         race::CASES,

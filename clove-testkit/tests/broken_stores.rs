@@ -92,7 +92,7 @@ caught! {
     case_folding_is_caught: FoldsCase by
         "identifiers_compare_by_bytes", "organizations_compare_by_bytes", "a_foreign_key_is_not_read_by_a_command";
     leaking_foreign_keys_is_caught: LeaksForeignKeys by
-        "a_foreign_key_is_not_read_by_a_command", "a_foreign_key_reads_like_none", "lists_stay_within_their_scope",
+        "a_foreign_key_is_not_read_by_a_command", "a_foreign_key_reads_like_none", "lists_stay_within_their_scope", "remains_are_scoped",
         "expiring_keys_come_soonest_first";
     leaking_the_trail_is_caught: LeaksTheTrail by "the_trail_is_scoped_filtered_and_paged";
     paging_by_offset_is_caught: PagesByOffset by "pages_hold_each_key_once_while_others_come_and_go";
@@ -126,5 +126,7 @@ caught! {
     expired_places_read_unasked_are_caught: ReadsExpiredUnasked by "expired_places_are_not_read_unasked";
     a_batch_of_any_state_is_caught: IgnoresStatesOfBatches by "batches_read_keys_and_owners";
     a_batch_that_begins_anew_is_caught: BeginsBatchesAnew by "batches_go_on_after_a_key";
+    a_key_counted_among_the_others_is_caught: CountsTheKeyItself by
+        "remains_tell_whose_a_key_is_and_count_the_others", "a_key_is_deleted_by_its_remains";
     a_batch_without_its_owner_is_caught: MissesOwnersWithoutKeys by "a_batch_of_one_owner_has_its_row_without_keys";
 }

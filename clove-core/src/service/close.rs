@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     audit::{Action, By},
-    error::Error,
+    error::{Error, Refusal},
     id::{KeyId, OrganizationId, Owner, Scope},
     key::KeyState,
     lifecycle::{Effect, effect},
@@ -46,7 +46,7 @@ impl Clove {
     /// Opens an owner again. It revives no key: what closing has not yet revoked is revoked first.
     ///
     /// # Errors
-    /// The store's failure.
+    /// [`Refusal::Unreadable`] while a key that may live cannot be read; the store's failure.
     pub async fn reopen_owner(&self, owner: &Owner, by: &By) -> Result<bool, Error> {
         self.reopen(owner.into(), by).await
     }
@@ -54,7 +54,7 @@ impl Clove {
     /// Opens an organization again; owners that were closed by themselves stay closed. It revives no key.
     ///
     /// # Errors
-    /// The store's failure.
+    /// [`Refusal::Unreadable`] while a key that may live cannot be read; the store's failure.
     pub async fn reopen_organization(&self, organization: &OrganizationId, by: &By) -> Result<bool, Error> {
         self.reopen(organization.into(), by).await
     }
@@ -89,6 +89,9 @@ impl Clove {
                         if !flag.open && !facts.keys.is_empty() {
                             // Not all are revoked yet.
                             return Decision::Commit(Changes::default());
+                        }
+                        if let Some(id) = facts.passed_over.filter(|_| !flag.open) {
+                            return Decision::Refuse(Refusal::Unreadable { id });
                         }
                         Decision::Commit(flag.set(true, order, action, &flagged))
                     })

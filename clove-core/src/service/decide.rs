@@ -4,10 +4,10 @@ use crate::{
     audit::{Action, AuditEvent, AuditedKey, By, Role},
     error::Refusal,
     id::{AuditId, KeyId, OperationId, OrganizationId, Owner, Scope},
-    key::{Key, KeyState},
+    key::{Key, KeyState, Name},
     lifecycle::{Effect, effect_on},
     policy::Policy,
-    store::{ActiveLimit, Changes, Decision, Facts, KeyChange, OrganizationRecord, OwnerRecord, StoredKey},
+    store::{ActiveLimit, Changes, Decision, Facts, KeyChange, OrganizationRecord, OwnerRecord, Remains, StoredKey},
 };
 use chrono::{DateTime, Days, NaiveTime, Utc};
 
@@ -51,6 +51,11 @@ impl Order {
                 let audited = AuditedKey { id: key.id, name: key.name.clone(), from, to };
                 (&key.owner.organization, Some(key.owner.account.clone()), Some(audited))
             }
+            Subject::Remains(key) => {
+                let name = key.name.clone().unwrap_or_else(Name::unreadable);
+                let audited = AuditedKey { id: key.id, name, from: key.state, to: None };
+                (&key.owner.organization, Some(key.owner.account.clone()), Some(audited))
+            }
         };
         AuditEvent {
             id: self.event,
@@ -75,6 +80,8 @@ pub(super) enum Subject<'a> {
     Owner(&'a Owner),
     /// A key, its state before and its state after.
     Key(&'a Key, Option<KeyState>, Option<KeyState>),
+    /// A key that is gone, and could not be read.
+    Remains(&'a Remains),
 }
 
 /// A command that was carried out before answers with what it did, if it was this one: the same action, within the scope

@@ -137,18 +137,6 @@ impl Clove {
         self.apply(Action::FlagCompromised, scope.into(), id, by).await
     }
 
-    /// Removes a key and its secrets; the audit trail stays. Never refused. The key as it was is given back, unless the
-    /// command was carried out before under the same operation id.
-    ///
-    /// # Errors
-    /// [`Refusal::NotFound`], or the store's failure.
-    pub async fn delete(&self, scope: impl Into<Scope>, id: KeyId, by: &By) -> Result<(), Error> {
-        match self.decide_state(Action::Delete, scope.into(), id, by).await? {
-            Decision::Commit(_) | Decision::Replay(..) => Ok(()),
-            Decision::Refuse(refusal) => Err(refusal.into()),
-        }
-    }
-
     /// Changes a key's name, description, metadata or capabilities, if it still is at `revision`.
     ///
     /// # Errors
@@ -239,7 +227,7 @@ impl Clove {
         self.applied(decision, &scope, id).await
     }
 
-    async fn decide_state(&self, command: Action, scope: Scope, id: KeyId, by: &By) -> Result<Decision, Error> {
+    pub(super) async fn decide_state(&self, command: Action, scope: Scope, id: KeyId, by: &By) -> Result<Decision, Error> {
         let policy = self.inner.policy.clone();
         let within = scope.clone();
         let reads = move |expired_at| Reads::Key { scope: scope.clone(), id, expired_at };

@@ -3,6 +3,7 @@
 mod buffers;
 mod close;
 mod decide;
+mod delete;
 mod issue;
 mod leak;
 mod manage;

@@ -39,6 +39,7 @@ pub(crate) enum Fault {
     ReadsExpiredUnasked,
     IgnoresStatesOfBatches,
     BeginsBatchesAnew,
+    CountsTheKeyItself,
     MissesOwnersWithoutKeys,
     HidesExpiredRows,
     IgnoresClosedOrganizations,
@@ -182,6 +183,7 @@ impl Broken {
                 Reads::Owner { owner, expired_at: Some(DateTime::<Utc>::MAX_UTC) }
             }
             Reads::Key { scope, id, .. } if self.is(Fault::LosesExpiredPlaces) => Reads::Key { scope, id, expired_at: None },
+            Reads::Remains { scope, id } => Reads::Remains { scope: self.scope(&scope), id },
             Reads::Key { scope, id, expired_at } => Reads::Key { scope: self.scope(&scope), id, expired_at },
             Reads::Batch { scope, after, limit, .. } if self.is(Fault::IgnoresStatesOfBatches) => {
                 Reads::Batch { scope, states: KeyState::ALL.to_vec(), after, limit }
@@ -265,6 +267,10 @@ impl Store for Broken {
             let mut seen = facts.clone();
             if fault == Fault::MissesOwnersWithoutKeys && matches!(decided.reads, Reads::Batch { .. }) {
                 seen.owners.retain(|record| facts.keys.iter().any(|stored| stored.key.owner == record.owner));
+            }
+            if let (Fault::CountsTheKeyItself, Some(remains)) = (fault, &mut seen.remains) {
+                remains.others += 1;
+                remains.others_held += u32::from(remains.state == Some(KeyState::Active));
             }
             stale.iter().for_each(|stale| fault.age(&mut seen, stale));
             let mut decision = decided.decide(&seen);
