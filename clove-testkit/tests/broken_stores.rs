@@ -78,7 +78,8 @@ macro_rules! caught {
 
 caught! {
     an_upserting_insert_is_caught: Upserts by "insert_refuses_an_existing_key_id", "insert_refuses_an_existing_digest";
-    a_racy_limit_is_caught: RacesAtTheLimit by "racing_creations_stop_at_the_limit";
+    a_racy_limit_is_caught: RacesAtTheLimit by
+        "racing_creations_stop_at_the_limit", "racing_creations_and_enablings_share_the_last_place";
     a_stale_compare_and_set_is_caught: RacesRevisions by "one_edit_of_a_revision_wins", "racing_changes_are_never_lost";
     a_kill_lost_to_an_edit_is_caught: LosesKillsToEdits by "a_kill_is_not_lost_to_an_edit";
     creation_behind_a_close_is_caught: CreatesBehindAClose by

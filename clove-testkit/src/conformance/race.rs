@@ -2,8 +2,8 @@
 
 use super::{list_cases, tools::*};
 use clove_core::{
-    KeyState, OperationId, Refusal, Scope,
-    store::{ActiveLimit, Decision},
+    Action, KeyId, KeyState, OperationId, Owner, Refusal, Scope,
+    store::{ActiveLimit, Changes, Decision, KeyChange, OwnerRecord, Reads, Transaction},
 };
 use std::sync::Arc;
 
@@ -14,6 +14,7 @@ const ROUNDS: usize = 6;
 
 list_cases![
     racing_creations_stop_at_the_limit,
+    racing_creations_and_enablings_share_the_last_place,
     racing_creations_take_an_expired_place_once,
     one_edit_of_a_revision_wins,
     racing_changes_are_never_lost,
@@ -33,6 +34,45 @@ async fn racing_creations_stop_at_the_limit(bench: Arc<Bench>) {
         assert_eq!(created, 2);
         assert_eq!(bench.all(&(&owner).into()).await.len(), 2);
     }
+}
+
+async fn racing_creations_and_enablings_share_the_last_place(bench: Arc<Bench>) {
+    const LIMIT: u32 = 2;
+    for round in 0..ROUNDS {
+        let owner = bench.owner("acme", &format!("sharer-{round}"));
+        bench.insert(&key(&owner)).await;
+        let mut racers = Vec::new();
+        for _ in 0..CROWD / 2 {
+            let mut suspended = key(&owner);
+            suspended.state = KeyState::Suspended;
+            bench.insert(&suspended).await;
+            racers.push(enabling(&owner, suspended.id, LIMIT));
+            let secrets = vec![current(digest())];
+            racers.push(insertion(OperationId::new(start()), key(&owner), secrets, Some(ActiveLimit::AtMost(LIMIT))));
+        }
+        let results = at_once(racers.into_iter().map(|racer| bench.transact(racer)).collect());
+        assert_eq!(results.into_iter().filter(|result| matches!(result, Ok(Decision::Commit(_)))).count(), 1);
+        assert_eq!(bench.all(&(&owner).into()).await.iter().filter(|key| key.holds_place()).count(), 2);
+    }
+}
+
+/// A key is switched on, if a place is free.
+fn enabling(owner: &Owner, id: KeyId, limit: u32) -> Transaction {
+    let operation = OperationId::new(start());
+    let reads = Reads::Key { scope: owner.into(), id, expired_at: None };
+    Transaction::new(operation, reads, move |facts| {
+        let (Some(stored), Some(record)) = (facts.keys.first(), facts.owners.first()) else {
+            return Decision::Refuse(Refusal::NotFound);
+        };
+        if record.held >= limit {
+            return Decision::Refuse(Refusal::LimitReached { active: record.held, limit });
+        }
+        let mut key = stored.key.clone();
+        (key.state, key.revision) = (KeyState::Active, key.revision + 1);
+        let events = vec![event(operation, Action::Enable, &key)];
+        let owners = vec![OwnerRecord { held: record.held + 1, ..record.clone() }];
+        Decision::Commit(Changes { owners, keys: vec![KeyChange::Update { key, secrets: None }], events, ..Changes::default() })
+    })
 }
 
 async fn racing_changes_are_never_lost(bench: Arc<Bench>) {
