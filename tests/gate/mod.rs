@@ -1,0 +1,141 @@
+//! A store with a gate at each point where a caller may be waiting: before a call, while it goes on, and after it.
+
+use chrono::{DateTime, Utc};
+use clove::{
+    Key, KeyId, OrganizationId, Owner, Scope, Store, StoreError,
+    digest::Digest,
+    store::{
+        AuditPage, AuditQuery, Candidate, Decision, ExpiringQuery, KeyPage, KeyQuery, OrganizationRecord, OwnerFacts, Rehash,
+        Transaction,
+    },
+};
+use std::{
+    collections::BTreeSet,
+    future::{Future, pending, poll_fn},
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::pin,
+    sync::{Arc, Mutex},
+    task::Poll,
+};
+
+/// What happens to a caller at the gate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Interruption {
+    /// It waits, until it is dropped.
+    Hang,
+    /// The store panics.
+    Panic,
+}
+
+#[derive(Default)]
+struct Watch {
+    /// How many points are passed before the interruption.
+    left: Option<(usize, Interruption)>,
+    reached: bool,
+}
+
+/// The store. Clones share everything.
+#[derive(Clone)]
+pub(crate) struct Gate {
+    inner: Arc<dyn Store>,
+    watch: Arc<Mutex<Watch>>,
+}
+
+impl Gate {
+    /// How many points each call has.
+    pub(crate) const POINTS: usize = 3;
+
+    pub(crate) fn new(inner: impl Store) -> Self {
+        Self { inner: Arc::new(inner), watch: Arc::default() }
+    }
+
+    /// Runs `work` until it is interrupted at the point behind the next `skipped`, and drops it there; gives whether it came so
+    /// far. The gate is open again after.
+    pub(crate) async fn interrupt<T>(&self, skipped: usize, how: Interruption, work: impl Future<Output = T>) -> bool {
+        *self.watch.lock().unwrap() = Watch { left: Some((skipped, how)), reached: false };
+        let mut work = pin!(work);
+        // A point that hangs is noticed by the poll that comes to it: nothing will wake its caller.
+        let reached = poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))) {
+            Ok(Poll::Ready(_)) => Poll::Ready(false),
+            Ok(Poll::Pending) if !self.watch.lock().unwrap().reached => Poll::Pending,
+            Ok(Poll::Pending) | Err(_) => Poll::Ready(true),
+        })
+        .await;
+        *self.watch.lock().unwrap() = Watch::default();
+        reached
+    }
+
+    fn arrive(&self) -> Option<Interruption> {
+        let mut watch = self.watch.lock().unwrap();
+        let (left, how) = watch.left?;
+        watch.left = left.checked_sub(1).map(|left| (left, how));
+        watch.reached = watch.left.is_none();
+        watch.reached.then_some(how)
+    }
+
+    async fn point(&self) {
+        match self.arrive() {
+            None => {}
+            Some(Interruption::Hang) => pending().await,
+            Some(Interruption::Panic) => panic!("a store that panics, on purpose"),
+        }
+    }
+
+    async fn through<T>(&self, call: impl Future<Output = T>) -> T {
+        self.point().await;
+        let mut call = pin!(call);
+        // Begun: what the inner store does at once is done, and the rest goes on without the caller or not at all.
+        if let Poll::Ready(done) = poll_fn(|context| Poll::Ready(call.as_mut().poll(context))).await {
+            self.point().await;
+            self.point().await;
+            return done;
+        }
+        self.point().await;
+        let done = call.await;
+        self.point().await;
+        done
+    }
+}
+
+#[async_trait::async_trait]
+impl Store for Gate {
+    async fn find_by_id(&self, id: KeyId) -> Result<Option<Arc<Candidate>>, StoreError> {
+        self.through(self.inner.find_by_id(id)).await
+    }
+    async fn find_by_digest(&self, digests: &[Digest]) -> Result<Option<Arc<Candidate>>, StoreError> {
+        self.through(self.inner.find_by_digest(digests)).await
+    }
+    async fn transact(&self, transaction: Arc<Transaction>) -> Result<Decision, StoreError> {
+        self.through(self.inner.transact(transaction)).await
+    }
+    async fn get(&self, scope: &Scope, id: KeyId) -> Result<Option<Key>, StoreError> {
+        self.through(self.inner.get(scope, id)).await
+    }
+    async fn list(&self, query: &KeyQuery) -> Result<KeyPage, StoreError> {
+        self.through(self.inner.list(query)).await
+    }
+    async fn expiring(&self, query: &ExpiringQuery) -> Result<KeyPage, StoreError> {
+        self.through(self.inner.expiring(query)).await
+    }
+    async fn owner(&self, owner: &Owner, now: DateTime<Utc>) -> Result<Option<OwnerFacts>, StoreError> {
+        self.through(self.inner.owner(owner, now)).await
+    }
+    async fn organization(&self, organization: &OrganizationId) -> Result<Option<OrganizationRecord>, StoreError> {
+        self.through(self.inner.organization(organization)).await
+    }
+    async fn audit(&self, query: &AuditQuery) -> Result<AuditPage, StoreError> {
+        self.through(self.inner.audit(query)).await
+    }
+    async fn peppers_in_use(&self) -> Result<BTreeSet<u16>, StoreError> {
+        self.through(self.inner.peppers_in_use()).await
+    }
+    async fn keys_under_pepper(&self, version: u16, after: Option<KeyId>, limit: usize) -> Result<Vec<KeyId>, StoreError> {
+        self.through(self.inner.keys_under_pepper(version, after, limit)).await
+    }
+    async fn rehash(&self, changes: &[Rehash]) -> Result<(), StoreError> {
+        self.through(self.inner.rehash(changes)).await
+    }
+    async fn touch(&self, uses: &[(KeyId, DateTime<Utc>)]) -> Result<(), StoreError> {
+        self.through(self.inner.touch(uses)).await
+    }
+}
