@@ -10,8 +10,9 @@ use clove::{
     digest::{Digest, Scheme},
     error::Unique,
     store::{
-        AuditPage, AuditQuery, Candidate, Changes, Decision, ExpiringQuery, ExpiryFilter, Facts, KeyChange, KeyPage, KeyQuery,
-        OrganizationRecord, OwnerFacts, OwnerRecord, Place, Reads, Rehash, Remains, SecretRecord, StoredKey, Transaction,
+        AuditPage, AuditQuery, Candidate, Changes, Decision, ExpiringQuery, ExpiryFilter, Facts, Found, KeyChange, KeyPage,
+        KeyQuery, Lookup, OrganizationRecord, OwnerFacts, OwnerRecord, Place, Reads, Rehash, Remains, SecretRecord, StoredKey,
+        Transaction,
     },
 };
 use std::{
@@ -71,21 +72,11 @@ impl Tables {
         self.organizations.iter().find(|record| record.id == *id)
     }
 
-    fn candidate(&self, stored: &StoredKey) -> Arc<Candidate> {
-        let key = stored.key.clone();
-        let owner_open = self.owner(&key.owner).is_none_or(|owner| owner.open)
-            && self.organization(&key.owner.organization).is_none_or(|organization| organization.open);
-        Arc::new(Candidate {
-            id: key.id,
-            owner: key.owner,
-            capabilities: key.capabilities,
-            state: key.state,
-            expires_at: key.expires_at,
-            expiry_latched: key.expiry_latched,
-            revision: key.revision,
-            owner_open,
-            secrets: stored.secrets.clone(),
-        })
+    fn candidate(&self, stored: &StoredKey) -> Found {
+        let owner = &stored.key.owner;
+        let open = self.owner(owner).is_none_or(|owner| owner.open)
+            && self.organization(&owner.organization).is_none_or(|organization| organization.open);
+        Candidate::of(stored, open).map(Some)
     }
 
     /// No row here is ever beyond reading.
@@ -187,15 +178,16 @@ fn page(mut keys: Vec<Key>, limit: usize) -> KeyPage {
 
 #[async_trait]
 impl Store for VecStore {
-    async fn find_by_id(&self, id: KeyId) -> Result<Option<Arc<Candidate>>, StoreError> {
+    fn find_by_id(&self, id: KeyId) -> Lookup<'_> {
         let tables = self.tables();
-        Ok(tables.key(id).map(|stored| tables.candidate(stored)))
+        Lookup::Ready(tables.key(id).map_or(Ok(None), |stored| tables.candidate(stored)))
     }
 
-    async fn find_by_digest(&self, digests: &[Digest]) -> Result<Option<Arc<Candidate>>, StoreError> {
+    fn find_by_digest(&self, digests: &[Digest]) -> Lookup<'_> {
         let tables = self.tables();
         let matches = |secret: &SecretRecord| secret.is_fast() && digests.contains(&secret.digest);
-        Ok(tables.keys.iter().find(|stored| stored.secrets.iter().any(matches)).map(|stored| tables.candidate(stored)))
+        let found = tables.keys.iter().find(|stored| stored.secrets.iter().any(matches));
+        Lookup::Ready(found.map_or(Ok(None), |stored| tables.candidate(stored)))
     }
 
     async fn transact(&self, transaction: Arc<Transaction>) -> Result<Decision, StoreError> {

@@ -167,7 +167,7 @@ async fn nothing_says_a_secret_a_digest_a_pepper_or_metadata() {
     for key in fixture.keys().await.unwrap() {
         let candidate = store.find_by_id(key.id).await.unwrap().unwrap();
         ear.hear(&candidate);
-        for secret in &candidate.secrets {
+        for secret in candidate.secrets.iter() {
             let bytes = secret.digest.as_bytes();
             ear.hear((secret, secret.digest));
             canaries.extend([

@@ -96,7 +96,7 @@ async fn an_imported_secret_is_stored_under_argon2id_and_its_rotation_is_of_the_
     let policy = Policy::builder().imports(GuessLimit::default()).build().unwrap();
     let fixture = Fixture::on(store.clone(), policy).unwrap();
     let issued = import(&fixture, "a-secret-from-elsewhere").await.unwrap();
-    let scheme = store.find_by_id(issued.key.id).await.unwrap().unwrap().secrets[0].scheme;
+    let scheme = store.find_by_id(issued.key.id).await.unwrap().unwrap().secrets.to_vec()[0].scheme;
     assert!(matches!(scheme, Scheme::Argon2id { .. }));
     let rotated = fixture.clove.rotate(&fixture.owner, issued.key.id, 1, chrono::TimeDelta::hours(1), &fixture.by).await.unwrap();
     let new = rotated.credential.unwrap();

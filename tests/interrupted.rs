@@ -91,7 +91,7 @@ impl Command {
     fn holds(self, scene: &Scene, seen: &Snapshot) -> bool {
         let key = seen.keys.iter().find(|key| key.id == scene.key.id);
         let state = |wanted| key.is_some_and(|key| key.state == wanted);
-        let secrets = || seen.candidates.iter().find(|found| found.id == scene.key.id).map(|found| found.secrets.len());
+        let secrets = || seen.candidates.iter().find(|found| found.id == scene.key.id).map(|found| found.secrets.iter().count());
         let is_open = seen.owner.record.open && seen.organization.open;
         match self {
             Self::Create => seen.keys.len() == 3 && key.is_some_and(|key| key.expiry_latched),

@@ -40,7 +40,7 @@ async fn is_verified(secret: &str, hashing: Hashing, stored: Digest, scheme: Sch
     let (store, ada) = (MemoryStore::new(), owner());
     let clove = Clove::new(store.clone(), Policy::builder().hashing(hashing).build().unwrap());
     let key = clove.create(&ada, NewKey::named("frozen").unwrap(), &By::new("ada", "test").unwrap()).await.unwrap().key;
-    let old = store.find_by_id(key.id).await.unwrap().unwrap().secrets[0].digest;
+    let old = store.find_by_id(key.id).await.unwrap().unwrap().secrets.to_vec()[0].digest;
     store.rehash(&[clove::store::Rehash { key: key.id, old, new: stored, scheme }]).await.unwrap();
     clove.verify(&format!("{};{secret}", key.id)).await.unwrap().granted().is_some()
 }
@@ -101,7 +101,7 @@ async fn a_new_secret_is_stored_under_the_digest_of_its_text() {
     let clove = Clove::new(store.clone(), Policy::profile_a());
     let issued = clove.create(&owner(), NewKey::named("new").unwrap(), &By::new("ada", "test").unwrap()).await.unwrap();
     let credential = issued.credential.unwrap();
-    let stored = store.find_by_id(issued.key.id).await.unwrap().unwrap().secrets[0].clone();
+    let stored = store.find_by_id(issued.key.id).await.unwrap().unwrap().secrets.to_vec()[0];
     assert_eq!(stored.scheme, Scheme::Sha256);
     assert!(is_verified(credential.secret().reveal(), Hashing::sha256(), stored.digest, Scheme::Sha256).await);
 }

@@ -370,7 +370,6 @@ async fn last_uses_survive_a_flush_that_fails() {
 }
 
 #[tokio::test]
-#[ignore = "bug: Buffers::flush takes the uses out before it awaits the store"]
 async fn last_uses_survive_a_flush_that_is_cancelled() {
     let (fixture, spy) = spied(Policy::profile_a());
     let issued = fixture.key_in(Status::Active).await.unwrap();
@@ -383,7 +382,6 @@ async fn last_uses_survive_a_flush_that_is_cancelled() {
 }
 
 #[tokio::test]
-#[ignore = "bug: verify_parsed reads the clock without cutting it to microseconds"]
 async fn times_are_whole_microseconds_wherever_they_are_seen() {
     let clock = TestClock::at(DateTime::from_timestamp(1_767_614_400, 123_456_789).unwrap());
     let clove = Clove::with_clock(clove::MemoryStore::new(), Policy::profile_a(), clock);

@@ -71,7 +71,7 @@ fn alone(name: &str, bar: Bar, runtime: &Runtime) -> Figure {
                 account: owner.account.as_str(),
                 keys: round as i64 + 1,
                 key: *clove_core::KeyId::new(clove.now()).as_bytes(),
-                digest: fixture::sha256(&fixture::secret(round)),
+                digest: fixture::sha256(fixture::secret(round)),
                 event: *clove_core::KeyId::new(clove.now()).as_bytes(),
                 operation: *clove_core::KeyId::new(clove.now()).as_bytes(),
                 now: clove.now().timestamp_micros(),

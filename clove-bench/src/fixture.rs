@@ -38,7 +38,7 @@ pub(crate) fn secret(number: u64) -> String {
     let mut numbers = Numbers(!number);
     let mut text = String::from("clv-");
     text.extend((0..29).map(|_| char::from(BASE62[numbers.below(62) as usize])));
-    let check = crc32fast::hash(text.as_bytes()) % 238_328;
+    let check = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC).checksum(text.as_bytes()) % 238_328;
     text.extend([check / 3844, check / 62 % 62, check % 62].map(|digit| char::from(BASE62[digit as usize])));
     text
 }
@@ -48,8 +48,8 @@ pub(crate) fn credential(number: u64) -> String {
     format!("{};{}", key_id(number), secret(number))
 }
 
-pub(crate) fn sha256(text: &str) -> [u8; 32] {
-    Sha256::digest(text).into()
+pub(crate) fn sha256(text: impl AsRef<[u8]>) -> [u8; 32] {
+    Sha256::digest(text.as_ref()).into()
 }
 
 /// Profile A, with any number of keys.

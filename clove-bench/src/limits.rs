@@ -36,8 +36,8 @@ impl Memory {
         Self { digests: keys.collect() }
     }
 
-    pub(crate) fn verify(&self, id: &[u8; 16], secret: &str) -> bool {
-        let digest = sha256(secret.as_bytes());
+    pub(crate) fn verify(&self, id: &[u8; 16], secret: &[u8]) -> bool {
+        let digest = sha256(secret);
         self.digests.get(id).is_some_and(|stored| same(stored, &digest))
     }
 }

@@ -1,7 +1,12 @@
 //! Time as an argument: everything that depends on time asks a [`Clock`].
 
 use chrono::{DateTime, Utc};
-use std::{future::Future, pin::Pin, time::Duration};
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    time::{Duration, SystemTime},
+};
 
 /// A future that ends when some time has passed.
 pub type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -9,7 +14,7 @@ pub type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// Where the time comes from. Hosts use [`SystemClock`]; tests turn one by hand.
 pub trait Clock: Send + Sync + 'static {
     /// The time of day, UTC. May step.
-    fn now(&self) -> DateTime<Utc>;
+    fn now(&self) -> Timestamp;
     /// Time since some fixed moment; never steps back.
     fn monotonic(&self) -> Duration;
     /// Ends once [`Clock::monotonic`] has moved on by `duration`.
@@ -21,8 +26,12 @@ pub trait Clock: Send + Sync + 'static {
 pub struct SystemClock;
 
 impl Clock for SystemClock {
-    fn now(&self) -> DateTime<Utc> {
-        Utc::now()
+    fn now(&self) -> Timestamp {
+        // A clock set to before 1970 is as good as one that stands at its start: nothing that clove issued is that old.
+        let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let seconds = i64::try_from(since_epoch.as_secs()).unwrap_or(i64::MAX);
+        let micros = seconds.saturating_mul(1_000_000).saturating_add(since_epoch.subsec_micros().into());
+        Timestamp::from_micros(micros).unwrap_or(Timestamp::LAST)
     }
 
     fn monotonic(&self) -> Duration {
@@ -35,8 +44,51 @@ impl Clock for SystemClock {
     }
 }
 
+/// A moment in whole microseconds since the Unix epoch, UTC: the precision of every store. Verification reckons in it, since
+/// it needs no calendar.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(i64);
+
+impl Timestamp {
+    const FIRST: Self = Self(DateTime::<Utc>::MIN_UTC.timestamp_micros());
+    const LAST: Self = Self(DateTime::<Utc>::MAX_UTC.timestamp_micros());
+
+    /// The moment so many microseconds after the Unix epoch, or before it; `None` where the calendar does not reach, which is
+    /// some 262,000 years away.
+    #[must_use]
+    pub fn from_micros(micros: i64) -> Option<Self> {
+        Some(Self(micros)).filter(|at| (Self::FIRST..=Self::LAST).contains(at))
+    }
+
+    /// Microseconds since the Unix epoch.
+    #[must_use]
+    pub const fn as_micros(self) -> i64 {
+        self.0
+    }
+}
+
+impl From<DateTime<Utc>> for Timestamp {
+    /// Cuts what is finer than a microsecond.
+    fn from(time: DateTime<Utc>) -> Self {
+        Self(time.timestamp_micros())
+    }
+}
+
+impl From<Timestamp> for DateTime<Utc> {
+    fn from(at: Timestamp) -> Self {
+        // Each timestamp lies within the calendar.
+        DateTime::from_timestamp_micros(at.0).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&DateTime::<Utc>::from(*self), f)
+    }
+}
+
 /// Cuts a time to whole microseconds, the precision of every store.
 #[must_use]
 pub fn to_micros(time: DateTime<Utc>) -> DateTime<Utc> {
-    DateTime::from_timestamp_micros(time.timestamp_micros()).unwrap_or(time)
+    Timestamp::from(time).into()
 }

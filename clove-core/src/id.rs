@@ -1,62 +1,58 @@
 //! Names for things: every id is a type of its own, parsed once and valid from then on.
 
-use crate::error::Invalid;
+use crate::{clock::Timestamp, error::Invalid};
 use std::{
     fmt,
     sync::atomic::{AtomicU16, Ordering},
 };
 use uuid::{Builder, Uuid};
 
-/// Reads the one canonical form of a UUIDv7: 36 bytes, lower case, hyphens.
+/// Reads the one canonical form of a UUIDv7: 36 bytes, lower case, hyphens. Without branches on single digits, so that the
+/// compiler takes many at a time: this is on the way of every request.
 pub(crate) fn parse_uuid_v7(text: &[u8]) -> Option<Uuid> {
-    const HEX: [u8; 256] = {
-        let mut table = [0xff_u8; 256];
-        let mut i = 0;
-        while i < 16 {
-            // In a const context an index is checked by the compiler.
-            #[allow(
-                clippy::indexing_slicing,
-                clippy::cast_possible_truncation,
-                reason = "evaluated by the compiler; i is below 16"
-            )]
-            {
-                table[b"0123456789abcdef"[i] as usize] = i as u8;
-            }
-            i += 1;
-        }
-        table
-    };
-    const PLACES: [u8; 16] = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34];
     let text: &[u8; 36] = text.try_into().ok()?;
-    if [text[8], text[13], text[18], text[23]] != [b'-'; 4] {
+    // Hyphens, version 7 and the variant of RFC 9562 are told from the text: the bytes below are then whole to the compiler.
+    if [text[8], text[13], text[18], text[23]] != [b'-'; 4] || text[14] != b'7' || !matches!(text[19], b'8' | b'9' | b'a' | b'b')
+    {
         return None;
     }
-    let mut bytes = [0_u8; 16];
-    let mut bad = 0_u8;
-    for (byte, place) in bytes.iter_mut().zip(PLACES) {
-        let place = usize::from(place);
-        #[allow(clippy::indexing_slicing, reason = "the places are constants below 36, the table has 256 entries")]
-        let (high, low) = (HEX[usize::from(text[place])], HEX[usize::from(text[place + 1])]);
-        bad |= high | low;
-        *byte = (high << 4) | (low & 0x0f);
+    let mut digits = [0_u8; 32];
+    digits[..8].copy_from_slice(&text[..8]);
+    digits[8..12].copy_from_slice(&text[9..13]);
+    digits[12..16].copy_from_slice(&text[14..18]);
+    digits[16..20].copy_from_slice(&text[19..23]);
+    digits[20..].copy_from_slice(&text[24..]);
+    let mut bad = 0;
+    for digit in &mut digits {
+        let (decimal, letter) = (digit.wrapping_sub(b'0'), digit.wrapping_sub(b'a'));
+        bad |= u8::from(decimal >= 10) & u8::from(letter >= 6);
+        *digit = if decimal < 10 { decimal } else { letter.wrapping_add(10) };
     }
-    let [_, _, _, _, _, _, version, _, variant, ..] = bytes;
-    (bad & 0xf0 == 0 && version >> 4 == 7 && variant >> 6 == 0b10).then(|| Uuid::from_bytes(bytes))
+    let mut bytes = [0_u8; 16];
+    for (byte, [high, low]) in bytes.iter_mut().zip(digits.as_chunks().0) {
+        *byte = (high << 4) | low;
+    }
+    (bad == 0).then(|| Uuid::from_bytes(bytes))
 }
 
 /// A UUIDv7 whose first 12 bits after the milliseconds are the fraction of one (RFC 9562 section 6.2, method 3), so that ids
-/// sort by time to a quarter of a microsecond. The rest is `tail`.
-fn uuid_v7(now: chrono::DateTime<chrono::Utc>, tail: [u8; 8]) -> Uuid {
-    let millis = u64::try_from(now.timestamp_millis()).unwrap_or(0);
-    let fraction = u16::try_from(u64::from(now.timestamp_subsec_nanos() % 1_000_000) * 4096 / 1_000_000).unwrap_or(0);
+/// sort by time to the microsecond. The rest is `tail`.
+fn uuid_v7(now: Timestamp, tail: [u8; 8]) -> Uuid {
+    let micros = u64::try_from(now.as_micros()).unwrap_or(0);
+    let (millis, fraction) = (micros / 1000, u16::try_from(micros % 1000 * 4096 / 1000).unwrap_or(0));
     let ([high, low], [a, b, c, d, e, f, g, h]) = (fraction.to_be_bytes(), tail);
     Builder::from_unix_timestamp_millis(millis, &[high, low, a, b, c, d, e, f, g, h]).into_uuid()
+}
+
+/// One draw, not eight.
+fn random_tail() -> [u8; 8] {
+    rand::random::<u64>().to_ne_bytes()
 }
 
 /// Random bits behind 14 that count up in this process: ids made at one reading of the clock still sort as they were made.
 fn counted_tail() -> [u8; 8] {
     static COUNT: AtomicU16 = AtomicU16::new(0);
-    let ([high, low], [_, _, rest @ ..]) = (COUNT.fetch_add(1, Ordering::Relaxed).to_be_bytes(), rand::random::<[u8; 8]>());
+    let ([high, low], [_, _, rest @ ..]) = (COUNT.fetch_add(1, Ordering::Relaxed).to_be_bytes(), random_tail());
     let [c, d, e, f, g, h] = rest;
     [high, low, c, d, e, f, g, h]
 }
@@ -71,8 +67,8 @@ macro_rules! uuid_id {
         impl $name {
             /// A new one at `now`, with random bits from the process's generator.
             #[must_use]
-            pub fn new(now: chrono::DateTime<chrono::Utc>) -> Self {
-                Self(uuid_v7(now, $tail))
+            pub fn new(now: impl Into<Timestamp>) -> Self {
+                Self(uuid_v7(now.into(), $tail))
             }
 
             /// The canonical text's 16 bytes.
@@ -139,13 +135,13 @@ uuid_id!(
     /// The id of one verified request, minted here; no client can choose it.
     GrantId,
     "grant id",
-    rand::random()
+    random_tail()
 );
 uuid_id!(
     /// One management command. Unique in the audit trail: repeating a command under its operation id changes nothing.
     OperationId,
     "operation id",
-    rand::random()
+    random_tail()
 );
 uuid_id!(
     /// One audit event; sorts by time.
@@ -157,14 +153,6 @@ uuid_id!(
 impl KeyId {
     pub(crate) fn from_uuid_v7(uuid: Uuid) -> Self {
         Self(uuid)
-    }
-}
-
-impl AuditId {
-    /// The lowest id that an event at `at` or later can have.
-    #[must_use]
-    pub fn lowest_at(at: chrono::DateTime<chrono::Utc>) -> Self {
-        Self(uuid_v7(at, [0; 8]))
     }
 }
 

@@ -51,7 +51,7 @@ pub mod verdict;
 
 pub use audit::{Action, AuditEvent, By, Role};
 pub use capability::{Capability, CapabilitySet, Requirement};
-pub use clock::{Clock, SystemClock};
+pub use clock::{Clock, SystemClock, Timestamp};
 pub use digest::{Argon2Cost, Pepper};
 pub use error::{Error, Fault, Invalid, Refusal, StoreError};
 pub use id::{AccountId, GrantId, KeyId, OperationId, OrganizationId, Owner, Scope};

@@ -8,7 +8,8 @@ use crate::{
     key::Key,
     store::{
         AuditPage, AuditQuery, Candidate, Changes, Decision, ExpiringQuery, ExpiryFilter, Facts, KeyChange, KeyPage, KeyQuery,
-        OrganizationRecord, OwnerFacts, OwnerRecord, Place, Reads, Rehash, Remains, SecretRecord, Store, StoredKey, Transaction,
+        Lookup, OrganizationRecord, OwnerFacts, OwnerRecord, Place, Reads, Rehash, Remains, SecretRecord, Store, StoredKey,
+        Transaction,
     },
 };
 use async_trait::async_trait;
@@ -32,9 +33,12 @@ struct State {
     organizations: BTreeMap<OrganizationId, OrganizationRecord>,
     owners: BTreeMap<Owner, OwnerRecord>,
     keys: BTreeMap<KeyId, StoredKey>,
-    digests: FastMap<[u8; 32], KeyId>,
     /// What verification reads, made anew with each change: one look-up, one clone of an `Arc`.
     candidates: FastMap<KeyId, Arc<Candidate>>,
+    /// The same by the digest of each secret, of whatever scheme.
+    by_digest: FastMap<Digest, Arc<Candidate>>,
+    /// How many secrets are under each pepper.
+    peppers: BTreeMap<u16, usize>,
     events: BTreeMap<AuditId, AuditEvent>,
     operations: FastMap<OperationId, AuditId>,
 }
@@ -146,7 +150,7 @@ impl State {
     fn check_keys(&self, changes: &[KeyChange]) -> Result<(), StoreError> {
         // Keys and digests as far as earlier changes touch them: a key's secrets or none, a digest taken or freed.
         let mut keys: BTreeMap<KeyId, Option<&[SecretRecord]>> = BTreeMap::new();
-        let mut digests: FastMap<[u8; 32], bool> = FastMap::default();
+        let mut digests: FastMap<Digest, bool> = FastMap::default();
         for change in changes {
             let (id, new) = match change {
                 KeyChange::Insert(stored) => (stored.key.id, Some(stored.secrets.as_slice())),
@@ -162,15 +166,15 @@ impl State {
                 _ => {}
             }
             for secret in old.unwrap_or_default() {
-                digests.insert(*secret.digest.as_bytes(), false);
+                digests.insert(secret.digest, false);
             }
             for secret in new.unwrap_or_default() {
-                let bytes = secret.digest.as_bytes();
-                let taken = digests.get(bytes).copied().unwrap_or_else(|| self.digests.contains_key(bytes));
+                let digest = secret.digest;
+                let taken = digests.get(&digest).copied().unwrap_or_else(|| self.by_digest.contains_key(&digest));
                 if taken {
                     return Err(StoreError::Conflict(Unique::Digest));
                 }
-                digests.insert(*bytes, true);
+                digests.insert(digest, true);
             }
             keys.insert(id, new);
         }
@@ -195,7 +199,7 @@ impl State {
             match change {
                 KeyChange::Insert(stored) => {
                     touched.insert(stored.key.id);
-                    self.index(stored.key.id, &stored.secrets);
+                    self.adopt(&stored.secrets);
                     self.keys.insert(stored.key.id, stored.clone());
                 }
                 KeyChange::Update { key, secrets } => {
@@ -225,20 +229,28 @@ impl State {
         stored.key.last_used_at = before.last_used_at;
         if let Some(secrets) = secrets {
             self.forget(&stored.secrets);
-            self.index(key.id, secrets);
+            self.adopt(secrets);
             stored.secrets = secrets.to_vec();
         }
         self.keys.insert(key.id, stored);
     }
 
-    fn index(&mut self, id: KeyId, secrets: &[SecretRecord]) {
-        self.digests.extend(secrets.iter().map(|secret| (*secret.digest.as_bytes(), id)));
+    /// Counts new secrets; [`Self::refresh`] makes them findable.
+    fn adopt(&mut self, secrets: &[SecretRecord]) {
+        for pepper in secrets.iter().filter_map(|secret| pepper(secret.scheme)) {
+            *self.peppers.entry(pepper).or_default() += 1;
+        }
     }
 
     fn forget(&mut self, secrets: &[SecretRecord]) {
         for secret in secrets {
-            self.digests.remove(secret.digest.as_bytes());
+            self.by_digest.remove(&secret.digest);
+            let Some(pepper) = pepper(secret.scheme) else { continue };
+            if let Some(count) = self.peppers.get_mut(&pepper) {
+                *count = count.saturating_sub(1);
+            }
         }
+        self.peppers.retain(|_, count| *count > 0);
     }
 
     fn refresh(&mut self, id: KeyId) {
@@ -249,34 +261,29 @@ impl State {
         let key = &stored.key;
         let owner_open = self.owners.get(&key.owner).is_none_or(|record| record.open)
             && self.organizations.get(&key.owner.organization).is_none_or(|record| record.open);
-        let candidate = Candidate {
-            id,
-            owner: key.owner.clone(),
-            capabilities: key.capabilities.clone(),
-            state: key.state,
-            expires_at: key.expires_at,
-            expiry_latched: key.expiry_latched,
-            revision: key.revision,
-            owner_open,
-            secrets: stored.secrets.clone(),
+        // The core writes no key without a secret, nor with more than two: such a one cannot be verified.
+        let Ok(candidate) = Candidate::of(stored, owner_open) else {
+            self.candidates.remove(&id);
+            return;
         };
-        self.candidates.insert(id, Arc::new(candidate));
+        self.by_digest.extend(stored.secrets.iter().map(|secret| (secret.digest, Arc::clone(&candidate))));
+        self.candidates.insert(id, candidate);
     }
 }
 
 #[async_trait]
 impl Store for MemoryStore {
-    async fn find_by_id(&self, id: KeyId) -> Result<Option<Arc<Candidate>>, StoreError> {
-        Ok(self.read().candidates.get(&id).cloned())
+    fn find_by_id(&self, id: KeyId) -> Lookup<'_> {
+        Lookup::Ready(Ok(self.read().candidates.get(&id).cloned()))
     }
 
-    async fn find_by_digest(&self, digests: &[Digest]) -> Result<Option<Arc<Candidate>>, StoreError> {
+    fn find_by_digest(&self, digests: &[Digest]) -> Lookup<'_> {
         let state = self.read();
         let found = digests.iter().find_map(|digest| {
-            let candidate = state.candidates.get(state.digests.get(digest.as_bytes())?)?;
+            let candidate = state.by_digest.get(digest)?;
             candidate.secrets.iter().any(|secret| secret.is_fast() && secret.digest == *digest).then(|| Arc::clone(candidate))
         });
-        Ok(found)
+        Lookup::Ready(Ok(found))
     }
 
     async fn transact(&self, transaction: Arc<Transaction>) -> Result<Decision, StoreError> {
@@ -348,9 +355,7 @@ impl Store for MemoryStore {
     }
 
     async fn peppers_in_use(&self) -> Result<BTreeSet<u16>, StoreError> {
-        let state = self.read();
-        let schemes = state.keys.values().flat_map(|stored| &stored.secrets).map(|secret| secret.scheme);
-        Ok(schemes.filter_map(pepper).collect())
+        Ok(self.read().peppers.keys().copied().collect())
     }
 
     async fn keys_under_pepper(&self, version: u16, after: Option<KeyId>, limit: usize) -> Result<Vec<KeyId>, StoreError> {
@@ -363,12 +368,13 @@ impl Store for MemoryStore {
     async fn rehash(&self, changes: &[Rehash]) -> Result<(), StoreError> {
         let mut state = self.write();
         for change in changes {
-            let taken = state.digests.contains_key(change.new.as_bytes());
+            let taken = state.by_digest.contains_key(&change.new);
             let Some(stored) = state.keys.get_mut(&change.key).filter(|_| !taken) else { continue };
             let Some(secret) = stored.secrets.iter_mut().find(|secret| secret.digest == change.old) else { continue };
-            (secret.digest, secret.scheme) = (change.new, change.scheme);
-            state.digests.remove(change.old.as_bytes());
-            state.digests.insert(*change.new.as_bytes(), change.key);
+            let old = std::mem::replace(secret, SecretRecord { digest: change.new, scheme: change.scheme, ..*secret });
+            let new = *secret;
+            state.forget(&[old]);
+            state.adopt(&[new]);
             state.refresh(change.key);
         }
         Ok(())

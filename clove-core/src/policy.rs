@@ -440,12 +440,15 @@ impl Hashing {
     }
 
     /// The digests under which a bare secret may be stored.
-    pub(crate) fn lookup_digests(&self, secret: &[u8]) -> ([Digest; MAX_LOOKUP_SCHEMES], usize) {
-        let mut digests = [Digest::from_bytes([0; 32]); MAX_LOOKUP_SCHEMES];
+    pub(crate) fn lookup_digests(&self, secret: &[u8]) -> LookupDigests {
+        let mut digests = LookupDigests { all: [Digest::from_bytes([0; 32]); MAX_LOOKUP_SCHEMES], count: 0 };
         let own = self.sha256.then(|| sha256(secret));
         let all = own.into_iter().chain(self.peppers.iter().map(|pepper| pepper.digest(secret)));
-        let count = digests.iter_mut().zip(all).map(|(place, digest)| *place = digest).count();
-        (digests, count)
+        for (place, digest) in digests.all.iter_mut().zip(all) {
+            *place = digest;
+            digests.count += 1;
+        }
+        digests
     }
 
     pub(crate) fn reads_sha256(&self) -> bool {
@@ -462,13 +465,31 @@ impl Hashing {
 
     /// The digest of a new secret under the current scheme, if that is a fast one.
     pub(crate) fn fast_digest(&self, secret: &[u8]) -> Option<(Digest, Scheme)> {
+        let scheme = match self.current {
+            Current::Sha256 => Scheme::Sha256,
+            Current::Hmac(pepper) => Scheme::HmacSha256 { pepper },
+            Current::Argon2id => return None,
+        };
+        Some((self.current_fast_digest(secret)?, scheme))
+    }
+
+    /// The digest alone.
+    pub(crate) fn current_fast_digest(&self, secret: &[u8]) -> Option<Digest> {
         match self.current {
-            Current::Sha256 => Some((sha256(secret), Scheme::Sha256)),
+            Current::Sha256 => Some(sha256(secret)),
             Current::Hmac(version) => {
-                let pepper = self.peppers.iter().find(|pepper| pepper.version() == version)?;
-                Some((pepper.digest(secret), Scheme::HmacSha256 { pepper: version }))
+                self.peppers.iter().find(|pepper| pepper.version() == version).map(|pepper| pepper.digest(secret))
             }
             Current::Argon2id => None,
+        }
+    }
+
+    /// Whether new secrets are stored under this scheme, and it is a fast one.
+    pub(crate) fn is_current(&self, scheme: &Scheme) -> bool {
+        match (self.current, scheme) {
+            (Current::Sha256, Scheme::Sha256) => true,
+            (Current::Hmac(current), Scheme::HmacSha256 { pepper }) => *pepper == current,
+            _ => false,
         }
     }
 
@@ -479,6 +500,21 @@ impl Hashing {
             (Current::Hmac(current), Scheme::HmacSha256 { pepper }) => *pepper < current,
             _ => false,
         }
+    }
+}
+
+/// One digest a readable fast scheme.
+#[derive(Clone, Copy)]
+pub(crate) struct LookupDigests {
+    all: [Digest; MAX_LOOKUP_SCHEMES],
+    count: usize,
+}
+
+impl std::ops::Deref for LookupDigests {
+    type Target = [Digest];
+
+    fn deref(&self) -> &[Digest] {
+        self.all.get(..self.count).unwrap_or(&self.all)
     }
 }
 

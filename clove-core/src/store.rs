@@ -6,13 +6,14 @@
 //!
 //! Every promise below is a test in `clove-testkit`.
 
+mod candidate;
 mod pages;
 
+pub use candidate::{Candidate, Found, Lookup, SecretRecord, Secrets};
 pub use pages::{AuditPage, AuditQuery, ExpiringQuery, ExpiryFilter, KeyPage, KeyQuery, Place};
 
 use crate::{
     audit::AuditEvent,
-    capability::CapabilitySet,
     digest::{Digest, Scheme},
     error::{Refusal, StoreError},
     id::{KeyId, OperationId, OrganizationId, Owner, Scope},
@@ -29,11 +30,13 @@ use std::{collections::BTreeSet, fmt, sync::Arc};
 pub trait Store: Send + Sync + 'static {
     /// Finds what a verification needs by key id: the row whatever its state, all its secrets, and whether its owner and
     /// organization are open, read in one snapshot that began after this call.
-    async fn find_by_id(&self, id: KeyId) -> Result<Option<Arc<Candidate>>, StoreError>;
+    ///
+    /// Every request comes this way: a store that answers from memory gives [`Lookup::Ready`], and nobody pays for waiting.
+    fn find_by_id(&self, id: KeyId) -> Lookup<'_>;
 
     /// The same by a secret's digest: at most four digests, one statement. Argon2id secrets are never found this way.
     /// The candidate holds at least the secret that matched.
-    async fn find_by_digest(&self, digests: &[Digest]) -> Result<Option<Arc<Candidate>>, StoreError>;
+    fn find_by_digest(&self, digests: &[Digest]) -> Lookup<'_>;
 
     /// Runs `transaction`: reads [`Reads`], calls [`Transaction::decide`] with the facts, and on [`Decision::Commit`]
     /// writes all its changes and events; on anything else, nothing. Returns the decision once it is durable.
@@ -86,11 +89,11 @@ macro_rules! forward {
     ($($pointer:ident),*) => {$(
         #[async_trait]
         impl<S: Store + ?Sized> Store for $pointer<S> {
-            async fn find_by_id(&self, id: KeyId) -> Result<Option<Arc<Candidate>>, StoreError> {
-                (**self).find_by_id(id).await
+            fn find_by_id(&self, id: KeyId) -> Lookup<'_> {
+                (**self).find_by_id(id)
             }
-            async fn find_by_digest(&self, digests: &[Digest]) -> Result<Option<Arc<Candidate>>, StoreError> {
-                (**self).find_by_digest(digests).await
+            fn find_by_digest(&self, digests: &[Digest]) -> Lookup<'_> {
+                (**self).find_by_digest(digests)
             }
             async fn transact(&self, transaction: Arc<Transaction>) -> Result<Decision, StoreError> {
                 (**self).transact(transaction).await
@@ -129,57 +132,6 @@ macro_rules! forward {
     )*};
 }
 forward!(Arc, Box);
-
-/// What a verification knows of a key. Read-only, shared.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Candidate {
-    /// The key's id.
-    pub id: KeyId,
-    /// Whose key.
-    pub owner: Owner,
-    /// What it may do.
-    pub capabilities: CapabilitySet,
-    /// The stored state.
-    pub state: KeyState,
-    /// When it expires.
-    pub expires_at: Option<DateTime<Utc>>,
-    /// Expired for good.
-    pub expiry_latched: bool,
-    /// The record's revision.
-    pub revision: u64,
-    /// Whether both the owner and the organization are open.
-    pub owner_open: bool,
-    /// One or two secrets, the current one among them if found by id.
-    pub secrets: Vec<SecretRecord>,
-}
-
-/// A secret as it is stored: a row of its own.
-#[derive(Clone, PartialEq, Eq)]
-pub struct SecretRecord {
-    /// The digest; unique over all secrets.
-    pub digest: Digest,
-    /// How it was made.
-    pub scheme: Scheme,
-    /// Until when it is good; `None` for the current secret of a key.
-    pub valid_until: Option<DateTime<Utc>>,
-}
-
-impl SecretRecord {
-    /// Whether a bare secret can be looked up by this digest.
-    #[must_use]
-    pub fn is_fast(&self) -> bool {
-        !matches!(self.scheme, Scheme::Argon2id { .. })
-    }
-}
-
-impl fmt::Debug for SecretRecord {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SecretRecord")
-            .field("scheme", &self.scheme.name())
-            .field("valid_until", &self.valid_until)
-            .finish_non_exhaustive()
-    }
-}
 
 /// An organization's row. Exists from the first command in the organization on.
 #[derive(Clone, Debug, PartialEq, Eq)]

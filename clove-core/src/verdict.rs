@@ -2,6 +2,7 @@
 
 use crate::{
     capability::{Capability, CapabilitySet, Requirement},
+    clock::Timestamp,
     id::{GrantId, KeyId, Owner},
     store::Candidate,
 };
@@ -85,7 +86,7 @@ impl Verdict {
 pub struct Grant {
     pub(crate) id: GrantId,
     pub(crate) candidate: Arc<Candidate>,
-    pub(crate) at: DateTime<Utc>,
+    pub(crate) at: Timestamp,
 }
 
 impl Grant {
@@ -112,12 +113,12 @@ impl Grant {
     /// When the key expires.
     #[must_use]
     pub fn expires_at(&self) -> Option<DateTime<Utc>> {
-        self.candidate.expires_at
+        self.candidate.expires_at.map(Into::into)
     }
     /// The time at which the request was judged.
     #[must_use]
     pub fn at(&self) -> DateTime<Utc> {
-        self.at
+        self.at.into()
     }
 }
 

@@ -41,7 +41,7 @@ use clove_core::{
     Key, KeyId, OrganizationId, Owner, Scope, Store, StoreError,
     digest::Digest,
     store::{
-        AuditPage, AuditQuery, Candidate, Decision, ExpiringQuery, KeyPage, KeyQuery, OrganizationRecord, OwnerFacts, Rehash,
+        AuditPage, AuditQuery, Decision, ExpiringQuery, KeyPage, KeyQuery, Lookup, OrganizationRecord, OwnerFacts, Rehash,
         Transaction,
     },
 };
@@ -110,18 +110,13 @@ impl std::fmt::Debug for SqliteStore {
 
 #[async_trait]
 impl Store for SqliteStore {
-    async fn find_by_id(&self, id: KeyId) -> Result<Option<Arc<Candidate>>, StoreError> {
-        self.point_read(move |connection| read::find_by_id(connection, id)).await
+    fn find_by_id(&self, id: KeyId) -> Lookup<'_> {
+        Lookup::waits(self.point_read(move |connection| read::find_by_id(connection, id)))
     }
 
-    async fn find_by_digest(&self, digests: &[Digest]) -> Result<Option<Arc<Candidate>>, StoreError> {
-        match &self.inner.points {
-            Points::Inline(readers) => readers.with(|connection| read::find_by_digest(connection, digests)),
-            Points::Hop(thread) => {
-                let digests = digests.to_vec();
-                thread.read(move |connection| read::find_by_digest(connection, &digests)).await
-            }
-        }
+    fn find_by_digest(&self, digests: &[Digest]) -> Lookup<'_> {
+        let digests = digests.to_vec();
+        Lookup::waits(self.point_read(move |connection| read::find_by_digest(connection, &digests)))
     }
 
     async fn transact(&self, transaction: Arc<Transaction>) -> Result<Decision, StoreError> {

@@ -91,9 +91,7 @@ fn candidate(
             Some(found) if rows::key_id(next, 0) != Ok(found.id) => {}
             Some(found) => {
                 let secret = rows::candidate_secret(next).map_err(named)?;
-                // The current secret first.
-                let place = if secret.valid_until.is_none() { 0 } else { found.secrets.len() };
-                found.secrets.insert(place, secret);
+                found.secrets.add(secret).map_err(|_| named("more than two secrets"))?;
             }
         }
     }

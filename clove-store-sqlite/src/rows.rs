@@ -3,12 +3,12 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use clove_core::{
     AccountId, ActiveLimit, Argon2Cost, CapabilitySet, Description, Key, KeyId, KeyState, Metadata, Name, OperationId,
-    OrganizationId, Owner,
+    OrganizationId, Owner, Timestamp,
     audit::{Action, AuditEvent, AuditedKey},
     digest::{Digest, Scheme},
     id::{Actor, AuditId},
     key::Reason,
-    store::{OwnerRecord, Place, Remains, SecretRecord},
+    store::{OwnerRecord, Place, Remains, SecretRecord, Secrets},
 };
 use rusqlite::{Row, types::ValueRef};
 
@@ -56,6 +56,10 @@ fn time(row: &Row<'_>, column: usize, what: Bad) -> Result<DateTime<Utc>, Bad> {
 
 pub(crate) fn optional_time(row: &Row<'_>, column: usize, what: Bad) -> Result<Option<DateTime<Utc>>, Bad> {
     optional_int(row, column, what)?.map(|micros| DateTime::from_timestamp_micros(micros).ok_or(what)).transpose()
+}
+
+fn optional_timestamp(row: &Row<'_>, column: usize, what: Bad) -> Result<Option<Timestamp>, Bad> {
+    optional_int(row, column, what)?.map(|micros| Timestamp::from_micros(micros).ok_or(what)).transpose()
 }
 
 fn state(text: &str, what: Bad) -> Result<KeyState, Bad> {
@@ -116,11 +120,11 @@ pub(crate) fn candidate(row: &Row<'_>) -> Result<clove_core::store::Candidate, B
         owner: owner(row, 1)?,
         capabilities: CapabilitySet::parse(text(row, 3, "capabilities")?).map_err(|_| "capabilities")?,
         state: state(text(row, 4, "state")?, "state")?,
-        expires_at: optional_time(row, 5, "expires_at")?,
+        expires_at: optional_timestamp(row, 5, "expires_at")?,
         expiry_latched: flag(row, 6, "expiry_latched")?,
         revision: int(row, 7, "revision")?,
         owner_open: flag(row, 8, "open")?,
-        secrets: vec![candidate_secret(row)?],
+        secrets: Secrets::one(candidate_secret(row)?),
     })
 }
 
@@ -139,7 +143,11 @@ pub(crate) fn secret(row: &Row<'_>, first: usize) -> Result<SecretRecord, Bad> {
         },
         _ => return Err("scheme"),
     };
-    Ok(SecretRecord { digest: Digest::from_bytes(digest), scheme, valid_until: optional_time(row, first + 5, "valid_until")? })
+    Ok(SecretRecord {
+        digest: Digest::from_bytes(digest),
+        scheme,
+        valid_until: optional_timestamp(row, first + 5, "valid_until")?,
+    })
 }
 
 fn cost(text: &str) -> Option<Argon2Cost> {

@@ -7,7 +7,7 @@ use crate::{
 };
 use chrono::{DateTime, Utc};
 use clove_core::{
-    ActiveLimit, Key, KeyId, KeyState, Owner, Scope, StoreError,
+    ActiveLimit, Key, KeyId, KeyState, Owner, Scope, StoreError, Timestamp,
     audit::AuditEvent,
     error::{CorruptRow, Unique},
     store::{Changes, Decision, Facts, KeyChange, OwnerRecord, Reads, Rehash, SecretRecord, StoredKey, Transaction},
@@ -233,7 +233,8 @@ fn insert_secrets(connection: &Connection, id: KeyId, secrets: &[SecretRecord]) 
     for secret in secrets {
         let (scheme, pepper, cost, salt) = scheme_columns(&secret.scheme);
         let digest = secret.digest.as_bytes().as_slice();
-        let params = params![id.as_bytes().as_slice(), digest, scheme, pepper, cost, salt, micros(secret.valid_until)];
+        let until = secret.valid_until.map(Timestamp::as_micros);
+        let params = params![id.as_bytes().as_slice(), digest, scheme, pepper, cost, salt, until];
         insert(connection, sql::INSERT_SECRET, params, |_| Unique::Digest)?;
     }
     Ok(())

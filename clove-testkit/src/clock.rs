@@ -1,7 +1,7 @@
 //! A clock to turn.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use clove_core::clock::{Clock, Sleep};
+use clove_core::clock::{Clock, Sleep, Timestamp};
 use std::{
     future::poll_fn,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -71,8 +71,8 @@ impl Default for TestClock {
 }
 
 impl Clock for TestClock {
-    fn now(&self) -> DateTime<Utc> {
-        self.lock().now
+    fn now(&self) -> Timestamp {
+        self.lock().now.into()
     }
 
     fn monotonic(&self) -> Duration {

@@ -5,7 +5,7 @@ use clove::{
     Key, KeyId, OrganizationId, Owner, Scope, Store, StoreError,
     digest::Digest,
     store::{
-        AuditPage, AuditQuery, Candidate, Decision, ExpiringQuery, KeyPage, KeyQuery, OrganizationRecord, OwnerFacts, Rehash,
+        AuditPage, AuditQuery, Decision, ExpiringQuery, KeyPage, KeyQuery, Lookup, OrganizationRecord, OwnerFacts, Rehash,
         Transaction,
     },
 };
@@ -99,11 +99,11 @@ impl Gate {
 
 #[async_trait::async_trait]
 impl Store for Gate {
-    async fn find_by_id(&self, id: KeyId) -> Result<Option<Arc<Candidate>>, StoreError> {
-        self.through(self.inner.find_by_id(id)).await
+    fn find_by_id(&self, id: KeyId) -> Lookup<'_> {
+        Lookup::waits(self.through(self.inner.find_by_id(id)))
     }
-    async fn find_by_digest(&self, digests: &[Digest]) -> Result<Option<Arc<Candidate>>, StoreError> {
-        self.through(self.inner.find_by_digest(digests)).await
+    fn find_by_digest(&self, digests: &[Digest]) -> Lookup<'_> {
+        Lookup::waits(self.through(self.inner.find_by_digest(digests)))
     }
     async fn transact(&self, transaction: Arc<Transaction>) -> Result<Decision, StoreError> {
         self.through(self.inner.transact(transaction)).await

@@ -8,8 +8,8 @@ use clove::{
     NewKey, OrganizationId, Owner, Pepper, Policy, Refusal, Scope, Store, StoreError, Verdict,
     digest::Digest,
     store::{
-        AuditPage, AuditQuery, Candidate, Decision, ExpiringQuery, KeyPage, KeyQuery, OrganizationRecord, OwnerFacts, Reads,
-        Rehash, Transaction,
+        AuditPage, AuditQuery, Decision, ExpiringQuery, KeyPage, KeyQuery, Lookup, OrganizationRecord, OwnerFacts, Reads, Rehash,
+        Transaction,
     },
 };
 use clove_testkit::{Fixture, TestClock};
@@ -109,13 +109,18 @@ impl Spy {
 
 #[async_trait::async_trait]
 impl Store for Spy {
-    async fn find_by_id(&self, id: KeyId) -> Result<Option<Arc<Candidate>>, StoreError> {
-        self.call("find_by_id").await?;
-        self.inner.find_by_id(id).await
+    fn find_by_id(&self, id: KeyId) -> Lookup<'_> {
+        Lookup::waits(async move {
+            self.call("find_by_id").await?;
+            self.inner.find_by_id(id).await
+        })
     }
-    async fn find_by_digest(&self, digests: &[Digest]) -> Result<Option<Arc<Candidate>>, StoreError> {
-        self.call("find_by_digest").await?;
-        self.inner.find_by_digest(digests).await
+    fn find_by_digest(&self, digests: &[Digest]) -> Lookup<'_> {
+        let digests = digests.to_vec();
+        Lookup::waits(async move {
+            self.call("find_by_digest").await?;
+            self.inner.find_by_digest(&digests).await
+        })
     }
     async fn transact(&self, transaction: Arc<Transaction>) -> Result<Decision, StoreError> {
         self.call("transact").await?;

@@ -1,24 +1,32 @@
 //! What a verification leaves to be written later: last use, and better digests.
 
 use super::{Clove, Inner};
-use crate::{error::StoreError, id::KeyId, store::Rehash};
+use crate::{
+    clock::Timestamp,
+    error::StoreError,
+    id::KeyId,
+    store::{Rehash, Store},
+};
 use chrono::{DateTime, Utc};
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
-/// Independent locks, so that verifications of different keys seldom meet.
+/// Independent logs of uses, one a thread as far as they go, so that threads seldom meet.
 const SHARDS: usize = 16;
+/// How many uses a log notes before they are told apart by key.
+const RECENT: usize = 1024;
 /// The most keys whose last use waits in one shard; the use of further ones is not noted until the next flush.
-const MAX_USES: usize = 8192;
+const MAX_KEYS: usize = 8192;
 /// The most digests waiting; further ones wait for their secret's next use.
 const MAX_REHASHES: usize = 1024;
 /// How often maintenance flushes.
 const INTERVAL: Duration = Duration::from_secs(1);
-
-type Uses = HashMap<KeyId, DateTime<Utc>, foldhash::fast::RandomState>;
 
 #[derive(Default)]
 pub(super) struct Buffers {
@@ -26,20 +34,55 @@ pub(super) struct Buffers {
     rehashes: Mutex<Vec<Rehash>>,
 }
 
+/// Last uses. First into a log, whose end is always at hand; a map of thousands of keys is far away in memory.
+#[derive(Default)]
+struct Uses {
+    recent: Vec<(KeyId, Timestamp)>,
+    by_key: ByKey,
+}
+
+type ByKey = HashMap<KeyId, Timestamp, foldhash::fast::RandomState>;
+
+impl Uses {
+    fn note(&mut self, key: KeyId, at: Timestamp) {
+        if self.recent.len() >= RECENT {
+            self.settle();
+        }
+        self.recent.push((key, at));
+    }
+
+    fn settle(&mut self) {
+        for (key, at) in self.recent.drain(..) {
+            if let Some(last) = self.by_key.get_mut(&key) {
+                *last = at.max(*last);
+            } else if self.by_key.len() < MAX_KEYS {
+                self.by_key.insert(key, at);
+            }
+        }
+    }
+
+    fn take(&mut self) -> ByKey {
+        self.settle();
+        std::mem::take(&mut self.by_key)
+    }
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// A number for this thread.
+fn thread_number() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    thread_local!(static NUMBER: usize = NEXT.fetch_add(1, Ordering::Relaxed));
+    // A thread that is ending has no number any more.
+    NUMBER.try_with(|number| *number).unwrap_or(0)
+}
+
 impl Buffers {
-    pub(super) fn used(&self, key: KeyId, at: DateTime<Utc>) {
-        // The last byte of an id is random.
-        let shard = key.as_bytes().last().map_or(0, |byte| usize::from(*byte) % SHARDS);
-        let Some(uses) = self.uses.get(shard) else { return };
-        let mut uses = lock(uses);
-        if let Some(last) = uses.get_mut(&key) {
-            *last = at.max(*last);
-        } else if uses.len() < MAX_USES {
-            uses.insert(key, at);
+    pub(super) fn used(&self, key: KeyId, at: Timestamp) {
+        if let Some(uses) = self.uses.get(thread_number() % SHARDS) {
+            lock(uses).note(key, at);
         }
     }
 
@@ -50,20 +93,36 @@ impl Buffers {
         }
     }
 
-    async fn flush(&self, inner: &Inner) -> Result<(), StoreError> {
-        let uses: Vec<_> = self.uses.iter().flat_map(|shard| std::mem::take(&mut *lock(shard))).collect();
-        if !uses.is_empty()
-            && let Err(error) = inner.store.touch(&uses).await
-        {
-            uses.into_iter().for_each(|(key, at)| self.used(key, at));
-            return Err(error);
+    async fn flush(&self, store: &dyn Store) -> Result<(), StoreError> {
+        let mut taken = Taken { buffers: self, uses: self.take_uses(), rehashes: std::mem::take(&mut *lock(&self.rehashes)) };
+        if !taken.uses.is_empty() {
+            store.touch(&taken.uses).await?;
+            taken.uses.clear();
         }
-        let rehashes = std::mem::take(&mut *lock(&self.rehashes));
-        if rehashes.is_empty() {
-            return Ok(());
+        if !taken.rehashes.is_empty() {
+            store.rehash(&taken.rehashes).await?;
+            taken.rehashes.clear();
         }
-        // A digest that is lost here is made again with its secret's next use.
-        inner.store.rehash(&rehashes).await
+        Ok(())
+    }
+
+    fn take_uses(&self) -> Vec<(KeyId, DateTime<Utc>)> {
+        let taken = self.uses.iter().flat_map(|uses| lock(uses).take());
+        taken.map(|(key, at)| (key, at.into())).collect()
+    }
+}
+
+/// What is being written. Whatever is left of it when it is dropped, for a failure or because the caller went away, waits again.
+struct Taken<'b> {
+    buffers: &'b Buffers,
+    uses: Vec<(KeyId, DateTime<Utc>)>,
+    rehashes: Vec<Rehash>,
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        self.uses.drain(..).for_each(|(key, at)| self.buffers.used(key, at.into()));
+        self.rehashes.drain(..).for_each(|change| self.buffers.rehash(change));
     }
 }
 
@@ -71,9 +130,9 @@ impl Clove {
     /// Writes what verifications have left to be written: last uses, and better digests. Hosts call it before they stop.
     ///
     /// # Errors
-    /// If the store fails; last uses are kept for the next flush.
+    /// If the store fails; what it did not write is kept for the next flush.
     pub async fn flush(&self) -> Result<(), StoreError> {
-        self.inner.buffers.flush(&self.inner).await
+        self.inner.buffers.flush(&*self.inner.store).await
     }
 
     /// The work that goes on beside verification, for the host to spawn once: without it everything stays right, and last
@@ -96,7 +155,7 @@ impl Maintenance {
             sleep.await;
             let Some(inner) = self.inner.upgrade() else { return };
             // What could not be written stays for the next round; a verification does not depend on it.
-            let _ = inner.buffers.flush(&inner).await;
+            let _ = inner.buffers.flush(&*inner.store).await;
         }
     }
 }

@@ -156,7 +156,7 @@ impl Clove {
                     None => format!("never expires, may do {}", key.capabilities),
                 };
                 let event = order.event(action, Subject::Key(&key, None, Some(key.state)), true, detail);
-                let insert = KeyChange::Insert(StoredKey { key: key.clone(), secrets: vec![record.clone()] });
+                let insert = KeyChange::Insert(StoredKey { key: key.clone(), secrets: vec![record] });
                 decided(admitted.map(|()| books.commit(order, Some(insert), event)))
             })
             .await?;
@@ -203,10 +203,10 @@ impl Clove {
                     let until =
                         order.now.checked_add_signed(if allowed { grace } else { TimeDelta::zero() }).unwrap_or(order.now);
                     let until = crate::clock::to_micros(stored.key.expires_at.map_or(until, |end| end.min(until)));
-                    let mut secrets = vec![record.clone()];
+                    let mut secrets = vec![record];
                     let old = stored.secrets.iter().find(|secret| secret.valid_until.is_none());
                     secrets.extend(
-                        old.filter(|_| until > order.now).map(|old| SecretRecord { valid_until: Some(until), ..old.clone() }),
+                        old.filter(|_| until > order.now).map(|old| SecretRecord { valid_until: Some(until.into()), ..*old }),
                     );
                     let mut key = stored.key.clone();
                     key.revision = key.revision.saturating_add(1);
@@ -265,5 +265,5 @@ impl Clove {
 }
 
 fn older_valid_until(secrets: &[SecretRecord]) -> Option<DateTime<Utc>> {
-    secrets.iter().find_map(|secret| secret.valid_until)
+    secrets.iter().find_map(|secret| secret.valid_until).map(Into::into)
 }

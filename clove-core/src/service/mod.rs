@@ -73,7 +73,7 @@ impl Clove {
     /// The time, as this handle's clock tells it, in whole microseconds.
     #[must_use]
     pub fn now(&self) -> chrono::DateTime<chrono::Utc> {
-        crate::clock::to_micros(self.inner.clock.now())
+        self.inner.clock.now().into()
     }
 }
 

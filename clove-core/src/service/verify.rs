@@ -5,17 +5,23 @@ use super::{
     throttle::{Entry, Ticket},
 };
 use crate::{
+    clock::Timestamp,
     credential::{self, Presented},
     digest::{Digest, Scheme, sha256},
     error::Fault,
     id::{GrantId, KeyId},
     key::Status,
     policy::PepperStatus,
-    store::{Candidate, Rehash, SecretRecord},
+    store::{Candidate, Lookup, Rehash, SecretRecord},
     verdict::{Attempt, Denial, DenialReason, Grant, Verdict},
 };
-use chrono::{DateTime, Utc};
-use std::{future::Future, hint::black_box, pin::pin, sync::Arc, task::Poll};
+use std::{
+    future::{Future, IntoFuture},
+    hint::black_box,
+    pin::Pin,
+    sync::Arc,
+    task::Poll,
+};
 
 /// What an unknown key's secret is compared with.
 const DUMMY: Digest = Digest::from_bytes([0x5c; 32]);
@@ -29,94 +35,113 @@ impl Clove {
     /// [`Fault`] where nothing can be said: the store failed, a queue is full, or the policy's deadline has passed.
     pub async fn verify<'a>(&self, attempt: impl Into<Attempt<'a>>) -> Result<Verdict, Fault> {
         let attempt = attempt.into();
-        let Some(presented) = self.parse(attempt.credential) else {
-            return Ok(Verdict::Denied(Denial::NOT_RECOGNIZED));
+        let (proof, secret) = match self.begin(&attempt) {
+            Begun::Ended(end) => return end,
+            Begun::Waits(proof, secret) => (proof, secret),
         };
-        self.within_deadline(self.verify_parsed(presented, &attempt)).await
+        Ok(self.judge(self.within_deadline(proof).await?, secret, &attempt))
     }
 
+    /// The whole way of a request that nothing holds up. Apart from the future, which would carry along all that it holds.
+    #[inline(never)]
+    fn begin<'a>(&'a self, attempt: &Attempt<'a>) -> Begun<'a> {
+        let Some(presented) = self.parse(attempt.credential) else {
+            return Begun::Ended(Ok(Verdict::Denied(Denial::NOT_RECOGNIZED)));
+        };
+        let proven = match self.prove(&presented, attempt.peer) {
+            Proof::Made(proven) => Some(proven),
+            Proof::NotMade => None,
+            Proof::Failed(fault) => return Begun::Ended(Err(fault)),
+            Proof::Waits(proof) => return Begun::Waits(proof, presented.secret()),
+        };
+        Begun::Ended(Ok(self.judge(proven, presented.secret(), attempt)))
+    }
+
+    #[inline(always)]
     pub(super) fn parse<'a>(&self, text: &'a [u8]) -> Option<Presented<'a>> {
         let policy = &self.inner.policy;
         credential::parse(text, &policy.formats, policy.imports.is_some())
     }
 
-    async fn verify_parsed(&self, presented: Presented<'_>, attempt: &Attempt<'_>) -> Result<Verdict, Fault> {
-        let Some((candidate, place)) = self.prove(presented, attempt.peer).await? else {
-            return Ok(Verdict::Denied(Denial::NOT_RECOGNIZED));
-        };
-        let Some(secret) = candidate.secrets.get(place) else {
-            return Ok(Verdict::Denied(Denial::NOT_RECOGNIZED));
-        };
-        let now = self.inner.clock.now();
-        if secret.valid_until.is_some_and(|until| now >= until) {
-            // Rotated out, and its grace is over: as good as unknown.
-            return Ok(Verdict::Denied(Denial::NOT_RECOGNIZED));
-        }
-        if let Some(reason) = judge(&candidate, attempt, now) {
-            return Ok(Verdict::Denied(Denial::proven(reason, candidate)));
-        }
-        self.inner.buffers.used(candidate.id, now);
-        if self.inner.policy.hashing.is_behind(&secret.scheme) {
-            self.rehash_later(candidate.id, secret, presented.secret());
-        }
-        Ok(Verdict::Granted(Grant { id: GrantId::new(now), candidate, at: now }))
-    }
-
-    /// Finds the key and proves the secret: the key, and the place of the secret among its own. `None` is unknown or wrong.
-    pub(super) async fn prove(&self, presented: Presented<'_>, peer: &str) -> Result<Option<(Arc<Candidate>, usize)>, Fault> {
-        match presented {
+    /// Finds the key and proves the secret.
+    #[inline(always)]
+    pub(super) fn prove<'a>(&'a self, presented: &Presented<'a>, peer: &'a str) -> Proof<'a> {
+        match *presented {
             Presented::Bare(secret) => {
-                let (digests, count) = self.inner.policy.hashing.lookup_digests(secret);
-                let digests = digests.get(..count).unwrap_or_default();
-                let found = if digests.is_empty() { None } else { self.inner.store.find_by_digest(digests).await? };
-                let is_presented = |stored: &SecretRecord| stored.is_fast() && digests.contains(&stored.digest);
-                let proven = found.and_then(|candidate| {
-                    let place = candidate.secrets.iter().position(is_presented)?;
-                    Some((candidate, place))
-                });
-                if proven.is_none() {
-                    self.refuse_to_guess_about_peppers().await?;
+                let digests = self.inner.policy.hashing.lookup_digests(secret);
+                match self.inner.store.find_by_digest(&digests) {
+                    Lookup::Ready(Ok(found)) => self.prove_by_digest(found, &digests),
+                    Lookup::Ready(Err(error)) => Proof::Failed(error.into()),
+                    Lookup::Waits(found) => Proof::waits(async move { self.prove_by_digest(found.await?, &digests).await }),
                 }
-                Ok(proven)
             }
             Presented::WithId(id, secret) | Presented::Foreign(id, secret) => {
-                let foreign = matches!(presented, Presented::Foreign(..));
-                let Some(candidate) = self.inner.store.find_by_id(id).await? else {
-                    self.prove_nothing(id, secret, foreign, peer).await?;
-                    return Ok(None);
-                };
-                let place = match self.prove_fast(&candidate, secret)? {
-                    Fast::Proven(place) => Some(place),
-                    Fast::Wrong if !foreign => None,
-                    fast => self.prove_slow(&candidate, secret, fast == Fast::SlowLeft, peer).await?,
-                };
-                Ok(place.map(|place| (candidate, place)))
+                let claim = Claim { id, secret, foreign: matches!(presented, Presented::Foreign(..)), peer };
+                // Hashed whether the id is known or not: so both cost alike, and the processor has it while it looks up.
+                let digest = self.inner.policy.hashing.current_fast_digest(secret);
+                match self.inner.store.find_by_id(id) {
+                    Lookup::Ready(Ok(Some(candidate))) => self.prove_candidate(candidate, claim, digest),
+                    Lookup::Ready(Ok(None)) => self.prove_nothing(claim, digest),
+                    Lookup::Ready(Err(error)) => Proof::Failed(error.into()),
+                    Lookup::Waits(found) => Proof::waits(async move {
+                        match found.await? {
+                            Some(candidate) => self.prove_candidate(candidate, claim, digest).await,
+                            None => self.prove_nothing(claim, digest).await,
+                        }
+                    }),
+                }
             }
         }
+    }
+
+    fn prove_by_digest(&self, found: Option<Arc<Candidate>>, digests: &[Digest]) -> Proof<'_> {
+        let is_presented = |stored: &SecretRecord| stored.is_fast() && digests.contains(&stored.digest);
+        if let Some(candidate) = found
+            && let Some(place) = candidate.secrets.position(is_presented)
+        {
+            return Proof::Made(Proven { candidate, place });
+        }
+        Proof::waits(self.refuse_to_guess_about_peppers())
     }
 
     /// A bare secret that is not found may be stored under a pepper that this process does not know: then nothing can be said.
-    async fn refuse_to_guess_about_peppers(&self) -> Result<(), Fault> {
+    async fn refuse_to_guess_about_peppers(&self) -> Result<Option<Proven>, Fault> {
         let in_use = self.inner.store.peppers_in_use().await?;
         let unknown =
             in_use.into_iter().find(|&version| matches!(self.inner.policy.hashing.pepper(version), PepperStatus::Unknown));
-        unknown.map_or(Ok(()), |version| Err(Fault::UnknownPepper { version }))
+        unknown.map_or(Ok(None), |version| Err(Fault::UnknownPepper { version }))
     }
 
-    /// Proves a secret against a key's fast digests: which of them it is, or whether slow ones are left to try.
-    fn prove_fast(&self, candidate: &Candidate, secret: &[u8]) -> Result<Fast, Fault> {
+    #[inline(always)]
+    fn prove_candidate<'a>(&'a self, candidate: Arc<Candidate>, claim: Claim<'a>, digest: Option<Digest>) -> Proof<'a> {
+        match self.prove_fast(&candidate, claim.secret, digest) {
+            Ok(Fast::Proven(place)) => Proof::Made(Proven { candidate, place }),
+            Ok(Fast::Wrong) if !claim.foreign => Proof::NotMade,
+            Ok(fast) => Proof::waits(self.prove_slow(candidate, claim, fast == Fast::SlowLeft)),
+            Err(fault) => Proof::Failed(fault),
+        }
+    }
+
+    #[inline(always)]
+    /// Proves a secret against a key's fast digests: which of them it is, or whether slow ones are left to try. `digest` is the
+    /// one under the current scheme.
+    fn prove_fast(&self, candidate: &Candidate, secret: &[u8], digest: Option<Digest>) -> Result<Fast, Fault> {
         let hashing = &self.inner.policy.hashing;
-        let mut slow = false;
+        let (mut slow, mut unknown) = (false, None);
         for (place, stored) in candidate.secrets.iter().enumerate() {
-            let digest = match stored.scheme {
-                Scheme::Sha256 if hashing.reads_sha256() => sha256(secret),
-                Scheme::Sha256 => continue,
-                Scheme::HmacSha256 { pepper } => match hashing.pepper(pepper) {
+            let digest = match (stored.scheme, digest) {
+                (scheme, Some(digest)) if hashing.is_current(&scheme) => digest,
+                (Scheme::Sha256, _) if hashing.reads_sha256() => sha256(secret),
+                (Scheme::Sha256, _) => continue,
+                (Scheme::HmacSha256 { pepper: version }, _) => match hashing.pepper(version) {
                     PepperStatus::Given(pepper) => pepper.digest(secret),
                     PepperStatus::Dropped => continue,
-                    PepperStatus::Unknown => return Err(Fault::UnknownPepper { version: pepper }),
+                    PepperStatus::Unknown => {
+                        unknown = Some(version);
+                        continue;
+                    }
                 },
-                Scheme::Argon2id { .. } => {
+                (Scheme::Argon2id { .. }, _) => {
                     slow = true;
                     continue;
                 }
@@ -125,50 +150,82 @@ impl Clove {
                 return Ok(Fast::Proven(place));
             }
         }
-        Ok(if slow { Fast::SlowLeft } else { Fast::Wrong })
+        match unknown {
+            Some(version) => Err(Fault::UnknownPepper { version }),
+            None => Ok(if slow { Fast::SlowLeft } else { Fast::Wrong }),
+        }
     }
 
     /// Proves a secret against a key's slow digests, if it has any; if not, takes as long.
-    async fn prove_slow(&self, candidate: &Candidate, secret: &[u8], has_slow: bool, peer: &str) -> Result<Option<usize>, Fault> {
-        let Some(ticket) = self.enter(candidate.id, true, peer)? else { return Ok(None) };
+    async fn prove_slow(&self, candidate: Arc<Candidate>, claim: Claim<'_>, has_slow: bool) -> Result<Option<Proven>, Fault> {
+        let Some(ticket) = self.enter(&claim, true)? else { return Ok(None) };
         if !has_slow {
-            self.hash_for_nothing(candidate.id, secret, ticket).await?;
-            return Ok(None);
+            return self.hash_for_nothing(claim, ticket).await;
         }
+        let mut proven = None;
         for (place, stored) in candidate.secrets.iter().enumerate() {
             if let Scheme::Argon2id { cost, salt } = stored.scheme
-                && self.inner.hash_queue.hash(candidate.id, secret, cost, salt).await? == stored.digest
+                && self.inner.hash_queue.hash(claim.id, claim.secret, cost, salt).await? == stored.digest
             {
-                return Ok(Some(place));
+                proven = Some(place);
+                break;
             }
         }
-        ticket.wrong();
-        Ok(None)
+        match proven {
+            Some(place) => Ok(Some(Proven { candidate, place })),
+            None => {
+                ticket.wrong();
+                Ok(None)
+            }
+        }
     }
 
     /// An unknown id costs what a wrong secret costs under the scheme that it would have.
-    async fn prove_nothing(&self, id: KeyId, secret: &[u8], foreign: bool, peer: &str) -> Result<(), Fault> {
-        if !foreign && let Some((digest, _)) = self.inner.policy.hashing.fast_digest(secret) {
+    fn prove_nothing<'a>(&'a self, claim: Claim<'a>, digest: Option<Digest>) -> Proof<'a> {
+        if let Some(digest) = digest.filter(|_| !claim.foreign) {
             black_box(digest == DUMMY);
-            return Ok(());
+            return Proof::NotMade;
         }
-        let Some(ticket) = self.enter(id, false, peer)? else { return Ok(()) };
-        self.hash_for_nothing(id, secret, ticket).await
+        match self.enter(&claim, false) {
+            Ok(Some(ticket)) => Proof::waits(self.hash_for_nothing(claim, ticket)),
+            Ok(None) => Proof::NotMade,
+            Err(fault) => Proof::Failed(fault),
+        }
     }
 
-    fn enter(&self, id: KeyId, exists: bool, peer: &str) -> Result<Option<Ticket<'_>>, Fault> {
-        match self.inner.throttle.enter(id, exists, peer, self.inner.clock.monotonic()) {
+    fn enter(&self, claim: &Claim<'_>, exists: bool) -> Result<Option<Ticket<'_>>, Fault> {
+        match self.inner.throttle.enter(claim.id, exists, claim.peer, self.inner.clock.monotonic()) {
             Entry::Open(ticket) => Ok(Some(ticket)),
             Entry::Shut => Ok(None),
             Entry::Undecided => Err(Fault::Overloaded),
         }
     }
 
-    async fn hash_for_nothing(&self, id: KeyId, secret: &[u8], ticket: Ticket<'_>) -> Result<(), Fault> {
+    async fn hash_for_nothing(&self, claim: Claim<'_>, ticket: Ticket<'_>) -> Result<Option<Proven>, Fault> {
         let cost = self.inner.policy.hashing.argon2_cost;
-        black_box(self.inner.hash_queue.hash(id, secret, cost, [0x5c; 16]).await? == DUMMY);
+        black_box(self.inner.hash_queue.hash(claim.id, claim.secret, cost, [0x5c; 16]).await? == DUMMY);
         ticket.wrong();
-        Ok(())
+        Ok(None)
+    }
+
+    /// After the secret is proven: owner, state and expiry at one `now`, capabilities.
+    #[inline(always)]
+    fn judge(&self, proven: Option<Proven>, presented: &[u8], attempt: &Attempt<'_>) -> Verdict {
+        let Some(Proven { candidate, place }) = proven else { return Verdict::Denied(Denial::NOT_RECOGNIZED) };
+        let now = self.inner.clock.now();
+        let Some(secret) = candidate.secrets.get(place).filter(|secret| secret.valid_until.is_none_or(|until| now < until))
+        else {
+            // Rotated out, and its grace is over: as good as unknown.
+            return Verdict::Denied(Denial::NOT_RECOGNIZED);
+        };
+        if let Some(reason) = refusal(&candidate, attempt, now) {
+            return Verdict::Denied(Denial::proven(reason, candidate));
+        }
+        self.inner.buffers.used(candidate.id, now);
+        if self.inner.policy.hashing.is_behind(&secret.scheme) {
+            self.rehash_later(candidate.id, secret, presented);
+        }
+        Verdict::Granted(Grant { id: GrantId::new(now), candidate, at: now })
     }
 
     fn rehash_later(&self, key: KeyId, stored: &SecretRecord, secret: &[u8]) {
@@ -177,20 +234,80 @@ impl Clove {
         }
     }
 
-    /// Ends `work` with a fault once the policy's deadline has passed. The timer starts when the work first has to wait:
-    /// work that never waits pays nothing for it.
-    async fn within_deadline<T>(&self, work: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
-        let mut work = pin!(work);
+    /// Ends `work` with a fault once the policy's deadline has passed, be it that it waits or that it took too long at a stretch.
+    pub(super) async fn within_deadline<T>(&self, mut work: Boxed<'_, T>) -> Result<T, Fault> {
+        let (clock, deadline) = (&self.inner.clock, self.inner.policy.deadline);
+        let began = clock.monotonic();
         let mut timer = None;
-        let deadline = self.inner.policy.deadline;
         std::future::poll_fn(|context| {
-            if let Poll::Ready(done) = work.as_mut().poll(context) {
-                return Poll::Ready(done);
+            let done = work.as_mut().poll(context);
+            let left = deadline.saturating_sub(clock.monotonic().saturating_sub(began));
+            if left.is_zero() {
+                return Poll::Ready(Err(Fault::DeadlineExceeded { deadline }));
             }
-            let timer = timer.get_or_insert_with(|| self.inner.clock.sleep(deadline));
+            if done.is_ready() {
+                return done;
+            }
+            let timer = timer.get_or_insert_with(|| clock.sleep(left));
             timer.as_mut().poll(context).map(|()| Err(Fault::DeadlineExceeded { deadline }))
         })
         .await
+    }
+}
+
+/// How far a verification came at once.
+enum Begun<'a> {
+    Ended(Result<Verdict, Fault>),
+    /// The proof has to be waited for; with the secret that is being proven.
+    Waits(Boxed<'a, Option<Proven>>, &'a [u8]),
+}
+
+/// `id;secret`, and who presents it.
+#[derive(Clone, Copy)]
+struct Claim<'a> {
+    id: KeyId,
+    secret: &'a [u8],
+    foreign: bool,
+    peer: &'a str,
+}
+
+/// A key whose secret is proven.
+pub(super) struct Proven {
+    pub(super) candidate: Arc<Candidate>,
+    /// Which of its secrets.
+    pub(super) place: usize,
+}
+
+type Boxed<'a, T> = Pin<Box<dyn Future<Output = Result<T, Fault>> + Send + 'a>>;
+
+/// A proof that the secret is a key's, made at once or to be waited for. What waits is boxed: a verification that does not
+/// wait is a small future, and allocates nothing.
+pub(super) enum Proof<'a> {
+    Made(Proven),
+    /// Unknown or wrong.
+    NotMade,
+    Failed(Fault),
+    Waits(Boxed<'a, Option<Proven>>),
+}
+
+impl<'a> Proof<'a> {
+    fn waits(proof: impl Future<Output = Result<Option<Proven>, Fault>> + Send + 'a) -> Self {
+        Self::Waits(Box::pin(proof))
+    }
+}
+
+impl<'a> IntoFuture for Proof<'a> {
+    type Output = Result<Option<Proven>, Fault>;
+    type IntoFuture = Boxed<'a, Option<Proven>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        let ready = match self {
+            Self::Made(proven) => Ok(Some(proven)),
+            Self::NotMade => Ok(None),
+            Self::Failed(fault) => Err(fault),
+            Self::Waits(proof) => return proof,
+        };
+        Box::pin(std::future::ready(ready))
     }
 }
 
@@ -202,8 +319,8 @@ enum Fast {
     SlowLeft,
 }
 
-/// After the secret is proven: owner, state and expiry at one `now`, capabilities. `None` grants.
-fn judge(candidate: &Candidate, attempt: &Attempt<'_>, now: DateTime<Utc>) -> Option<DenialReason> {
+/// Why a proven key's request is refused: owner, state and expiry, then capabilities. `None` grants.
+fn refusal(candidate: &Candidate, attempt: &Attempt<'_>, now: Timestamp) -> Option<DenialReason> {
     if !candidate.owner_open {
         return Some(DenialReason::OwnerClosed);
     }
@@ -211,7 +328,7 @@ fn judge(candidate: &Candidate, attempt: &Attempt<'_>, now: DateTime<Utc>) -> Op
     match Status::of(candidate.state, expired) {
         Status::Active => {}
         Status::Suspended => return Some(DenialReason::Suspended),
-        Status::Expired => return Some(DenialReason::Expired { at: candidate.expires_at }),
+        Status::Expired => return Some(DenialReason::Expired { at: candidate.expires_at.map(Into::into) }),
         Status::Compromised => return Some(DenialReason::Compromised),
         Status::Revoked => return Some(DenialReason::Revoked),
     }

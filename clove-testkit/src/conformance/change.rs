@@ -94,7 +94,7 @@ async fn secrets_are_replaced_together(bench: Arc<Bench>) {
     let key = key(&owner);
     let old = bench.insert(&key).await;
     let (new, id, operation) = (digest(), key.id, OperationId::new(start()));
-    let secrets = vec![current(new), SecretRecord { valid_until: Some(after(60)), ..current(old) }];
+    let secrets = vec![current(new), SecretRecord { valid_until: Some(after(60).into()), ..current(old) }];
     let written = secrets.clone();
     let reads = Reads::Key { scope: (&owner).into(), id, expired_at: None };
     let decide = move |facts: &Facts| {
@@ -108,7 +108,7 @@ async fn secrets_are_replaced_together(bench: Arc<Bench>) {
     };
     committed(bench.transact(Transaction::new(operation, reads, decide)).await);
     let found = bench.store.find_by_id(id).await.unwrap().unwrap();
-    assert_eq!(found.secrets, secrets, "the current one first");
+    assert_eq!(found.secrets.to_vec(), secrets, "the current one first");
     for digest in [old, new] {
         let found = bench.store.find_by_digest(&[digest]).await.unwrap().unwrap();
         assert!(found.id == id && found.secrets.iter().any(|secret| secret.digest == digest));
@@ -166,7 +166,7 @@ async fn rehash_needs_the_old_digest(bench: Arc<Bench>) {
     assert!(bench.store.peppers_in_use().await.unwrap().is_empty());
     bench.store.rehash(&[change(old)]).await.unwrap();
     let found = bench.store.find_by_digest(&[new]).await.unwrap().unwrap();
-    assert_eq!((found.revision, found.secrets[0].scheme), (1, scheme));
+    assert_eq!((found.revision, found.secrets.to_vec()[0].scheme), (1, scheme));
     assert!(bench.store.find_by_digest(&[old]).await.unwrap().is_none());
     assert_eq!(bench.store.peppers_in_use().await.unwrap().into_iter().collect::<Vec<_>>(), [3]);
     assert_eq!(bench.store.keys_under_pepper(3, None, 9).await.unwrap(), [key.id]);
@@ -176,9 +176,9 @@ async fn rehash_needs_the_old_digest(bench: Arc<Bench>) {
 async fn rehash_leaves_the_other_secret(bench: Arc<Bench>) {
     let owner = bench.owner("acme", "ada");
     let (key, deleted) = (key(&owner), key(&owner));
-    let previous = SecretRecord { valid_until: Some(after(60)), ..current(digest()) };
+    let previous = SecretRecord { valid_until: Some(after(60).into()), ..current(digest()) };
     let now = current(digest());
-    committed(bench.insert_with(&key, vec![now.clone(), previous.clone()]).await);
+    committed(bench.insert_with(&key, vec![now, previous]).await);
     let gone = bench.insert(&deleted).await;
     bench.delete(&(&owner).into(), deleted.id).await;
     let scheme = Scheme::HmacSha256 { pepper: 3 };
@@ -189,7 +189,7 @@ async fn rehash_leaves_the_other_secret(bench: Arc<Bench>) {
         [rehash(deleted.id, gone, digest()), rehash(key.id, digest(), digest()), rehash(key.id, previous.digest, better)];
     bench.store.rehash(&changes).await.unwrap();
     let found = bench.store.find_by_id(key.id).await.unwrap().unwrap();
-    assert_eq!(found.secrets, [now, SecretRecord { digest: better, scheme, ..previous }]);
+    assert_eq!(found.secrets.to_vec(), [now, SecretRecord { digest: better, scheme, ..previous }]);
     assert!(bench.store.find_by_digest(&[gone]).await.unwrap().is_none());
     assert!(bench.store.find_by_id(deleted.id).await.unwrap().is_none());
 }

@@ -60,13 +60,13 @@ async fn times_keep_their_microseconds(bench: Arc<Bench>) {
     for time in times() {
         let mut wanted = key(&owner);
         (wanted.created_at, wanted.expires_at) = (time, Some(time));
-        let secrets = vec![current(digest()), SecretRecord { valid_until: Some(time), ..current(digest()) }];
+        let secrets = vec![current(digest()), SecretRecord { valid_until: Some(time.into()), ..current(digest()) }];
         committed(bench.insert_with(&wanted, secrets.clone()).await);
         bench.store.touch(&[(wanted.id, time)]).await.unwrap();
         wanted.last_used_at = Some(time);
         assert_eq!(bench.store.get(&(&owner).into(), wanted.id).await.unwrap().as_ref(), Some(&wanted));
         let found = bench.store.find_by_id(wanted.id).await.unwrap().unwrap();
-        assert_eq!((found.expires_at, &found.secrets), (Some(time), &secrets));
+        assert_eq!((found.expires_at, found.secrets.to_vec()), (Some(time.into()), secrets));
         // A key that was used when it was written keeps that too.
         let used = clove_core::Key { id: KeyId::new(start()), ..wanted };
         bench.insert(&used).await;

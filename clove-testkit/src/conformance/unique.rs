@@ -59,13 +59,13 @@ async fn a_slow_digest_is_unique_too(bench: Arc<Bench>) {
         assert_conflict(&bench.insert_with(&second, vec![secret]).await, Unique::Digest);
         assert!(bench.store.find_by_id(second.id).await.unwrap().is_none());
     }
-    assert_eq!(bench.store.find_by_id(first.id).await.unwrap().unwrap().secrets, [slow(taken)]);
+    assert_eq!(bench.store.find_by_id(first.id).await.unwrap().unwrap().secrets.to_vec(), [slow(taken)]);
 }
 
 async fn one_digest_is_not_two_secrets(bench: Arc<Bench>) {
     let owner = bench.owner("acme", "ada");
     let (key, twice) = (key(&owner), digest());
-    let secrets = vec![current(twice), SecretRecord { valid_until: Some(after(60)), ..current(twice) }];
+    let secrets = vec![current(twice), SecretRecord { valid_until: Some(after(60).into()), ..current(twice) }];
     assert_conflict(&bench.insert_with(&key, secrets).await, Unique::Digest);
     assert!(bench.store.find_by_id(key.id).await.unwrap().is_none());
     assert!(bench.store.owner(&owner, start()).await.unwrap().is_none());
@@ -84,7 +84,7 @@ async fn an_update_refuses_the_digest_of_another_key(bench: Arc<Bench>) {
     };
     assert_conflict(&bench.write(&owner, changes).await, Unique::Digest);
     assert_eq!(bench.store.find_by_digest(&[taken]).await.unwrap().unwrap().id, first.id);
-    assert_eq!(bench.store.find_by_id(second.id).await.unwrap().unwrap().secrets, [current(own)]);
+    assert_eq!(bench.store.find_by_id(second.id).await.unwrap().unwrap().secrets.to_vec(), [current(own)]);
     assert_eq!(bench.store.get(&(&owner).into(), second.id).await.unwrap(), Some(second));
 }
 
@@ -110,8 +110,8 @@ async fn changes_of_keys_are_written_in_order(bench: Arc<Bench>) {
     again.revision = 9;
     let changes = Changes {
         keys: vec![
-            update(vec![current(fresh), SecretRecord { valid_until: Some(after(60)), ..current(of_kept) }]),
-            update(vec![current(last), SecretRecord { valid_until: Some(after(60)), ..current(fresh) }]),
+            update(vec![current(fresh), SecretRecord { valid_until: Some(after(60).into()), ..current(of_kept) }]),
+            update(vec![current(last), SecretRecord { valid_until: Some(after(60).into()), ..current(fresh) }]),
             KeyChange::Delete(gone.id),
             KeyChange::Insert(StoredKey { key: new.clone(), secrets: vec![current(of_gone)] }),
             KeyChange::Insert(StoredKey { key: again.clone(), secrets: vec![current(of_kept)] }),

@@ -8,7 +8,7 @@ use clove_core::{
     error::Unique,
     store::{
         AuditPage, AuditQuery, Candidate, Changes, Decision, ExpiringQuery, ExpiryFilter, Facts, KeyChange, KeyPage, KeyQuery,
-        OrganizationRecord, OwnerFacts, OwnerRecord, Place, Reads, Rehash, SecretRecord, Transaction,
+        Lookup, OrganizationRecord, OwnerFacts, OwnerRecord, Place, Reads, Rehash, SecretRecord, Transaction,
     },
 };
 use std::{
@@ -245,16 +245,18 @@ impl Broken {
 
 #[async_trait]
 impl Store for Broken {
-    async fn find_by_id(&self, id: KeyId) -> Result<Option<Arc<Candidate>>, StoreError> {
-        let found = self.inner.find_by_id(id).await?;
-        if let (true, Some(found)) = (self.is(Fault::AnswersFromCache), &found) {
-            return Ok(Some(Arc::clone(self.cache.lock().unwrap().entry(id).or_insert_with(|| Arc::clone(found)))));
-        }
-        Ok(found.filter(|found| !self.is(Fault::HidesExpiredRows) || found.expires_at.is_none()))
+    fn find_by_id(&self, id: KeyId) -> Lookup<'_> {
+        Lookup::waits(async move {
+            let found = self.inner.find_by_id(id).await?;
+            if let (true, Some(found)) = (self.is(Fault::AnswersFromCache), &found) {
+                return Ok(Some(Arc::clone(self.cache.lock().unwrap().entry(id).or_insert_with(|| Arc::clone(found)))));
+            }
+            Ok(found.filter(|found| !self.is(Fault::HidesExpiredRows) || found.expires_at.is_none()))
+        })
     }
-    async fn find_by_digest(&self, digests: &[Digest]) -> Result<Option<Arc<Candidate>>, StoreError> {
+    fn find_by_digest(&self, digests: &[Digest]) -> Lookup<'_> {
         let most = if self.is(Fault::LooksUpOneDigest) { 1 } else { 4 };
-        self.inner.find_by_digest(&digests[..digests.len().min(most)]).await
+        self.inner.find_by_digest(&digests[..digests.len().min(most)])
     }
     async fn transact(&self, transaction: Arc<Transaction>) -> Result<Decision, StoreError> {
         let (fault, reads) = (self.fault, self.reads(&transaction.reads));
@@ -367,7 +369,7 @@ impl Store for Broken {
                 self.commit(Changes { keys: vec![KeyChange::Delete(holder.id)], ..Changes::default() }).await?;
             }
             if let Some(found) = self.inner.find_by_id(change.key).await? {
-                self.inner.rehash(&[Rehash { old: found.secrets[0].digest, ..change.clone() }]).await?;
+                self.inner.rehash(&[Rehash { old: found.secrets.to_vec()[0].digest, ..change.clone() }]).await?;
             }
         }
         Ok(())
