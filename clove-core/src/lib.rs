@@ -41,12 +41,12 @@ pub mod id;
 pub mod key;
 pub mod lifecycle;
 pub mod memory;
-#[cfg(feature = "metadata")]
 mod metadata;
 pub mod policy;
 pub mod secret;
 pub mod service;
 pub mod store;
+mod text;
 pub mod verdict;
 
 pub use audit::{Action, AuditEvent, By, Role};

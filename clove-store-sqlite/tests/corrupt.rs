@@ -64,3 +64,26 @@ async fn pages_by_expiry_go_on_after_a_row_that_cannot_be_read_and_name_it_once(
         assert_eq!(corrupt, [1, 2, 4].map(|place| CorruptRow::Key(ids[place])), "{limit} a page");
     }
 }
+
+#[tokio::test]
+async fn a_key_whose_texts_the_rules_of_today_refuse_stays_good() {
+    let file = File::new();
+    let key = file.create(9).await;
+    for (column, text) in [("name", "pаypal \u{202e}"), ("description", "a\u{200b}b"), ("metadata", "not json")] {
+        file.tamper(&format!("UPDATE keys SET {column} = '{text}' WHERE id = ?1"), key.id);
+    }
+    let read = file.fixture.clove.get(&file.fixture.owner, key.id).await.unwrap();
+    assert_eq!((read.name.as_str(), read.metadata.as_str()), ("pаypal \u{202e}", "not json"));
+    file.fixture.clove.revoke(&file.fixture.owner, key.id, &file.fixture.by).await.unwrap();
+    let trail = file.fixture.clove.audit(&file.fixture.owner, &clove_core::ListAudit::default()).await.unwrap();
+    assert_eq!((trail.items.len(), trail.corrupt.len()), (2, 0));
+}
+
+#[tokio::test]
+async fn metadata_that_no_version_stored_is_corrupt() {
+    let file = File::new();
+    let key = file.create(9).await;
+    file.tamper("UPDATE keys SET metadata = printf('%5000d', 1) WHERE id = ?1", key.id);
+    let page = file.fixture.clove.list(&file.fixture.owner, &clove_core::ListKeys::default()).await.unwrap();
+    assert_eq!(page.corrupt, [CorruptRow::Key(key.id)]);
+}
