@@ -36,6 +36,7 @@ pub mod clock;
 mod credential;
 pub mod digest;
 pub mod error;
+mod expiry;
 mod hash_queue;
 pub mod id;
 pub mod key;
