@@ -177,3 +177,31 @@ fn an_illegal_policy_does_not_build() {
     assert!(clove::Pepper::new(0, &[1; 32]).is_err() && clove::Pepper::new(1, &[1; 31]).is_err());
     assert!(clove::Argon2Cost::new(1024, 1, 1).is_err());
 }
+
+#[test]
+fn a_prefix_begins_with_what_a_scanner_s_word_begins_with() {
+    for bad in ["-clv-", "_clv", "-", "_", "clv!", "é"] {
+        assert_eq!(clove::SecretFormat::new(bad, 29).unwrap_err().field, "secret prefix", "{bad}");
+    }
+    for good in ["c", "9", "sk_live_", "clv-"] {
+        assert!(clove::SecretFormat::new(good, 29).unwrap().scan_pattern().starts_with(&format!(r"\b{good}")), "{good}");
+    }
+}
+
+#[test]
+fn a_policy_can_be_asked_for_every_setting() {
+    let guesses = clove::GuessLimit { per_minute: 3, per_day: 9 };
+    let policy = Policy::builder()
+        .default_capabilities(clove::CapabilitySet::all())
+        .max_records(Some(7))
+        .max_creations_per_day(Some(6))
+        .max_grace(TimeDelta::days(5))
+        .imports(guesses)
+        .deadline(Duration::from_secs(4))
+        .build()
+        .unwrap();
+    assert_eq!(policy.default_capabilities(), &clove::CapabilitySet::all());
+    assert_eq!((policy.max_records(), policy.max_creations_per_day()), (Some(7), Some(6)));
+    assert_eq!((policy.max_grace(), policy.deadline()), (TimeDelta::days(5), Duration::from_secs(4)));
+    assert_eq!((policy.imports(), Policy::profile_a().imports()), (Some(guesses), None));
+}

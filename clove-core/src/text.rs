@@ -1,6 +1,9 @@
 //! What people write, and other people read: names, descriptions and reasons.
 
-use crate::error::Invalid;
+use crate::{
+    error::Invalid,
+    secret::{self, SecretFormat},
+};
 use std::fmt;
 use unicode_normalization::{UnicodeNormalization, char::is_combining_mark};
 use unicode_script::{Script, UnicodeScript};
@@ -107,7 +110,8 @@ impl Description {
     }
 }
 
-/// Why an actor did something: 1 to 500 characters on one line, for the audit trail.
+/// Why an actor did something: 1 to 500 characters on one line, for the audit trail. A secret of the host's own in it, say a
+/// leaked one in the reason of a revocation, is kept as `[secret]`: to refuse it would let the key live meanwhile.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Reason(Box<str>);
@@ -136,6 +140,15 @@ impl Reason {
     /// If the text is empty, above 4 KiB, or holds a control character, which no version has ever stored.
     pub fn from_stored(text: impl AsRef<str>) -> Result<Self, Invalid> {
         check_stored("reason", text.as_ref(), false).map(|text| Self(text.into()))
+    }
+
+    /// Puts `[secret]` in the place of each secret of these formats.
+    pub(crate) fn mask(&mut self, formats: &[SecretFormat]) {
+        while let Some(found) = secret::find(formats, &self.0) {
+            let mut text = String::from(std::mem::take(&mut self.0));
+            text.replace_range(found, "[secret]");
+            self.0 = text.into();
+        }
     }
 }
 

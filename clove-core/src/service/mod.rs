@@ -3,6 +3,7 @@
 mod buffers;
 mod close;
 mod decide;
+mod detail;
 mod issue;
 mod leak;
 mod manage;
