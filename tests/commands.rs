@@ -6,11 +6,12 @@ mod support;
 
 use chrono::TimeDelta;
 use clove::{
-    Action, By, CapabilitySet, Clove, Description, Edit, Error, Expiry, Issued, KeyId, ListAudit, Name, Owner, Refusal, Status,
+    Action, By, CapabilitySet, Clove, Description, Edit, Error, Expiry, Issued, KeyId, ListAudit, Metadata, Name, Owner, Refusal,
+    Status,
 };
 use clove_testkit::Fixture;
 use std::{future::Future, time::Duration};
-use support::{actions, fixture, hashed, is_good, named, pepper, refusal, spied, trail, unlimited};
+use support::{actions, fixture, hashed, invalid, is_good, named, pepper, refusal, spied, trail, unlimited};
 
 #[tokio::test]
 async fn every_command_on_a_foreign_key_finds_none() {
@@ -90,6 +91,93 @@ async fn an_edit_of_an_older_revision_is_refused_and_one_that_changes_nothing_sa
     let same = clove.edit(owner, key.id, 2, edit(), by).await.unwrap();
     assert_eq!((same.changed, same.key.revision), (false, 2));
     assert_eq!(trail(&fixture).await[1].detail, "description");
+}
+
+#[tokio::test]
+async fn the_trail_of_an_edit_says_from_what_to_what_but_for_texts_and_metadata() {
+    let fixture = fixture();
+    let (clove, owner, by) = (&fixture.clove, &fixture.owner, &fixture.by);
+    let key = clove.create(owner, named("lap\"top"), by).await.unwrap().key;
+    let edit = Edit::new()
+        .name(Name::new("server").unwrap())
+        .description(Description::new("words of mine").unwrap())
+        .metadata(Metadata::new(r#"{"mine":1}"#).unwrap())
+        .capabilities(CapabilitySet::all());
+    clove.edit(owner, key.id, 1, edit, by).await.unwrap();
+    assert_eq!(
+        trail(&fixture).await[0].detail,
+        r#"description, metadata, capabilities nothing → *:*, name "lap\"top" → "server""#
+    );
+    let narrower = Edit::new().capabilities(CapabilitySet::new(["a:b", "c:d"]).unwrap());
+    clove.edit(owner, key.id, 2, narrower, by).await.unwrap();
+    assert_eq!(trail(&fixture).await[0].detail, "capabilities *:* → a:b c:d");
+}
+
+#[tokio::test]
+async fn the_secret_of_a_key_is_given_only_to_who_may_grant_what_it_may_do() {
+    let fixture = fixture();
+    let (clove, owner, by) = (&fixture.clove, &fixture.owner, &fixture.by);
+    let wish = CapabilitySet::new(["models:read"]).unwrap();
+    let key = clove.create(owner, named("a key").capabilities(wish.clone()), by).await.unwrap().key;
+    let (weak, grace) = (By::new("intern", "test").unwrap(), TimeDelta::zero());
+    let refused = refusal(clove.rotate(owner, key.id, 1, grace, &weak).await);
+    assert!(matches!(&refused, Refusal::BeyondAuthority { capability } if capability.as_str() == "models:read"), "{refused:?}");
+    assert_eq!(clove.get(owner, key.id).await.unwrap(), key);
+    let able = weak.clone().may_grant(wish);
+    assert!(clove.rotate(owner, key.id, 1, grace, &able).await.unwrap().credential.is_some());
+    clove.disable(owner, key.id, &weak).await.unwrap();
+    assert!(clove.enable(owner, key.id, &weak).await.unwrap().changed, "enabling shows no secret");
+}
+
+#[tokio::test]
+async fn all_capabilities_by_default_are_for_who_may_grant_all() {
+    let fixture = Fixture::new(clove::Policy::profile_b()).unwrap();
+    let (clove, owner) = (&fixture.clove, &fixture.owner);
+    let refused = clove.create(owner, named("a key"), &By::new("ada", "test").unwrap()).await.unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        "*:* is beyond what the actor may grant: choose capabilities within that, or have one do it who may grant it"
+    );
+    let issued = clove.create(owner, named("a key"), &fixture.by).await.unwrap();
+    assert_eq!(issued.key.capabilities, CapabilitySet::all());
+}
+
+#[tokio::test]
+async fn a_secret_pasted_as_a_name_or_description_is_refused_and_not_repeated() {
+    let fixture = fixture();
+    let (clove, owner, by) = (&fixture.clove, &fixture.owner, &fixture.by);
+    let issued = fixture.key_in(Status::Active).await.unwrap();
+    let credential = issued.credential.unwrap();
+    let events = actions(&fixture).await.len();
+    for pasted in [credential.secret().reveal().to_owned(), format!("key {}!", credential.secret().reveal())] {
+        for (field, result) in [
+            ("name", clove.create(owner, named(&pasted), by).await.map(drop)),
+            ("description", clove.create(owner, named("x").description(Description::new(&pasted).unwrap()), by).await.map(drop)),
+            ("name", clove.edit(owner, issued.key.id, 1, Edit::new().name(Name::new(&pasted).unwrap()), by).await.map(drop)),
+        ] {
+            let error = invalid(result);
+            assert!(error.field == field && !error.to_string().contains("clv-"), "{error}");
+        }
+    }
+    let description = Edit::new().description(Description::new(&*credential.reveal()).unwrap());
+    assert_eq!(invalid(clove.edit(owner, issued.key.id, 1, description, by).await).field, "description");
+    assert_eq!(actions(&fixture).await.len(), events);
+    clove
+        .edit(owner, issued.key.id, 1, Edit::new().name(Name::new("clv-0000000000000000000000000000000x").unwrap()), by)
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_leaked_secret_in_a_reason_neither_stops_the_kill_nor_enters_the_trail() {
+    let fixture = fixture();
+    let issued = fixture.key_in(Status::Active).await.unwrap();
+    let credential = issued.credential.unwrap();
+    let secret = credential.secret().reveal();
+    let by = By::new("ada", format!("saw {secret}, twice: {}", &*credential.reveal())).unwrap();
+    fixture.clove.revoke(&fixture.owner, issued.key.id, &by).await.unwrap();
+    let event = &trail(&fixture).await[0];
+    assert_eq!(event.reason.as_str(), format!("saw [secret], twice: {};[secret]", issued.key.id));
 }
 
 #[tokio::test]

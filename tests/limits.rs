@@ -125,11 +125,24 @@ async fn a_day_s_creations_are_counted_from_midnight_to_midnight_and_a_deletion_
     }
     let midnight = (clove.now().date_naive() + TimeDelta::days(1)).and_time(NaiveTime::MIN).and_utc();
     assert_eq!(refusal(clove.create(owner, named("x"), by).await), Refusal::TooManyCreations { limit: 2, resets_at: midnight });
-    fixture.clock().step(TimeDelta::days(-3));
+    fixture.clock().step(TimeDelta::days(-1));
     assert!(
         matches!(refusal(clove.create(owner, named("x"), by).await), Refusal::TooManyCreations { .. }),
         "a step back resets none"
     );
     fixture.clock().set(midnight);
     clove.create(owner, named("x"), by).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_clock_that_was_years_ahead_for_one_creation_shuts_nobody_out() {
+    let fixture =
+        Fixture::new(Policy::builder().active_limit(ActiveLimit::Unlimited).max_creations_per_day(Some(1)).build().unwrap())
+            .unwrap();
+    let (clove, owner, by) = (&fixture.clove, &fixture.owner, &fixture.by);
+    fixture.clock().step(TimeDelta::days(365 * 14));
+    clove.create(owner, named("of the future"), by).await.unwrap();
+    fixture.clock().step(TimeDelta::days(-365 * 14));
+    clove.create(owner, named("of today"), by).await.unwrap();
+    assert!(matches!(refusal(clove.create(owner, named("more"), by).await), Refusal::TooManyCreations { limit: 1, .. }));
 }

@@ -155,19 +155,52 @@ async fn page_sizes_and_cursors_out_of_range_are_named() {
         ".",
         "..",
         "junk",
-        &format!("x..{id}"),
-        &format!("{}..{id}", i64::MAX),
-        "1..",
-        "1..junk",
-        &format!("1.x.{id}"),
+        "k",
+        "k..",
+        "é1..",
+        &format!("1..{id}"),
+        &format!("x1..{id}"),
+        &format!("kx..{id}"),
+        &format!("k{}..{id}", i64::MAX),
+        "k1..",
+        "k1..junk",
+        &format!("k1.x.{id}"),
         &"1".repeat(1 << 20),
     ] {
         let error = junk.parse::<clove::Cursor>().unwrap_err();
         assert!(error.field == "cursor" && error.to_string().len() < 100);
     }
-    let version_4 = "1..6f9619ff8b864d01b42d00cf4fc964ff".parse().unwrap();
+    let version_4 = "k1..6f9619ff8b864d01b42d00cf4fc964ff".parse().unwrap();
     assert!(matches!(
         clove.list(owner, &ListKeys { after: Some(version_4), ..ListKeys::default() }).await,
         Err(Error::Invalid(_))
     ));
+}
+
+#[tokio::test]
+async fn a_cursor_of_one_list_begins_no_page_of_another() {
+    let fixture = unlimited();
+    let (clove, owner) = (&fixture.clove, &fixture.owner);
+    for _ in 0..2 {
+        fixture.key_in(clove::Status::Active).await.unwrap();
+    }
+    let (one, soon) = (Some(1), chrono::TimeDelta::days(100));
+    let keys = |after| clove::ListKeys { limit: one, after, ..clove::ListKeys::default() };
+    let events = |after| clove::ListAudit { limit: one, after, ..clove::ListAudit::default() };
+    let of_keys = clove.list(owner, &keys(None)).await.unwrap().next;
+    let of_expiring = clove.expiring(owner, soon, one, None).await.unwrap().next;
+    let of_events = clove.audit(owner, &events(None)).await.unwrap().next;
+    for other in [&of_expiring, &of_events] {
+        assert_eq!(invalid(clove.list(owner, &keys(other.clone())).await).field, "cursor");
+    }
+    for other in [&of_keys, &of_events] {
+        assert_eq!(invalid(clove.expiring(owner, soon, one, other.as_ref()).await).field, "cursor");
+    }
+    for other in [&of_keys, &of_expiring] {
+        assert_eq!(invalid(clove.audit(owner, &events(other.clone())).await).field, "cursor");
+    }
+    for cursor in [of_keys, of_expiring, of_events] {
+        let cursor = cursor.unwrap();
+        assert_eq!(cursor.to_string().parse::<clove::Cursor>().unwrap(), cursor);
+    }
 }

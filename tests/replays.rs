@@ -6,10 +6,10 @@ mod support;
 
 use chrono::TimeDelta;
 use clove::{
-    Action, ActiveLimit, By, Clove, Edit, Error, GuessLimit, Issued, KeyId, Name, OperationId, Owner, Policy, Refusal, Secret,
-    Status, StoreError,
+    Action, ActiveLimit, By, CapabilitySet, Clove, Description, Edit, Error, Expiry, GuessLimit, Issued, KeyId, Name,
+    OperationId, Owner, Policy, Refusal, Secret, Status, StoreError,
 };
-use support::{Ending, Mode, actions, fixture, is_good, named, poll_and_drop, refusal, spied, unlimited};
+use support::{DAY, Ending, Mode, actions, fixture, is_good, named, poll_and_drop, refusal, spied, unlimited};
 
 #[tokio::test]
 async fn a_command_repeated_under_its_operation_id_acts_once() {
@@ -85,6 +85,66 @@ async fn an_operation_id_of_another_command_key_or_owner_is_refused() {
     assert_eq!(refusal(clove.reopen_organization(&owner.organization, &by).await), reused);
     assert_eq!(refusal(clove.set_active_limit(owner, None, &by).await), reused);
     assert_eq!(clove.get(owner, second.id).await.unwrap(), second);
+}
+
+#[tokio::test]
+async fn an_operation_id_is_refused_for_the_same_command_with_other_arguments() {
+    let fixture = unlimited();
+    let (clove, owner) = (&fixture.clove, &fixture.owner);
+    let by = || fixture.by.clone().operation(OperationId::new(clove.now()));
+    let reused = |result: Result<(), Error>| assert!(matches!(refusal(result), Refusal::OperationReused { .. }));
+    let models = || CapabilitySet::new(["models:*"]).unwrap();
+
+    let create = by();
+    let wish = || named("laptop").capabilities(models()).description(Description::new("mine").unwrap());
+    let id = clove.create(owner, wish(), &create).await.unwrap().key.id;
+    reused(clove.create(owner, named("server").capabilities(models()), &create).await.map(drop));
+    reused(clove.create(owner, named("laptop").capabilities(CapabilitySet::all()), &create).await.map(drop));
+    reused(clove.create(owner, named("laptop"), &create).await.map(drop));
+
+    let edit = by();
+    let change = || Edit::new().name(Name::new("mine").unwrap()).capabilities(CapabilitySet::all());
+    assert!(clove.edit(owner, id, 1, change(), &edit).await.unwrap().changed);
+    for other in [
+        change().name(Name::new("theirs").unwrap()),
+        change().capabilities(models()),
+        Edit::new().name(Name::new("mine").unwrap()),
+        Edit::new().capabilities(CapabilitySet::all()),
+        Edit::new().description(Description::new("other").unwrap()),
+    ] {
+        reused(clove.edit(owner, id, 1, other, &edit).await.map(drop));
+    }
+
+    let rotate = by();
+    clove.rotate(owner, id, 2, TimeDelta::hours(1), &rotate).await.unwrap();
+    reused(clove.rotate(owner, id, 2, TimeDelta::hours(2), &rotate).await.map(drop));
+    reused(clove.rotate(owner, id, 2, TimeDelta::zero(), &rotate).await.map(drop));
+
+    let limit = by();
+    clove.set_active_limit(owner, Some(ActiveLimit::AtMost(9)), &limit).await.unwrap();
+    reused(clove.set_active_limit(owner, Some(ActiveLimit::AtMost(8)), &limit).await);
+    reused(clove.set_active_limit(owner, None, &limit).await);
+
+    // What was asked for is answered as often as it is asked, on another day too, and after an edit of what it made.
+    fixture.clock().advance(DAY);
+    let again = clove.create(owner, wish(), &create).await.unwrap();
+    assert!(again.key.id == id && again.credential.is_none());
+    assert!(clove.edit(owner, id, 1, change(), &edit).await.unwrap().changed);
+    clove.rotate(owner, id, 2, TimeDelta::hours(1), &rotate).await.unwrap();
+    clove.set_active_limit(owner, Some(ActiveLimit::AtMost(9)), &limit).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_rotation_whose_grace_the_expiry_cut_short_is_replayed() {
+    let fixture = unlimited();
+    let (clove, owner) = (&fixture.clove, &fixture.owner);
+    let id = clove.create(owner, named("short").expiry(Expiry::Days(30)), &fixture.by).await.unwrap().key.id;
+    fixture.clock().advance(29 * DAY);
+    let by = fixture.by.clone().operation(OperationId::new(clove.now()));
+    clove.rotate(owner, id, 1, TimeDelta::days(9), &by).await.unwrap();
+    assert!(clove.rotate(owner, id, 1, TimeDelta::days(9), &by).await.unwrap().credential.is_none());
+    clove.delete(owner, id, &fixture.by).await.unwrap();
+    assert_eq!(refusal(clove.rotate(owner, id, 1, TimeDelta::days(9), &by).await), Refusal::NotFound);
 }
 
 #[tokio::test]

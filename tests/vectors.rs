@@ -8,7 +8,7 @@ use clove::{
     Argon2Cost, By, Clove, DenialReason, Fault, Hashing, MemoryStore, NewKey, Owner, Pepper, Policy, SecretFormat, Store,
     digest::{Digest, Scheme},
 };
-use clove_testkit::Fixture;
+use clove_testkit::{Fixture, TestClock};
 use serde_json::Value;
 
 fn vectors(text: &str) -> Vec<Value> {
@@ -35,10 +35,15 @@ fn digest(hex: &str) -> Digest {
     Digest::from_bytes(bytes(hex).try_into().unwrap())
 }
 
+/// On a clock that stands still: no loaded machine makes a verification late.
+fn clove_on(store: MemoryStore, policy: clove::policy::PolicyBuilder) -> Clove {
+    Clove::with_clock(store, policy.build().unwrap(), TestClock::new())
+}
+
 /// Puts a key with a given digest into a store, and verifies the frozen secret against it.
 async fn is_verified(secret: &str, hashing: Hashing, stored: Digest, scheme: Scheme) -> bool {
     let (store, ada) = (MemoryStore::new(), owner());
-    let clove = Clove::new(store.clone(), Policy::builder().hashing(hashing).build().unwrap());
+    let clove = clove_on(store.clone(), Policy::builder().hashing(hashing));
     let key = clove.create(&ada, NewKey::named("frozen").unwrap(), &By::new("ada", "test").unwrap()).await.unwrap().key;
     let old = store.find_by_id(key.id).await.unwrap().unwrap().secrets.to_vec()[0].digest;
     store.rehash(&[clove::store::Rehash { key: key.id, old, new: stored, scheme }]).await.unwrap();
@@ -52,10 +57,10 @@ async fn the_check_characters_are_frozen() {
         let format = SecretFormat::new(text(&vector["prefix"]), number(&vector["random_chars"])).unwrap();
         let store = MemoryStore::new();
         let unknown = Hashing::hmac(Pepper::new(1, &[1; 32]).unwrap());
-        let first = Clove::new(store.clone(), Policy::builder().hashing(unknown).build().unwrap());
+        let first = clove_on(store.clone(), Policy::builder().hashing(unknown));
         first.create(&owner(), NewKey::named("frozen").unwrap(), &By::new("ada", "test").unwrap()).await.unwrap();
         // Here a well-formed secret is a fault, for its pepper is not known, and a malformed one is denied.
-        let clove = Clove::new(store, Policy::builder().secret_format(format.clone()).build().unwrap());
+        let clove = clove_on(store, Policy::builder().secret_format(format.clone()));
         let right = format!("{body}{check}");
         assert_eq!(right.len(), format.len());
         assert!(matches!(clove.verify(&right).await, Err(Fault::UnknownPepper { version: 1 })), "{body}");
@@ -98,7 +103,7 @@ async fn the_digest_of_the_slow_scheme_is_frozen() {
 #[tokio::test]
 async fn a_new_secret_is_stored_under_the_digest_of_its_text() {
     let store = MemoryStore::new();
-    let clove = Clove::new(store.clone(), Policy::profile_a());
+    let clove = clove_on(store.clone(), Policy::builder());
     let issued = clove.create(&owner(), NewKey::named("new").unwrap(), &By::new("ada", "test").unwrap()).await.unwrap();
     let credential = issued.credential.unwrap();
     let stored = store.find_by_id(issued.key.id).await.unwrap().unwrap().secrets.to_vec()[0];

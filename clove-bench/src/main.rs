@@ -31,7 +31,7 @@ type Run = fn(&dyn Fn(&str) -> bool, &mut dyn FnMut(Figure));
 
 /// Figures that are measured together.
 struct Group {
-    /// The names of its figures, in the order of the issue.
+    /// The names of its figures, in the order that they are shown in.
     names: fn() -> Vec<String>,
     /// Measures those that are wanted and hands them over as they come.
     run: Run,

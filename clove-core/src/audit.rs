@@ -135,7 +135,8 @@ pub struct AuditEvent {
     pub key: Option<AuditedKey>,
     /// Whether anything changed; false where the target already held.
     pub changed: bool,
-    /// What changed, in words and figures; never a secret.
+    /// What changed, in words and figures: capabilities, names, limits and times from and to what; descriptions and metadata
+    /// by no more than that they changed. Never a secret.
     pub detail: String,
 }
 
@@ -189,15 +190,17 @@ impl By {
         })
     }
 
-    /// What this actor may give to keys: create and edit refuse capabilities beyond it.
+    /// What this actor may give to keys: create, import and edit refuse capabilities beyond it, and rotate refuses to give out
+    /// the secret of a key that has them.
     #[must_use]
     pub fn may_grant(mut self, capabilities: crate::capability::CapabilitySet) -> Self {
         self.may_grant = capabilities;
         self
     }
 
-    /// Gives the command under this id, so that it can be repeated after an unknown outcome. For one command only;
-    /// without it, each call has a fresh one.
+    /// Gives the command under this id, so that it can be repeated after an unknown outcome. For one command only: another
+    /// one, or the same with a name, capabilities, expiry, grace or limit that the audit trail tells to be another, is refused as
+    /// [`crate::Refusal::OperationReused`]. Without it, each call has a fresh one.
     #[must_use]
     pub fn operation(mut self, operation: OperationId) -> Self {
         self.operation = Some(operation);

@@ -188,8 +188,10 @@ pub enum Refusal {
         /// The key's revision now.
         found: u64,
     },
-    /// The actor may not grant this capability.
-    #[error("{capability} is beyond what the actor may grant")]
+    /// The actor may not grant this capability, chosen or the policy's default: [`crate::By::may_grant`] says what it may.
+    #[error(
+        "{capability} is beyond what the actor may grant: choose capabilities within that, or have one do it who may grant it"
+    )]
     BeyondAuthority {
         /// The first capability that is beyond.
         capability: Capability,

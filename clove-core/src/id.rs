@@ -1,6 +1,10 @@
 //! Names for things: every id is a type of its own, parsed once and valid from then on.
 
-use crate::{clock::Timestamp, error::Invalid};
+use crate::{
+    clock::Timestamp,
+    error::Invalid,
+    text::{check_stored, is_deceptive},
+};
 use std::{
     fmt,
     sync::atomic::{AtomicU16, Ordering},
@@ -164,8 +168,12 @@ fn check_opaque(field: &'static str, text: &str) -> Result<(), Invalid> {
     if text.is_empty() || text.len() > MAX_IDENTIFIER_BYTES {
         return Err(Invalid::new(field, format!("must have 1 to {MAX_IDENTIFIER_BYTES} bytes"), size()));
     }
-    if text.chars().any(|c| c.is_control() || c.is_whitespace()) {
-        return Err(Invalid::new(field, "must hold no white space and no control character", size()));
+    if text.chars().any(|c| c == ' ' || is_deceptive(c)) {
+        return Err(Invalid::new(
+            field,
+            "must hold no white space and no control, invisible, private-use or unassigned character",
+            size(),
+        ));
     }
     Ok(())
 }
@@ -178,13 +186,23 @@ macro_rules! opaque_id {
         pub struct $name(Box<str>);
 
         impl $name {
-            /// Takes an id of the host's: 1 to 256 bytes, no white space, no control character; compared by bytes.
+            /// Takes an id of the host's: 1 to 256 bytes, no white space, and as in a [`crate::Name`] no control, invisible,
+            /// private-use or unassigned character, so that no entry of the audit trail reads as another's. Kept and
+            /// compared by bytes.
             ///
             /// # Errors
             /// If the text breaks that rule.
             pub fn new(text: impl AsRef<str>) -> Result<Self, Invalid> {
                 check_opaque($field, text.as_ref())?;
                 Ok(Self(text.as_ref().into()))
+            }
+
+            /// Takes back what a store kept of [`Self::as_str`]: judged once, when it was new.
+            ///
+            /// # Errors
+            /// If the text is empty, above 4 KiB, or holds a control character, which no version has ever stored.
+            pub fn from_stored(text: impl AsRef<str>) -> Result<Self, Invalid> {
+                check_stored($field, text.as_ref(), false).map(|text| Self(text.into()))
             }
 
             /// The text as given.
@@ -236,7 +254,7 @@ impl Owner {
     /// An owner from the host's ids.
     ///
     /// # Errors
-    /// If either id is not 1 to 256 bytes without white space and control characters.
+    /// If either id breaks the rule of [`OrganizationId::new`].
     pub fn new(organization: impl AsRef<str>, account: impl AsRef<str>) -> Result<Self, Invalid> {
         Ok(Self { organization: OrganizationId::new(organization)?, account: AccountId::new(account)? })
     }

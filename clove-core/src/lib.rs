@@ -36,17 +36,18 @@ pub mod clock;
 mod credential;
 pub mod digest;
 pub mod error;
+mod expiry;
 mod hash_queue;
 pub mod id;
 pub mod key;
 pub mod lifecycle;
 pub mod memory;
-#[cfg(feature = "metadata")]
 mod metadata;
 pub mod policy;
 pub mod secret;
 pub mod service;
 pub mod store;
+mod text;
 pub mod verdict;
 
 pub use audit::{Action, AuditEvent, By, Role};

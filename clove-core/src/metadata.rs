@@ -1,80 +1,78 @@
-//! Checks that a text is JSON within clove's bounds, without keeping a tree of it.
+//! The host's own data on a key.
 
-use crate::key::MAX_METADATA_DEPTH;
-use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
-use std::{collections::HashSet, fmt};
+#[cfg(feature = "metadata")]
+mod json;
 
-const NUL: &str = "must hold no NUL character";
+use crate::error::Invalid;
+use std::fmt;
 
-/// Says which rule `text` breaks, never quoting it.
-pub(crate) fn check(text: &str) -> Result<(), &'static str> {
-    const RULES: [&str; 3] = [NUL, "must hold no name twice in one object", "must nest at most 8 deep"];
-    let mut parser = serde_json::Deserializer::from_str(text);
-    Bounded { depth: 0 }.deserialize(&mut parser).and_then(|()| parser.end()).map_err(|error| {
-        let said = error.to_string();
-        RULES.into_iter().find(|rule| said.starts_with(rule)).unwrap_or("must be one JSON text")
-    })
+/// The most metadata on one key, in bytes of its text.
+pub const MAX_METADATA_BYTES: usize = 4096;
+/// How deep objects and lists may nest in metadata.
+pub const MAX_METADATA_DEPTH: usize = 8;
+
+/// The host's own data on a key: a JSON text of at most 4 KiB, kept exactly as given, never logged.
+#[derive(Clone, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct Metadata(Box<str>);
+
+impl Metadata {
+    /// No metadata: the empty text.
+    #[must_use]
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// Takes a JSON text: at most 4 KiB, depth at most 8, no duplicate names, no NUL. Without the feature `metadata` nothing
+    /// here reads JSON: then only the size and the absence of NUL are checked, and the rest is the host's word.
+    ///
+    /// # Errors
+    /// If the text breaks that rule or is not JSON.
+    pub fn new(text: impl AsRef<str>) -> Result<Self, Invalid> {
+        let text = text.as_ref();
+        check_stored(text)?;
+        #[cfg(feature = "metadata")]
+        json::check(text).map_err(|rule| Invalid::new("metadata", rule, format!("{} bytes", text.len())))?;
+        Ok(Self(text.into()))
+    }
+
+    /// Takes back what a store kept of [`Metadata::as_str`]. It is not read as JSON again: a key stays good whatever a later
+    /// version thinks of its metadata.
+    ///
+    /// # Errors
+    /// If the text has more than 4 KiB or holds a NUL, which no version has ever stored.
+    pub fn from_stored(text: impl Into<String>) -> Result<Self, Invalid> {
+        let text = text.into();
+        check_stored(&text)?;
+        Ok(Self(text.into()))
+    }
+
+    /// The text as given; empty for none.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
 }
 
-struct Bounded {
-    depth: usize,
+fn check_stored(text: &str) -> Result<(), Invalid> {
+    let invalid = |rule: String| Err(Invalid::new("metadata", rule, format!("{} bytes", text.len())));
+    if text.len() > MAX_METADATA_BYTES {
+        return invalid(format!("must have at most {MAX_METADATA_BYTES} bytes"));
+    }
+    if text.contains('\0') {
+        return invalid("must hold no NUL character".to_owned());
+    }
+    Ok(())
 }
 
-impl Bounded {
-    fn deeper<E: Error>(&self) -> Result<Self, E> {
-        if self.depth >= MAX_METADATA_DEPTH {
-            return Err(E::custom("must nest at most 8 deep"));
-        }
-        Ok(Self { depth: self.depth + 1 })
-    }
-}
-
-impl<'de> DeserializeSeed<'de> for Bounded {
-    type Value = ();
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Bounded {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("JSON")
-    }
-    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
-        Ok(())
-    }
-    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
-        Ok(())
-    }
-    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
-        Ok(())
-    }
-    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
-        Ok(())
-    }
-    fn visit_unit<E>(self) -> Result<(), E> {
-        Ok(())
-    }
-    fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
-        if text.contains('\0') { Err(E::custom(NUL)) } else { Ok(()) }
-    }
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
-        while list.next_element_seed(self.deeper()?)?.is_some() {}
-        Ok(())
-    }
-    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<(), A::Error> {
-        let mut names = HashSet::new();
-        while let Some(name) = object.next_key::<String>()? {
-            if name.contains('\0') {
-                return Err(A::Error::custom(NUL));
-            }
-            if !names.insert(name) {
-                return Err(A::Error::custom("must hold no name twice in one object"));
-            }
-            object.next_value_seed(self.deeper()?)?;
-        }
-        Ok(())
+impl fmt::Debug for Metadata {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Metadata({} bytes)", self.0.len())
     }
 }

@@ -62,17 +62,19 @@ impl Default for SecretFormat {
 }
 
 impl SecretFormat {
-    /// A format with this prefix (1 to 16 letters, digits, hyphens or underscores) and this many random characters
-    /// (22 to 64, that is at least 128 random bits).
+    /// A format with this prefix (1 to 16 letters, digits, hyphens or underscores, the first a letter or digit) and this
+    /// many random characters (22 to 64, that is at least 128 random bits).
     ///
     /// # Errors
     /// If either is outside its range.
     pub fn new(prefix: &str, random_chars: usize) -> Result<Self, Invalid> {
         let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
-        if prefix.is_empty() || prefix.len() > MAX_PREFIX_CHARS || !prefix.bytes().all(plain) {
+        // At a hyphen no word begins, and within one no underscore: scanners would not find the secret by its pattern.
+        let begins = prefix.bytes().next().is_some_and(|first| first.is_ascii_alphanumeric());
+        if !begins || prefix.len() > MAX_PREFIX_CHARS || !prefix.bytes().all(plain) {
             return Err(Invalid::new(
                 "secret prefix",
-                "must be 1 to 16 letters, digits, hyphens or underscores",
+                "must be 1 to 16 letters, digits, hyphens or underscores, the first a letter or digit",
                 format!("{} bytes", prefix.len()),
             ));
         }
@@ -131,6 +133,17 @@ impl SecretFormat {
     pub(crate) fn has_shape(&self, text: &[u8]) -> bool {
         text.len() == self.len() && text.strip_prefix(self.prefix.as_bytes()).is_some_and(is_alphanumeric)
     }
+}
+
+/// Where the first secret of one of the formats stands in a text: shape and check characters.
+pub(crate) fn find(formats: &[SecretFormat], text: &str) -> Option<std::ops::Range<usize>> {
+    let secret_at = |start: usize| {
+        formats.iter().find_map(|format| {
+            let end = start + format.len();
+            text.as_bytes().get(start..end).filter(|part| format.has_shape(part) && is_checked(part)).map(|_| start..end)
+        })
+    };
+    (0..text.len()).find_map(secret_at)
 }
 
 /// Looks at every byte, so that the compiler takes many at a time.

@@ -1,4 +1,5 @@
 //! Rows as values, in the column order of `sql.rs`. Whatever does not read as its type is named by its column, never quoted.
+//! Texts are taken back as stored, not judged again: a rule that has become stricter must not make a living key corrupt.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use clove_core::{
@@ -74,10 +75,10 @@ pub(crate) fn key(row: &Row<'_>) -> Result<Key, Bad> {
     Ok(Key {
         id: key_id(row, 0)?,
         owner: owner(row, 1)?,
-        name: Name::new(text(row, 3, "name")?).map_err(|_| "name")?,
-        description: Description::new(text(row, 4, "description")?).map_err(|_| "description")?,
+        name: Name::from_stored(text(row, 3, "name")?).map_err(|_| "name")?,
+        description: Description::from_stored(text(row, 4, "description")?).map_err(|_| "description")?,
         capabilities: CapabilitySet::parse(text(row, 5, "capabilities")?).map_err(|_| "capabilities")?,
-        metadata: Metadata::from_stored(text(row, 6, "metadata")?.to_owned()),
+        metadata: Metadata::from_stored(text(row, 6, "metadata")?).map_err(|_| "metadata")?,
         created_at: time(row, 7, "created_at")?,
         expires_at: optional_time(row, 8, "expires_at")?,
         last_used_at: optional_time(row, 9, "last_used_at")?,
@@ -106,8 +107,8 @@ pub(crate) fn place(row: &Row<'_>) -> Result<Place, Bad> {
 
 /// An owner from two columns.
 fn owner(row: &Row<'_>, first: usize) -> Result<Owner, Bad> {
-    let organization = OrganizationId::new(text(row, first, "org")?).map_err(|_| "org")?;
-    let account = AccountId::new(text(row, first + 1, "account")?).map_err(|_| "account")?;
+    let organization = OrganizationId::from_stored(text(row, first, "org")?).map_err(|_| "org")?;
+    let account = AccountId::from_stored(text(row, first + 1, "account")?).map_err(|_| "account")?;
     Ok(Owner { organization, account })
 }
 
@@ -197,7 +198,7 @@ pub(crate) fn event(row: &Row<'_>) -> Result<AuditEvent, Bad> {
         ValueRef::Null => None,
         _ => Some(AuditedKey {
             id: key_id(row, 8)?,
-            name: Name::new(text(row, 9, "key_name")?).map_err(|_| "key_name")?,
+            name: Name::from_stored(text(row, 9, "key_name")?).map_err(|_| "key_name")?,
             from: state_at(10, "from_state")?,
             to: state_at(11, "to_state")?,
         }),
@@ -206,11 +207,11 @@ pub(crate) fn event(row: &Row<'_>) -> Result<AuditEvent, Bad> {
         id: AuditId::from_slice(blob(row, 0, "id")?).map_err(|_| "id")?,
         operation: OperationId::from_slice(blob(row, 1, "operation")?).map_err(|_| "operation")?,
         at: time(row, 2, "at")?,
-        actor: Actor::new(text(row, 3, "actor")?).map_err(|_| "actor")?,
-        reason: Reason::new(text(row, 4, "reason")?).map_err(|_| "reason")?,
+        actor: Actor::from_stored(text(row, 3, "actor")?).map_err(|_| "actor")?,
+        reason: Reason::from_stored(text(row, 4, "reason")?).map_err(|_| "reason")?,
         action: Action::parse(text(row, 5, "action")?).ok_or("action")?,
-        organization: OrganizationId::new(text(row, 6, "org")?).map_err(|_| "org")?,
-        account: optional_text(row, 7, "account")?.map(AccountId::new).transpose().map_err(|_| "account")?,
+        organization: OrganizationId::from_stored(text(row, 6, "org")?).map_err(|_| "org")?,
+        account: optional_text(row, 7, "account")?.map(AccountId::from_stored).transpose().map_err(|_| "account")?,
         key,
         changed: flag(row, 12, "changed")?,
         detail: text(row, 13, "detail")?.to_owned(),

@@ -70,7 +70,7 @@ async fn pages_by_expiry_go_on_after_a_row_that_cannot_be_read_and_name_it_once(
 
 /// What can be wrong with a row while it still tells whose it is.
 const DAMAGES: [&str; 12] = [
-    "UPDATE keys SET name = ' ' WHERE id = ?1",
+    "UPDATE keys SET name = char(7) WHERE id = ?1",
     "UPDATE keys SET description = char(7) WHERE id = ?1",
     "UPDATE keys SET capabilities = 'Not A Set' WHERE id = ?1",
     "UPDATE keys SET created_at = 9223372036854775807 WHERE id = ?1",
@@ -143,4 +143,27 @@ async fn an_owner_is_not_reopened_over_a_key_that_could_not_be_revoked() {
         assert!(clove.reopen_owner(owner, by).await.unwrap(), "{damage}");
         assert_eq!(clove.get(owner, sound.id).await.unwrap().state, KeyState::Revoked);
     }
+}
+
+#[tokio::test]
+async fn a_key_whose_texts_the_rules_of_today_refuse_stays_good() {
+    let file = File::new();
+    let key = file.create(9).await;
+    for (column, text) in [("name", "pаypal \u{202e}"), ("description", "a\u{200b}b"), ("metadata", "not json")] {
+        file.tamper(&format!("UPDATE keys SET {column} = '{text}' WHERE id = ?1"), key.id);
+    }
+    let read = file.fixture.clove.get(&file.fixture.owner, key.id).await.unwrap();
+    assert_eq!((read.name.as_str(), read.metadata.as_str()), ("pаypal \u{202e}", "not json"));
+    file.fixture.clove.revoke(&file.fixture.owner, key.id, &file.fixture.by).await.unwrap();
+    let trail = file.fixture.clove.audit(&file.fixture.owner, &clove_core::ListAudit::default()).await.unwrap();
+    assert_eq!((trail.items.len(), trail.corrupt.len()), (2, 0));
+}
+
+#[tokio::test]
+async fn metadata_that_no_version_stored_is_corrupt() {
+    let file = File::new();
+    let key = file.create(9).await;
+    file.tamper("UPDATE keys SET metadata = printf('%5000d', 1) WHERE id = ?1", key.id);
+    let page = file.fixture.clove.list(&file.fixture.owner, &clove_core::ListKeys::default()).await.unwrap();
+    assert_eq!(page.corrupt, [CorruptRow::Key(key.id)]);
 }

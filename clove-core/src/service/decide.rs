@@ -7,6 +7,7 @@ use crate::{
     key::{Key, KeyState, Name},
     lifecycle::{Effect, effect_on},
     policy::Policy,
+    secret::SecretFormat,
     store::{ActiveLimit, Changes, Decision, Facts, KeyChange, OrganizationRecord, OwnerRecord, Remains, StoredKey},
 };
 use chrono::{DateTime, Days, NaiveTime, Utc};
@@ -36,6 +37,12 @@ impl Order {
     /// The same command, whose event stands behind those made until now.
     pub(super) fn later(&self) -> Self {
         Self { event: AuditId::new(self.now), ..self.clone() }
+    }
+
+    /// The same order, with no secret of these formats in its reason.
+    pub(super) fn masked(mut self, formats: &[SecretFormat]) -> Self {
+        self.by.reason.mask(formats);
+        self
     }
 
     pub(super) fn role(&self) -> Role {
@@ -155,14 +162,16 @@ impl Books {
         Ok(())
     }
 
-    /// Counts a new record, on the UTC day of `now`. A clock that steps back does not begin the day anew.
+    /// Counts a new record, on the UTC day of `now`. A clock that steps back by a day at most does not begin the day anew; a day
+    /// that lies further ahead was counted by a wrong clock, and would shut the owner out until it comes.
     pub(super) fn add_record(&mut self, policy: &Policy, now: DateTime<Utc>) -> Result<(), Refusal> {
         let owner = &mut self.owner;
         if let Some(limit) = policy.max_records.filter(|limit| owner.records >= *limit) {
             return Err(Refusal::TooManyRecords { records: owner.records, limit });
         }
         let today = now.date_naive();
-        if owner.creation_day.is_none_or(|day| day < today) {
+        let tomorrow = today.checked_add_days(Days::new(1)).unwrap_or(today);
+        if owner.creation_day.is_none_or(|day| day < today || day > tomorrow) {
             (owner.creation_day, owner.creations) = (Some(today), 0);
         }
         if let Some(limit) = policy.max_creations_per_day.filter(|limit| owner.creations >= *limit) {

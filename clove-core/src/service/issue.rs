@@ -2,10 +2,11 @@
 
 use super::{
     Clove,
-    decide::{Books, Order, Subject, decided, not_allowed, replay, require_revision, the_key},
+    decide::{Books, Order, Subject, decided, not_allowed, require_revision, the_key},
+    detail,
 };
 use crate::{
-    audit::{Action, By},
+    audit::{Action, AuditEvent, By},
     capability::CapabilitySet,
     credential::is_foreign,
     digest::Scheme,
@@ -85,8 +86,9 @@ impl Clove {
     /// Issues a key.
     ///
     /// # Errors
-    /// [`Refusal`] at a limit, for a closed owner, or capabilities beyond what the actor may grant; [`Invalid`] for an
-    /// expiry that the policy does not allow; otherwise the store's failure.
+    /// [`Refusal`] at a limit, for a closed owner, or capabilities, chosen or the policy's default, beyond what the actor may
+    /// grant; [`Invalid`] for an expiry that the policy does not allow, or a name or description that holds a secret of this
+    /// host; otherwise the store's failure.
     pub async fn create(&self, owner: &Owner, new: NewKey, by: &By) -> Result<Issued, Error> {
         let secret = self.inner.policy.current_format().generate()?;
         self.insert(Action::Create, owner, new, secret, by).await
@@ -122,6 +124,7 @@ impl Clove {
         if let Some(capability) = by.may_grant.first_beyond(&capabilities) {
             return Err(Refusal::BeyondAuthority { capability }.into());
         }
+        self.refuse_secrets(Some(&new.name), Some(&new.description))?;
         let expires_at =
             policy.expiry.resolve(new.expiry.unwrap_or(policy.expiry.default), order.now)?.map(crate::clock::to_micros);
         let record = self.hash_new(id, &secret, action == Action::Import).await?;
@@ -143,7 +146,8 @@ impl Clove {
         let reads = |expired_at| Reads::Owner { owner: owner.clone(), expired_at };
         let decision = self
             .run_for_a_place(order, reads, move |order, facts| {
-                if let Some(replayed) = replay(facts, action, &within, None) {
+                let same = |event: &AuditEvent| !detail::is_other_issue(event, &key);
+                if let Some(replayed) = detail::replay_of(facts, action, &within, None, same) {
                     return replayed;
                 }
                 let mut books = Books::of(facts, &key.owner);
@@ -151,11 +155,7 @@ impl Clove {
                     .require_open()
                     .and_then(|()| books.take_place(&policy, facts))
                     .and_then(|()| books.add_record(&policy, order.now));
-                let detail = match key.expires_at {
-                    Some(at) => format!("expires {}, may do {}", at.format("%Y-%m-%d"), key.capabilities),
-                    None => format!("never expires, may do {}", key.capabilities),
-                };
-                let event = order.event(action, Subject::Key(&key, None, Some(key.state)), true, detail);
+                let event = order.event(action, Subject::Key(&key, None, Some(key.state)), true, detail::issued(&key));
                 let insert = KeyChange::Insert(StoredKey { key: key.clone(), secrets: vec![record] });
                 decided(admitted.map(|()| books.commit(order, Some(insert), event)))
             })
@@ -164,11 +164,12 @@ impl Clove {
     }
 
     /// Gives a key a new secret. The older one stays good for `grace`, 0 for a suspended key, and no longer than the key;
-    /// a second rotation ends the oldest.
+    /// a second rotation ends the oldest. Whoever is shown the secret can do what the key may: so the actor must be one that may
+    /// grant all of it.
     ///
     /// # Errors
-    /// [`Refusal`] if the key is not here, has changed since `revision`, is expired, compromised or revoked, or its owner
-    /// closed; [`Invalid`] if the grace is negative or above the policy's.
+    /// [`Refusal`] if the key is not here, has changed since `revision`, is expired, compromised or revoked, may do what the actor
+    /// may not grant, or its owner is closed; [`Invalid`] if the grace is negative or above the policy's.
     pub async fn rotate(
         &self,
         scope: impl Into<Scope>,
@@ -186,10 +187,11 @@ impl Clove {
         let secret = policy.current_format().generate()?;
         let record = self.hash_new(id, &secret, false).await?;
         let reads = Reads::Key { scope: scope.clone(), id, expired_at: None };
-        let (within, own) = (scope.clone(), order.event);
+        let (within, own, may_grant) = (scope.clone(), order.event, by.may_grant.clone());
         let decision = self
             .run(order, reads, move |order, facts| {
-                if let Some(replayed) = replay(facts, Action::Rotate, &within, Some(id)) {
+                let same = |event: &AuditEvent| !detail::is_other_rotation(event, grace, facts);
+                if let Some(replayed) = detail::replay_of(facts, Action::Rotate, &within, Some(id), same) {
                     return replayed;
                 }
                 decided((|| {
@@ -199,6 +201,9 @@ impl Clove {
                         return Err(not_allowed(Action::Rotate, &stored.key, order, &policy));
                     };
                     books.require_open()?;
+                    if let Some(capability) = may_grant.first_beyond(&stored.key.capabilities) {
+                        return Err(Refusal::BeyondAuthority { capability });
+                    }
                     require_revision(&stored.key, revision)?;
                     let until =
                         order.now.checked_add_signed(if allowed { grace } else { TimeDelta::zero() }).unwrap_or(order.now);
@@ -210,10 +215,7 @@ impl Clove {
                     );
                     let mut key = stored.key.clone();
                     key.revision = key.revision.saturating_add(1);
-                    let detail = match secrets.len() {
-                        1 => "the older secret ended at once".to_owned(),
-                        _ => format!("the older secret ends {}", until.format("%Y-%m-%d %H:%M:%S UTC")),
-                    };
+                    let detail = detail::rotated((secrets.len() > 1).then_some(until));
                     let event = order.event(Action::Rotate, Subject::Key(&key, Some(key.state), Some(key.state)), true, detail);
                     Ok(books.commit(order, Some(KeyChange::Update { key, secrets: Some(secrets) }), event))
                 })())

@@ -3,11 +3,12 @@
 use super::{
     Clove,
     decide::{Books, Order, Subject, change_state, decided, replay, require_revision, the_key},
+    detail,
 };
 use crate::{
-    audit::{Action, By, Role},
+    audit::{Action, AuditEvent, By, Role},
     capability::CapabilitySet,
-    error::{Error, Refusal, StoreError, Unique},
+    error::{Error, Invalid, Refusal, StoreError, Unique},
     id::{KeyId, Owner, Scope},
     key::{Description, Key, Metadata, Name},
     store::{ActiveLimit, Decision, Facts, KeyChange, Reads, Transaction},
@@ -30,10 +31,10 @@ pub struct Applied {
 /// What to change of a key; what is not named stays.
 #[derive(Clone, Debug, Default)]
 pub struct Edit {
-    name: Option<Name>,
-    description: Option<Description>,
-    metadata: Option<Metadata>,
-    capabilities: Option<CapabilitySet>,
+    pub(super) name: Option<Name>,
+    pub(super) description: Option<Description>,
+    pub(super) metadata: Option<Metadata>,
+    pub(super) capabilities: Option<CapabilitySet>,
 }
 
 impl Edit {
@@ -67,20 +68,16 @@ impl Edit {
         self
     }
 
-    /// Applies the edit; gives the names of the fields that differ.
-    fn apply(&self, key: &mut Key) -> Vec<&'static str> {
-        fn set<T: Clone + PartialEq>(field: &mut T, new: Option<&T>, name: &'static str, changed: &mut Vec<&'static str>) {
-            if let Some(new) = new.filter(|new| **new != *field) {
+    fn apply(&self, key: &mut Key) {
+        fn set<T: Clone>(field: &mut T, new: Option<&T>) {
+            if let Some(new) = new {
                 field.clone_from(new);
-                changed.push(name);
             }
         }
-        let mut changed = Vec::new();
-        set(&mut key.name, self.name.as_ref(), "name", &mut changed);
-        set(&mut key.description, self.description.as_ref(), "description", &mut changed);
-        set(&mut key.metadata, self.metadata.as_ref(), "metadata", &mut changed);
-        set(&mut key.capabilities, self.capabilities.as_ref(), "capabilities", &mut changed);
-        changed
+        set(&mut key.name, self.name.as_ref());
+        set(&mut key.description, self.description.as_ref());
+        set(&mut key.metadata, self.metadata.as_ref());
+        set(&mut key.capabilities, self.capabilities.as_ref());
     }
 }
 
@@ -112,7 +109,8 @@ impl Clove {
         self.apply(Action::Disable, scope.into(), id, by).await
     }
 
-    /// Switches a suspended key on, if a place is free and its owner open.
+    /// Switches a suspended key on, if a place is free and its owner open. What the actor may grant is not asked: the key can do
+    /// what it could before, for whoever holds its secret, and the actor learns nothing by it.
     ///
     /// # Errors
     /// [`Refusal`] if the key is not here, at the limit, its owner closed, or it is expired, compromised or revoked;
@@ -140,33 +138,31 @@ impl Clove {
     /// Changes a key's name, description, metadata or capabilities, if it still is at `revision`.
     ///
     /// # Errors
-    /// [`Refusal`] if the key is not here, has changed since, or gets capabilities beyond what the actor may grant;
-    /// otherwise the store's failure.
+    /// [`Refusal`] if the key is not here, has changed since, or gets capabilities beyond what the actor may grant; [`Invalid`]
+    /// if name or description hold a secret of this host; otherwise the store's failure.
     pub async fn edit(&self, scope: impl Into<Scope>, id: KeyId, revision: u64, edit: Edit, by: &By) -> Result<Applied, Error> {
         if let Some(capability) = edit.capabilities.as_ref().and_then(|wanted| by.may_grant.first_beyond(wanted)) {
             return Err(Refusal::BeyondAuthority { capability }.into());
         }
+        self.refuse_secrets(edit.name.as_ref(), edit.description.as_ref())?;
         let scope = scope.into();
         let reads = Reads::Key { scope: scope.clone(), id, expired_at: None };
         let within = scope.clone();
         let decision = self
             .run(Order::new(by, self.now()), reads, move |order, facts| {
-                if let Some(replayed) = replay(facts, Action::Edit, &within, Some(id)) {
+                let same = |event: &AuditEvent| !detail::is_other_edit(event, &edit);
+                if let Some(replayed) = detail::replay_of(facts, Action::Edit, &within, Some(id), same) {
                     return replayed;
                 }
                 decided((|| {
                     let before = &the_key(facts)?.key;
                     require_revision(before, revision)?;
                     let mut key = before.clone();
-                    let fields = edit.apply(&mut key);
-                    let changed = !fields.is_empty();
+                    edit.apply(&mut key);
+                    let detail = detail::edited(before, &key);
+                    let changed = !detail.is_empty();
                     key.revision = key.revision.saturating_add(u64::from(changed));
-                    let event = order.event(
-                        Action::Edit,
-                        Subject::Key(&key, Some(key.state), Some(key.state)),
-                        changed,
-                        fields.join(", "),
-                    );
+                    let event = order.event(Action::Edit, Subject::Key(&key, Some(key.state), Some(key.state)), changed, detail);
                     let change = changed.then_some(KeyChange::Update { key, secrets: None });
                     Ok(Books::of(facts, &before.owner).commit(order, change, event))
                 })())
@@ -184,17 +180,14 @@ impl Clove {
         let subject = owner.clone();
         let decision = self
             .run(Order::new(by, self.now()), Reads::Owner { owner: owner.clone(), expired_at: None }, move |order, facts| {
-                if let Some(replayed) = replay(facts, Action::SetActiveLimit, &(&subject).into(), None) {
+                let detail = detail::limited(limit);
+                let same = |event: &AuditEvent| event.detail == detail;
+                if let Some(replayed) = detail::replay_of(facts, Action::SetActiveLimit, &(&subject).into(), None, same) {
                     return replayed;
                 }
                 let mut books = Books::of(facts, &subject);
                 let changed = books.owner.limit != limit;
                 books.owner.limit = limit;
-                let detail = match limit {
-                    Some(ActiveLimit::AtMost(limit)) => format!("at most {limit}"),
-                    Some(ActiveLimit::Unlimited) => "unlimited".to_owned(),
-                    None => "as the policy says".to_owned(),
-                };
                 let event = order.event(Action::SetActiveLimit, Subject::Owner(&subject), changed, detail);
                 books.commit(order, None, event)
             })
@@ -220,6 +213,16 @@ impl Clove {
     #[must_use]
     pub fn offered(&self, key: &Key, role: Role) -> Vec<Action> {
         self.inner.policy.offered(role, key.status(self.now()))
+    }
+
+    /// A secret pasted where a name or a description belongs would be shown to everyone who may look at the key.
+    pub(super) fn refuse_secrets(&self, name: Option<&Name>, description: Option<&Description>) -> Result<(), Invalid> {
+        for (field, text) in [("name", name.map(Name::as_str)), ("description", description.map(Description::as_str))] {
+            if let Some(text) = text.filter(|text| crate::secret::find(self.inner.policy.secret_formats(), text).is_some()) {
+                return Err(Invalid::new(field, "must not hold a secret of a key", format!("{} bytes", text.len())));
+            }
+        }
+        Ok(())
     }
 
     async fn apply(&self, command: Action, scope: Scope, id: KeyId, by: &By) -> Result<Applied, Error> {
@@ -279,6 +282,7 @@ impl Clove {
         D: Fn(&Order, &Facts) -> Decision + Send + Sync + 'static,
     {
         let operation = order.operation;
+        let order = order.masked(self.inner.policy.secret_formats());
         let transaction = Arc::new(Transaction::new(operation, reads, move |facts| decide(&order, facts)));
         let mut unknown = None;
         for _ in 0..=MAX_RERUNS {

@@ -4,6 +4,7 @@ mod buffers;
 mod close;
 mod decide;
 mod delete;
+mod detail;
 mod issue;
 mod leak;
 mod manage;

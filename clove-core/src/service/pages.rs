@@ -28,15 +28,36 @@ pub struct Page<T> {
 /// Where a page begins. Opaque text to clients; it pins the time that its page's filter was judged at, and grants nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cursor {
+    of: Pages,
     at: DateTime<Utc>,
     place: Option<DateTime<Utc>>,
     id: uuid::Uuid,
 }
 
+/// What a cursor is of: one of keys begins no page of events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pages {
+    Keys,
+    Expiring,
+    Audit,
+}
+
+impl Pages {
+    const ALL: [Self; 3] = [Self::Keys, Self::Expiring, Self::Audit];
+
+    fn letter(self) -> char {
+        match self {
+            Self::Keys => 'k',
+            Self::Expiring => 'e',
+            Self::Audit => 'a',
+        }
+    }
+}
+
 impl fmt::Display for Cursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let place = self.place.map_or(String::new(), |place| place.timestamp_micros().to_string());
-        write!(f, "{}.{place}.{}", self.at.timestamp_micros(), self.id.simple())
+        write!(f, "{}{}.{place}.{}", self.of.letter(), self.at.timestamp_micros(), self.id.simple())
     }
 }
 
@@ -45,14 +66,24 @@ impl FromStr for Cursor {
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let invalid = || Invalid::new("cursor", "must be one that an earlier page gave", format!("{} bytes", text.len()));
         let micros = |text: &str| text.parse().ok().and_then(DateTime::from_timestamp_micros).ok_or_else(invalid);
-        let mut parts = text.splitn(3, '.');
+        let of = Pages::ALL.into_iter().find(|of| text.starts_with(of.letter())).ok_or_else(invalid)?;
+        let mut parts = text.split_at_checked(1).ok_or_else(invalid)?.1.splitn(3, '.');
         let (Some(at), Some(place), Some(id)) = (parts.next(), parts.next(), parts.next()) else { return Err(invalid()) };
         let place = if place.is_empty() { None } else { Some(micros(place)?) };
-        Ok(Self { at: micros(at)?, place, id: uuid::Uuid::try_parse(id).map_err(|_| invalid())? })
+        Ok(Self { of, at: micros(at)?, place, id: uuid::Uuid::try_parse(id).map_err(|_| invalid())? })
     }
 }
 
 impl Cursor {
+    /// This cursor, if it is of these pages.
+    fn of(&self, pages: Pages) -> Result<&Self, Invalid> {
+        if self.of == pages {
+            Ok(self)
+        } else {
+            Err(Invalid::new("cursor", "must be one that an earlier page of the same list gave", "one of another list"))
+        }
+    }
+
     fn key(&self) -> Result<KeyId, Invalid> {
         KeyId::from_slice(self.id.as_bytes())
     }
@@ -109,12 +140,13 @@ impl Clove {
     /// # Errors
     /// [`Invalid`] for a page size or cursor out of range; otherwise the store's failure.
     pub async fn list(&self, scope: impl Into<Scope>, list: &ListKeys) -> Result<Page<Key>, Error> {
-        let at = list.after.as_ref().map_or_else(|| self.now(), |cursor| cursor.at);
+        let after = list.after.as_ref().map(|cursor| cursor.of(Pages::Keys)).transpose()?;
+        let at = after.map_or_else(|| self.now(), |cursor| cursor.at);
         let (states, expiry) = facts_of(list.status, at);
-        let before = list.after.as_ref().map(Cursor::key).transpose()?;
+        let before = after.map(Cursor::key).transpose()?;
         let query = KeyQuery { scope: scope.into(), states, expiry, before, limit: page_size(list.limit)? };
         let page = self.inner.store.list(&query).await?;
-        Ok(keys(page, |last| Cursor { at, place: None, id: last.id.as_uuid() }))
+        Ok(keys(page, |last| Cursor { of: Pages::Keys, at, place: None, id: last.id.as_uuid() }))
     }
 
     /// A page of keys, active or suspended, that expire within `within` from now, soonest first.
@@ -128,6 +160,7 @@ impl Clove {
         limit: Option<usize>,
         after: Option<&Cursor>,
     ) -> Result<Page<Key>, Error> {
+        let after = after.map(|cursor| cursor.of(Pages::Expiring)).transpose()?;
         let from = after.map_or_else(|| self.now(), |cursor| cursor.at);
         let until = from.checked_add_signed(within).filter(|_| within > TimeDelta::zero());
         let until = until.ok_or_else(|| {
@@ -136,7 +169,7 @@ impl Clove {
         let after = after.map(|cursor| Ok::<_, Invalid>((cursor.place.unwrap_or(from), cursor.key()?))).transpose()?;
         let query = ExpiringQuery { scope: scope.into(), from, until, after, limit: page_size(limit)? };
         let page = self.inner.store.expiring(&query).await?;
-        Ok(keys(page, |last| Cursor { at: from, place: last.expires_at, id: last.id.as_uuid() }))
+        Ok(keys(page, |last| Cursor { of: Pages::Expiring, at: from, place: last.expires_at, id: last.id.as_uuid() }))
     }
 
     /// A page of the audit trail, newest first.
@@ -144,7 +177,8 @@ impl Clove {
     /// # Errors
     /// [`Invalid`] for a page size or cursor out of range; otherwise the store's failure.
     pub async fn audit(&self, scope: impl Into<Scope>, list: &ListAudit) -> Result<Page<AuditEvent>, Error> {
-        let before = list.after.as_ref().map(|cursor| AuditId::from_slice(cursor.id.as_bytes())).transpose()?;
+        let after = list.after.as_ref().map(|cursor| cursor.of(Pages::Audit)).transpose()?;
+        let before = after.map(|cursor| AuditId::from_slice(cursor.id.as_bytes())).transpose()?;
         let query = AuditQuery {
             scope: scope.into(),
             key: list.key,
@@ -155,7 +189,8 @@ impl Clove {
             limit: page_size(list.limit)?,
         };
         let page = self.inner.store.audit(&query).await?;
-        let next = page.last.filter(|_| page.more).map(|id| Cursor { at: self.now(), place: None, id: id.as_uuid() });
+        let next =
+            page.last.filter(|_| page.more).map(|id| Cursor { of: Pages::Audit, at: self.now(), place: None, id: id.as_uuid() });
         Ok(Page { items: page.events, next, corrupt: vec![CorruptRow::AuditEvent; page.corrupt] })
     }
 

@@ -66,7 +66,7 @@ pub(super) fn key(owner: &Owner) -> Key {
         name: Name::new("a key").unwrap(),
         description: Description::new("for tests\non two lines").unwrap(),
         capabilities: CapabilitySet::new(["messages:write", "models:*"]).unwrap(),
-        metadata: Metadata::from_stored(r#"{ "kept" :"as given", "ü":1 }"#.into()),
+        metadata: Metadata::from_stored(r#"{ "kept" :"as given", "ü":1 }"#).unwrap(),
         created_at: start(),
         expires_at: None,
         last_used_at: None,

@@ -128,7 +128,9 @@ impl Fault {
                 (Self::CutsToMilliseconds, _) => {
                     key.expires_at = key.expires_at.and_then(|at| DateTime::from_timestamp_millis(at.timestamp_millis()));
                 }
-                (Self::TidiesMetadata, _) => key.metadata = Metadata::from_stored(key.metadata.as_str().replace(' ', "")),
+                (Self::TidiesMetadata, _) => {
+                    key.metadata = Metadata::from_stored(key.metadata.as_str().replace(' ', "")).unwrap();
+                }
                 _ => {}
             }
         }
