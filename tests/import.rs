@@ -5,11 +5,15 @@
 mod support;
 
 use clove::{
-    Action, Attempt, DenialReason, Error, GuessLimit, Issued, KeyId, NewKey, OperationId, Policy, Refusal, Secret, Status, Store,
-    digest::Scheme,
+    Action, Attempt, DenialReason, Error, Fault, GuessLimit, Issued, KeyId, NewKey, OperationId, Policy, Refusal, Secret, Status,
+    Store, digest::Scheme,
 };
 use clove_testkit::Fixture;
-use std::time::Duration;
+use std::{
+    future::Future,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
 use support::{DAY, actions, denied, invalid, is_good, named, refusal};
 
 #[tokio::test]
@@ -208,4 +212,42 @@ async fn a_leaked_imported_secret_flags_its_key() {
     fixture.clove.report_leaked(&*issued.credential.unwrap().reveal(), &fixture.by).await.unwrap();
     let key = fixture.clove.get(&fixture.owner, issued.key.id).await.unwrap();
     assert_eq!(key.status(fixture.clove.now()), Status::Compromised);
+}
+
+#[tokio::test]
+async fn a_leak_is_reported_though_guesses_have_shut_the_key() {
+    let fixture = importing(2, 2);
+    let issued = import(&fixture, "a-secret-from-elsewhere").await.unwrap();
+    let credential = issued.credential.unwrap().reveal();
+    for _ in 0..2 {
+        let wrong = format!("{};wrong", issued.key.id);
+        assert_eq!(denied(fixture.clove.verify(&wrong).await), DenialReason::NotRecognized);
+        // A report that is wrong counts as no guess either.
+        fixture.clove.report_leaked(&wrong, &fixture.by).await.unwrap();
+    }
+    assert_eq!(denied(fixture.clove.verify(&*credential).await), DenialReason::NotRecognized, "shut");
+    fixture.clove.report_leaked(&*credential, &fixture.by).await.unwrap();
+    let key = fixture.clove.get(&fixture.owner, issued.key.id).await.unwrap();
+    assert_eq!(key.status(fixture.clove.now()), Status::Compromised);
+}
+
+#[tokio::test]
+async fn one_peer_with_many_made_up_ids_leaves_room_in_the_queue() {
+    let fixture = importing(10, 100);
+    let issued = import(&fixture, "a-secret-from-elsewhere").await.unwrap();
+    let texts: Vec<String> = (0..64).map(|_| format!("{};junk", KeyId::new(fixture.clove.now()))).collect();
+    let mut flood: Vec<_> = Vec::new();
+    let mut turned_away = 0;
+    for text in &texts {
+        let mut guess = Box::pin(fixture.clove.verify(Attempt::new(text).from_peer("203.0.113.7")));
+        match guess.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Err(Fault::Overloaded)) => turned_away += 1,
+            Poll::Ready(other) => panic!("not hashed: {other:?}"),
+            Poll::Pending => flood.push(guess),
+        }
+    }
+    assert!(turned_away > 0);
+    let credential = issued.credential.unwrap().reveal();
+    let honest = fixture.clove.verify(Attempt::new(&*credential).from_peer("198.51.100.1")).await;
+    assert!(honest.unwrap().granted().is_some());
 }

@@ -20,6 +20,11 @@ use std::{
 /// The most statements that a connection keeps prepared: all there are.
 const STATEMENTS: usize = 64;
 
+/// The longest time-out for writes; SQLite counts milliseconds in 31 bits.
+const MAX_BUSY_TIMEOUT: Duration = Duration::from_secs(3600);
+/// Reads wait for other processes only while these recover or remove the log; a verification has a second at most.
+const READ_TIMEOUT: Duration = Duration::from_millis(250);
+
 /// How to open a file.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -37,10 +42,10 @@ impl Options {
         Self { path: path.as_ref().to_owned(), busy_timeout: Duration::from_secs(5), readers, inline: true }
     }
 
-    /// How long a write waits for other processes' writes before it fails; 5 seconds unless set.
+    /// How long a write waits for other processes' writes before it fails; 5 seconds unless set, and an hour at most.
     #[must_use]
     pub fn busy_timeout(mut self, timeout: Duration) -> Self {
-        self.busy_timeout = timeout;
+        self.busy_timeout = timeout.min(MAX_BUSY_TIMEOUT);
         self
     }
 
@@ -124,6 +129,7 @@ impl Options {
 
     fn connect_to_read(&self) -> Result<Connection, StoreError> {
         let connection = self.connect()?;
+        connection.busy_timeout(self.busy_timeout.min(READ_TIMEOUT)).map_err(opening)?;
         connection.pragma_update(None, "query_only", true).map_err(opening)?;
         Ok(connection)
     }
@@ -170,4 +176,21 @@ fn tighten(path: &Path) -> io::Result<()> {
 #[cfg(not(unix))]
 fn tighten(_: &Path) -> io::Result<()> {
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn the_writing_connection_flushes_each_commit_to_the_disk() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = Options::new(folder.path().join("keys.db"));
+        let _store = options.clone().open().unwrap();
+        let connection = options.connect().unwrap();
+        let synchronous: i64 = connection.pragma_query_value(None, "synchronous", |row| row.get(0)).unwrap();
+        let journal: String = connection.pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
+        assert_eq!((journal.as_str(), synchronous), ("wal", 2), "2 is FULL");
+    }
 }

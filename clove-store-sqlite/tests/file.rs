@@ -200,3 +200,9 @@ async fn a_job_that_fails_in_a_shared_commit_takes_no_other_down() {
     }
     assert_eq!(clove.active_keys(&Owner::new("acme", "ada").unwrap()).await.unwrap().active, 40);
 }
+
+#[test]
+fn a_time_out_beyond_what_sqlite_can_count_is_cut_and_opens() {
+    let (_folder, path) = file();
+    Options::new(&path).busy_timeout(Duration::MAX).open().unwrap();
+}

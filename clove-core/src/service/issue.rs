@@ -231,7 +231,7 @@ impl Clove {
         }
         let (cost, mut salt) = (hashing.argon2_cost, [0; 16]);
         getrandom::fill(&mut salt).map_err(|_| Error::System { what: "random bytes for a salt" })?;
-        let digest = self.inner.hash_queue.hash(key, secret.as_bytes(), cost, salt).await?;
+        let digest = self.inner.hash_queue.hash(key, "", secret.as_bytes(), cost, salt).await?;
         Ok(SecretRecord { digest, scheme: Scheme::Argon2id { cost, salt }, valid_until: None })
     }
 

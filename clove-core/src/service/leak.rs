@@ -26,7 +26,7 @@ impl Clove {
         // The digest that was proven may be replaced before the transaction reads it: by a rehash, and then the secret is as
         // good as before, or by a rotation that gave it no grace, and then it is dead. Proving it again tells which. A round
         // is lost only to another process's work, and a secret is rehashed forward only: the rounds come to an end.
-        while let Some(Proven { candidate, place }) = self.prove(&presented, "").await? {
+        while let Some(Proven { candidate, place }) = self.within_deadline(self.prove(&presented, None).into_future()).await? {
             let Some(leaked) = candidate.secrets.get(place).map(|secret| secret.digest) else { return Ok(()) };
             let (id, scope, policy) = (candidate.id, Scope::from(&candidate.owner), self.inner.policy.clone());
             let reads = Reads::Key { scope: scope.clone(), id, expired_at: None };

@@ -7,7 +7,7 @@ use super::{
 use crate::{
     clock::Timestamp,
     credential::{self, Presented},
-    digest::{Digest, Scheme, sha256},
+    digest::{Argon2Cost, Digest, Scheme, sha256},
     error::Fault,
     id::{GrantId, KeyId},
     key::Status,
@@ -48,7 +48,7 @@ impl Clove {
         let Some(presented) = self.parse(attempt.credential) else {
             return Begun::Ended(Ok(Verdict::Denied(Denial::NOT_RECOGNIZED)));
         };
-        let proven = match self.prove(&presented, attempt.peer) {
+        let proven = match self.prove(&presented, Some(attempt.peer)) {
             Proof::Made(proven) => Some(proven),
             Proof::NotMade => None,
             Proof::Failed(fault) => return Begun::Ended(Err(fault)),
@@ -63,9 +63,10 @@ impl Clove {
         credential::parse(text, &policy.formats, policy.imports.is_some())
     }
 
-    /// Finds the key and proves the secret.
+    /// Finds the key and proves the secret. Wrong guesses at slow secrets are counted for `peer`; without one they are not, for
+    /// the report of a leak, which tells its sender nothing and must never be refused.
     #[inline(always)]
-    pub(super) fn prove<'a>(&'a self, presented: &Presented<'a>, peer: &'a str) -> Proof<'a> {
+    pub(super) fn prove<'a>(&'a self, presented: &Presented<'a>, peer: Option<&'a str>) -> Proof<'a> {
         match *presented {
             Presented::Bare(secret) => {
                 let digests = self.inner.policy.hashing.lookup_digests(secret);
@@ -158,14 +159,14 @@ impl Clove {
 
     /// Proves a secret against a key's slow digests, if it has any; if not, takes as long.
     async fn prove_slow(&self, candidate: Arc<Candidate>, claim: Claim<'_>, has_slow: bool) -> Result<Option<Proven>, Fault> {
-        let Some(ticket) = self.enter(&claim, true)? else { return Ok(None) };
+        let Some(pass) = self.enter(&claim, true)? else { return Ok(None) };
         if !has_slow {
-            return self.hash_for_nothing(claim, ticket).await;
+            return self.hash_for_nothing(claim, pass).await;
         }
         let mut proven = None;
         for (place, stored) in candidate.secrets.iter().enumerate() {
             if let Scheme::Argon2id { cost, salt } = stored.scheme
-                && self.inner.hash_queue.hash(claim.id, claim.secret, cost, salt).await? == stored.digest
+                && self.hash_claim(&claim, cost, salt).await? == stored.digest
             {
                 proven = Some(place);
                 break;
@@ -174,7 +175,7 @@ impl Clove {
         match proven {
             Some(place) => Ok(Some(Proven { candidate, place })),
             None => {
-                ticket.wrong();
+                pass.wrong();
                 Ok(None)
             }
         }
@@ -187,24 +188,30 @@ impl Clove {
             return Proof::NotMade;
         }
         match self.enter(&claim, false) {
-            Ok(Some(ticket)) => Proof::waits(self.hash_for_nothing(claim, ticket)),
+            Ok(Some(pass)) => Proof::waits(self.hash_for_nothing(claim, pass)),
             Ok(None) => Proof::NotMade,
             Err(fault) => Proof::Failed(fault),
         }
     }
 
-    fn enter(&self, claim: &Claim<'_>, exists: bool) -> Result<Option<Ticket<'_>>, Fault> {
-        match self.inner.throttle.enter(claim.id, exists, claim.peer, self.inner.clock.monotonic()) {
-            Entry::Open(ticket) => Ok(Some(ticket)),
+    /// Whether the claim may be hashed; `None` is no, after too many wrong ones.
+    fn enter(&self, claim: &Claim<'_>, exists: bool) -> Result<Option<Pass<'_>>, Fault> {
+        let Some(peer) = claim.peer else { return Ok(Some(Pass::Uncounted)) };
+        match self.inner.throttle.enter(claim.id, exists, peer, self.inner.clock.monotonic()) {
+            Entry::Open(ticket) => Ok(Some(Pass::Counted(ticket))),
             Entry::Shut => Ok(None),
             Entry::Undecided => Err(Fault::Overloaded),
         }
     }
 
-    async fn hash_for_nothing(&self, claim: Claim<'_>, ticket: Ticket<'_>) -> Result<Option<Proven>, Fault> {
+    async fn hash_claim(&self, claim: &Claim<'_>, cost: Argon2Cost, salt: [u8; 16]) -> Result<Digest, Fault> {
+        self.inner.hash_queue.hash(claim.id, claim.peer.unwrap_or_default(), claim.secret, cost, salt).await
+    }
+
+    async fn hash_for_nothing(&self, claim: Claim<'_>, pass: Pass<'_>) -> Result<Option<Proven>, Fault> {
         let cost = self.inner.policy.hashing.argon2_cost;
-        black_box(self.inner.hash_queue.hash(claim.id, claim.secret, cost, [0x5c; 16]).await? == DUMMY);
-        ticket.wrong();
+        black_box(self.hash_claim(&claim, cost, [0x5c; 16]).await? == DUMMY);
+        pass.wrong();
         Ok(None)
     }
 
@@ -268,7 +275,21 @@ struct Claim<'a> {
     id: KeyId,
     secret: &'a [u8],
     foreign: bool,
-    peer: &'a str,
+    peer: Option<&'a str>,
+}
+
+/// Leave to hash a claim.
+enum Pass<'a> {
+    Counted(Ticket<'a>),
+    Uncounted,
+}
+
+impl Pass<'_> {
+    fn wrong(self) {
+        if let Self::Counted(ticket) = self {
+            ticket.wrong();
+        }
+    }
 }
 
 /// A key whose secret is proven.
