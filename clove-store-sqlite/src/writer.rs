@@ -13,10 +13,15 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread::{self, JoinHandle},
+    time::Duration,
 };
 
 /// The most jobs of one commit: it bounds how long the first of them waits for the last.
 const MAX_BATCH: usize = 256;
+
+/// How long a batch waits for as many jobs as the one before it answered: those callers are about to come back, and sharing one
+/// commit costs them less than taking turns. Less than a commit takes; a caller that comes alone never waits.
+const LINGER: Duration = Duration::from_micros(100);
 
 /// What to write.
 pub(crate) enum Work {
@@ -42,6 +47,8 @@ struct Queue {
 #[derive(Default)]
 struct State {
     waiting: VecDeque<Job>,
+    /// How many jobs wake the thread.
+    wanted: usize,
     closed: bool,
 }
 
@@ -75,10 +82,10 @@ impl Writer {
             return answer;
         }
         state.waiting.push_back(Job { work, reply });
-        let alone = state.waiting.len() == 1;
+        // With others waiting the thread is awake, or about to be; or it waits for a whole batch.
+        let wakes = state.waiting.len() == 1 || state.waiting.len() == state.wanted;
         drop(state);
-        // With others waiting the thread is awake, or about to be.
-        if alone {
+        if wakes {
             self.queue.work.notify_one();
         }
         answer
@@ -111,18 +118,27 @@ impl Queue {
 
     fn run(&self, connection: &Connection) {
         let _ended = Ended(self);
-        while let Some(batch) = self.next_batch() {
+        let mut last = 0;
+        while let Some(batch) = self.next_batch(last) {
+            last = batch.len();
             commit_batch(connection, batch);
         }
     }
 
-    fn next_batch(&self) -> Option<Vec<Job>> {
+    /// What waits, after one that answered `last` jobs.
+    fn next_batch(&self, last: usize) -> Option<Vec<Job>> {
         let mut state = self.lock();
         while state.waiting.is_empty() {
             if state.closed {
                 return None;
             }
             state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        if last > 1 {
+            state.wanted = last;
+            let few = |state: &mut State| state.waiting.len() < last && !state.closed;
+            state = self.work.wait_timeout_while(state, LINGER, few).unwrap_or_else(PoisonError::into_inner).0;
+            state.wanted = 0;
         }
         let count = state.waiting.len().min(MAX_BATCH);
         Some(state.waiting.drain(..count).collect())
