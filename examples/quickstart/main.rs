@@ -3,74 +3,53 @@
 //! `cargo run --example quickstart` tells the life of a few keys; `cargo run --example quickstart -- help` lists the commands
 //! that work on the same file, from as many shells as you like.
 
-mod command;
+mod credential;
+mod ended;
+mod keys;
+mod look;
+mod owners;
+mod say;
+mod shell;
 mod show;
 mod tour;
+mod words;
 
-use clove::{Clove, Error, Fault, Policy, sqlite::SqliteStore};
+use clove::{CapabilitySet, Clove, GuessLimit, Policy, sqlite::SqliteStore};
+use ended::Ended;
+use say::say;
 use std::process::ExitCode;
-
-/// How a command ends, for the shell.
-enum Outcome {
-    /// 0: done.
-    Done,
-    /// 1: the rules, or a denial; the sentence says what to do.
-    Refused(String),
-    /// 2: the command line.
-    Usage(String),
-}
-
-type Ended = Result<Outcome, Box<dyn std::error::Error>>;
+use words::Words;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    match run().await {
-        Ok(Outcome::Done) => ExitCode::SUCCESS,
-        Ok(Outcome::Refused(why)) => {
-            eprintln!("{why}");
-            ExitCode::from(1)
-        }
-        Ok(Outcome::Usage(why)) => {
-            eprintln!("{why}\n\n{}", command::HELP);
-            ExitCode::from(2)
-        }
-        Err(fault) => {
-            eprintln!("{fault}");
-            let mut source = fault.source();
-            while let Some(cause) = source {
-                eprintln!("  because: {cause}");
-                source = cause.source();
-            }
-            ExitCode::from(3)
-        }
-    }
+    let ended = run().await;
+    ended::tell(ended.and_then(|()| Ok(say::all_said()?)))
 }
 
 async fn run() -> Ended {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if matches!(arguments.first().map(String::as_str), Some("help" | "--help" | "-h")) {
-        println!("{}", command::HELP);
-        return Ok(Outcome::Done);
+    let arguments: Vec<_> = std::env::args_os().skip(1).collect();
+    if arguments.first().is_some_and(|first| ["help", "--help", "-h"].iter().any(|help| first == help)) {
+        say!("{}", words::HELP);
+        return Ok(());
     }
+    let words = if arguments.is_empty() { None } else { Some(Words::read(arguments)?) };
+    // Two active keys per owner and 90 days, as is the default; secrets may be taken over, and a new key may write messages
+    // unless its capabilities are named.
+    let policy =
+        Policy::builder().imports(GuessLimit::default()).default_capabilities(CapabilitySet::new(["messages:write"])?).build()?;
     let path = std::env::var_os("CLOVE_QUICKSTART_DB").unwrap_or_else(|| "quickstart.db".into());
     let store = SqliteStore::open(&path)?;
-    let clove = Clove::new(store.clone(), Policy::profile_a());
-    let ended = if arguments.is_empty() {
-        println!("Keys live in {}, readable by you alone.", path.display());
-        tour::run(&clove).await
-    } else {
-        command::run(&clove, &arguments).await
+    let clove = Clove::new(store.clone(), policy);
+    let ended = match &words {
+        Some(words) => shell::run(&clove, words).await,
+        None => {
+            say!("Keys live in {}, readable by you alone.", path.display());
+            tour::run(&clove).await
+        }
     };
     // Last uses are written in batches: these are the last ones.
-    clove.flush().await?;
+    let flushed = clove.flush().await;
     store.close().await;
-    match ended.map_err(|error| error.downcast::<Error>()) {
-        Ok(outcome) => Ok(outcome),
-        Err(Ok(error)) => match *error {
-            Error::Refused(_) | Error::Invalid(_) => Ok(Outcome::Refused(error.to_string())),
-            Error::Fault(fault @ Fault::Overloaded) => Err(fault.into()),
-            error => Err(error.into()),
-        },
-        Err(Err(other)) => Err(other),
-    }
+    ended?;
+    Ok(flushed?)
 }

@@ -1,0 +1,109 @@
+//! Commands on keys.
+
+use crate::{
+    credential,
+    ended::{Ended, Failure, usage},
+    say::say,
+    shell::Shell,
+    show,
+};
+use chrono::TimeDelta;
+use clove::{CapabilitySet, Description, Edit, Expiry, Invalid, Metadata, Name, NewKey, Scope, Secret};
+
+pub(crate) async fn run(shell: &Shell<'_>) -> Ended {
+    let (clove, scope, by) = (shell.clove, &shell.scope, &shell.by);
+    let applied = match shell.words.command {
+        "create" => {
+            show::issued(&clove.create(shell.owner()?, new_key(shell)?, by).await?);
+            return count(shell).await;
+        }
+        "import" => return import(shell).await,
+        "rotate" => {
+            let (id, seconds) = (shell.key()?, shell.words.parsed("grace", "a number of seconds")?.unwrap_or(0));
+            let grace = TimeDelta::try_seconds(seconds).unwrap_or(TimeDelta::MAX);
+            let revision = clove.get(scope, id).await?.revision;
+            show::issued(&clove.rotate(scope, id, revision, grace, by).await?);
+            return Ok(());
+        }
+        "delete" => {
+            clove.delete(scope, shell.key()?, by).await?;
+            say!("Deleted.");
+            return count(shell).await;
+        }
+        "edit" => {
+            let (id, edit) = (shell.key()?, edit(shell)?);
+            let revision = clove.get(scope, id).await?.revision;
+            clove.edit(scope, id, revision, edit, by).await?
+        }
+        "disable" => clove.disable(scope, shell.key()?, by).await?,
+        "enable" => clove.enable(scope, shell.key()?, by).await?,
+        "revoke" => clove.revoke(scope, shell.key()?, by).await?,
+        _ => clove.flag_compromised(scope, shell.key()?, by).await?,
+    };
+    say!("{}", if applied.changed { "Done." } else { "No change: it was so already." });
+    show::card(clove, &applied.key, shell.role);
+    count(shell).await
+}
+
+/// A secret from elsewhere is presented with the id that it gets here.
+async fn import(shell: &Shell<'_>) -> Ended {
+    let (owner, new) = (shell.owner()?, new_key(shell)?);
+    let secret = String::from_utf8(credential::read("CLOVE_SECRET", "The secret to take over")?);
+    let Ok(secret) = secret else { return Err(Failure::Refused("imported secret must be printable ASCII".to_owned())) };
+    let issued = shell.clove.import(owner, new, Secret::from_foreign(secret), &shell.by).await?;
+    say!("Imported. Present it with its id: {};THE-SECRET", issued.key.id);
+    show::card(shell.clove, &issued.key, shell.role);
+    count(shell).await
+}
+
+fn new_key(shell: &Shell<'_>) -> Ended<NewKey> {
+    let words = shell.words;
+    let mut new = NewKey::named(words.word())?;
+    if let Some(days) = words.parsed("days", "a whole number")? {
+        new = new.expiry(Expiry::Days(days));
+    }
+    if let Some(text) = words.option("description") {
+        new = new.description(Description::new(text)?);
+    }
+    if let Some(text) = words.option("metadata") {
+        new = new.metadata(Metadata::new(text)?);
+    }
+    if let Some(list) = words.option("capabilities") {
+        new = new.capabilities(capabilities(list)?);
+    }
+    Ok(new)
+}
+
+fn edit(shell: &Shell<'_>) -> Ended<Edit> {
+    let words = shell.words;
+    let (name, description) = (words.option("name"), words.option("description"));
+    let (metadata, list) = (words.option("metadata"), words.option("capabilities"));
+    if [name, description, metadata, list].iter().all(Option::is_none) {
+        return usage("edit needs --name, --description, --metadata or --capabilities.");
+    }
+    let mut edit = Edit::new();
+    if let Some(text) = name {
+        edit = edit.name(Name::new(text)?);
+    }
+    if let Some(text) = description {
+        edit = edit.description(Description::new(text)?);
+    }
+    if let Some(text) = metadata {
+        edit = edit.metadata(Metadata::new(text)?);
+    }
+    if let Some(list) = list {
+        edit = edit.capabilities(capabilities(list)?);
+    }
+    Ok(edit)
+}
+
+fn capabilities(list: &str) -> Result<CapabilitySet, Invalid> {
+    if list == "none" { Ok(CapabilitySet::none()) } else { CapabilitySet::new(list.split(',')) }
+}
+
+async fn count(shell: &Shell<'_>) -> Ended {
+    if let Scope::Owner(owner) = &shell.scope {
+        say!("{}", shell.clove.active_keys(owner).await?);
+    }
+    Ok(())
+}
