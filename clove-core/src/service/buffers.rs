@@ -17,54 +17,27 @@ use std::{
     time::Duration,
 };
 
-/// Independent logs of uses, one a thread as far as they go, so that threads seldom meet.
+/// Independent locks, so that verifications seldom meet.
 const SHARDS: usize = 16;
 /// How many uses a log notes before they are told apart by key.
 const RECENT: usize = 1024;
 /// The most keys whose last use waits in one shard; the use of further ones is not noted until the next flush.
-const MAX_KEYS: usize = 8192;
+const MAX_USES: usize = 8192;
 /// The most digests waiting; further ones wait for their secret's next use.
 const MAX_REHASHES: usize = 1024;
 /// How often maintenance flushes.
 const INTERVAL: Duration = Duration::from_secs(1);
 
+type Uses = HashMap<KeyId, Timestamp, foldhash::fast::RandomState>;
+
 #[derive(Default)]
 pub(super) struct Buffers {
+    /// Uses as they come, one log a thread as far as they go. A log's end is always at hand; a map of thousands of keys is far
+    /// away in memory.
+    recent: [Mutex<Vec<(KeyId, Timestamp)>>; SHARDS],
+    /// Last uses, by key.
     uses: [Mutex<Uses>; SHARDS],
     rehashes: Mutex<Vec<Rehash>>,
-}
-
-/// Last uses. First into a log, whose end is always at hand; a map of thousands of keys is far away in memory.
-#[derive(Default)]
-struct Uses {
-    recent: Vec<(KeyId, Timestamp)>,
-    by_key: ByKey,
-}
-
-type ByKey = HashMap<KeyId, Timestamp, foldhash::fast::RandomState>;
-
-impl Uses {
-    fn note(&mut self, key: KeyId, at: Timestamp) {
-        if self.recent.len() >= RECENT {
-            self.settle();
-        }
-        self.recent.push((key, at));
-    }
-
-    fn settle(&mut self) {
-        for (key, at) in self.recent.drain(..) {
-            if let Some(last) = self.by_key.get_mut(&key) {
-                *last = at.max(*last);
-            } else if self.by_key.len() < MAX_KEYS {
-                self.by_key.insert(key, at);
-            }
-        }
-    }
-
-    fn take(&mut self) -> ByKey {
-        self.settle();
-        std::mem::take(&mut self.by_key)
-    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -81,8 +54,28 @@ fn thread_number() -> usize {
 
 impl Buffers {
     pub(super) fn used(&self, key: KeyId, at: Timestamp) {
-        if let Some(uses) = self.uses.get(thread_number() % SHARDS) {
-            lock(uses).note(key, at);
+        let Some(recent) = self.recent.get(thread_number() % SHARDS) else { return };
+        let mut recent = lock(recent);
+        if recent.len() >= RECENT {
+            self.settle(&mut recent);
+        }
+        recent.push((key, at));
+    }
+
+    /// Tells a log's uses apart by key.
+    fn settle(&self, recent: &mut Vec<(KeyId, Timestamp)>) {
+        recent.drain(..).for_each(|(key, at)| self.note(key, at));
+    }
+
+    fn note(&self, key: KeyId, at: Timestamp) {
+        // The last byte of an id is random.
+        let shard = key.as_bytes().last().map_or(0, |byte| usize::from(*byte) % SHARDS);
+        let Some(uses) = self.uses.get(shard) else { return };
+        let mut uses = lock(uses);
+        if let Some(last) = uses.get_mut(&key) {
+            *last = at.max(*last);
+        } else if uses.len() < MAX_USES {
+            uses.insert(key, at);
         }
     }
 
@@ -107,7 +100,8 @@ impl Buffers {
     }
 
     fn take_uses(&self) -> Vec<(KeyId, DateTime<Utc>)> {
-        let taken = self.uses.iter().flat_map(|uses| lock(uses).take());
+        self.recent.iter().for_each(|recent| self.settle(&mut lock(recent)));
+        let taken = self.uses.iter().flat_map(|uses| std::mem::take(&mut *lock(uses)));
         taken.map(|(key, at)| (key, at.into())).collect()
     }
 }
@@ -121,7 +115,7 @@ struct Taken<'b> {
 
 impl Drop for Taken<'_> {
     fn drop(&mut self) {
-        self.uses.drain(..).for_each(|(key, at)| self.buffers.used(key, at.into()));
+        self.uses.drain(..).for_each(|(key, at)| self.buffers.note(key, at.into()));
         self.rehashes.drain(..).for_each(|change| self.buffers.rehash(change));
     }
 }
@@ -157,5 +151,43 @@ impl Maintenance {
             // What could not be written stays for the next round; a verification does not depend on it.
             let _ = inner.buffers.flush(&*inner.store).await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEYS: usize = 20_000;
+
+    fn used_on_one_thread() -> Buffers {
+        let (buffers, at) = (Buffers::default(), Timestamp::from(DateTime::UNIX_EPOCH));
+        (0..KEYS).for_each(|_| buffers.used(KeyId::new(at), at));
+        buffers
+    }
+
+    #[test]
+    fn one_thread_notes_the_use_of_as_many_keys_as_many_do() {
+        assert_eq!(used_on_one_thread().take_uses().len(), KEYS);
+    }
+
+    #[test]
+    fn what_was_not_written_waits_again_however_much_it_is() {
+        let buffers = used_on_one_thread();
+        drop(Taken { buffers: &buffers, uses: buffers.take_uses(), rehashes: Vec::new() });
+        assert_eq!(buffers.take_uses().len(), KEYS);
+    }
+
+    #[test]
+    fn a_key_used_on_several_threads_is_written_once_and_with_its_last_use() {
+        let (buffers, key) = (Buffers::default(), KeyId::new(DateTime::UNIX_EPOCH));
+        let second = |second| DateTime::<Utc>::UNIX_EPOCH + chrono::TimeDelta::seconds(second);
+        std::thread::scope(|scope| {
+            for at in 0..4 {
+                let buffers = &buffers;
+                scope.spawn(move || buffers.used(key, second(at).into()));
+            }
+        });
+        assert_eq!(buffers.take_uses(), [(key, second(3))]);
     }
 }
