@@ -99,12 +99,19 @@ fn candidate(
 }
 
 pub(crate) fn get(connection: &Connection, scope: &Scope, id: KeyId) -> Result<Option<Key>, StoreError> {
-    let mut statement = connection.prepare_cached(sql::KEY_BY_ID).map_err(failed)?;
-    let found = statement
-        .query_row([id.as_bytes().as_slice()], |row| Ok(if is_foreign(row, scope) { Ok(None) } else { rows::key(row).map(Some) }))
-        .optional()
-        .map_err(failed)?;
-    Ok(found.transpose().map_err(corrupt(CorruptRow::Key(id)))?.flatten())
+    key_row(connection, scope, id, rows::key)
+}
+
+/// A key's row within a scope, as `read` reads it.
+fn key_row<T>(
+    connection: &Connection,
+    scope: &Scope,
+    id: KeyId,
+    read: impl Fn(&Row<'_>) -> Result<T, Bad>,
+) -> Result<Option<T>, StoreError> {
+    let within = |row: &Row<'_>| if is_foreign(row, scope) { Ok(None) } else { read(row).map(Some) };
+    let found = one(connection, sql::KEY_BY_ID, [id.as_bytes().as_slice()], CorruptRow::Key(id), within)?;
+    Ok(found.flatten())
 }
 
 /// Whether a key's row is not the scope's: then it is none, corrupt or not.
@@ -116,14 +123,8 @@ fn is_foreign(row: &Row<'_>, scope: &Scope) -> bool {
 
 /// What is left of a key's row, however little of it can be read.
 pub(crate) fn remains(connection: &Connection, scope: &Scope, id: KeyId) -> Result<Option<Remains>, StoreError> {
-    let mut statement = connection.prepare_cached(sql::KEY_BY_ID).map_err(failed)?;
-    let found = statement
-        .query_row([id.as_bytes().as_slice()], |row| {
-            Ok(if is_foreign(row, scope) { Ok(None) } else { rows::remains(row, id).map(Some) })
-        })
-        .optional()
-        .map_err(failed)?;
-    let Some(mut remains) = found.transpose().map_err(corrupt(CorruptRow::Key(id)))?.flatten() else { return Ok(None) };
+    let read = |row: &Row<'_>| rows::remains(row, id);
+    let Some(mut remains) = key_row(connection, scope, id, read)? else { return Ok(None) };
     let params = params![remains.owner.organization.as_str(), remains.owner.account.as_str(), id.as_bytes().as_slice()];
     let mut statement = connection.prepare_cached(sql::COUNT_OTHERS).map_err(failed)?;
     (remains.others, remains.others_held) = statement.query_row(params, |row| Ok((row.get(0)?, row.get(1)?))).map_err(failed)?;

@@ -93,7 +93,7 @@ pub(crate) fn remains(row: &Row<'_>, id: KeyId) -> Result<Remains, Bad> {
     Ok(Remains {
         id,
         owner: owner(row, 1)?,
-        name: text(row, 3, "name").ok().and_then(|name| Name::new(name).ok()),
+        name: text(row, 3, "name").ok().and_then(|name| Name::from_stored(name).ok()),
         state: text(row, 10, "state").ok().and_then(KeyState::parse),
         others: 0,
         others_held: 0,

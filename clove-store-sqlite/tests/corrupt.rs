@@ -167,3 +167,13 @@ async fn metadata_that_no_version_stored_is_corrupt() {
     let page = file.fixture.clove.list(&file.fixture.owner, &clove_core::ListKeys::default()).await.unwrap();
     assert_eq!(page.corrupt, [CorruptRow::Key(key.id)]);
 }
+
+#[tokio::test]
+async fn the_trail_names_an_unreadable_key_by_a_name_that_the_rules_of_today_refuse() {
+    let file = File::new();
+    let key = file.create(9).await;
+    file.tamper("UPDATE keys SET name = 'pаypal \u{202e}', state = 'undead' WHERE id = ?1", key.id);
+    file.fixture.clove.delete(&file.fixture.owner, key.id, &file.fixture.by).await.unwrap();
+    let trail = file.fixture.clove.audit(&file.fixture.owner, &ListAudit::default()).await.unwrap();
+    assert_eq!(trail.items[0].key.as_ref().unwrap().name.as_str(), "pаypal \u{202e}");
+}
