@@ -74,13 +74,13 @@ impl State {
             Reads::Owner { owner, expired_at } => self.add_owner(&mut facts, owner, *expired_at),
             Reads::Organization(organization) => facts.organization = self.organizations.get(organization).cloned(),
             Reads::Key { scope, id, expired_at } => {
-                if let Some(stored) = self.keys.get(id).filter(|stored| scope.holds(&stored.key.owner)) {
+                if let Some(stored) = self.within(scope, *id) {
                     facts.keys.push(stored.clone());
                     self.add_owner(&mut facts, &stored.key.owner, *expired_at);
                 }
             }
             Reads::Remains { scope, id } => {
-                if let Some(stored) = self.keys.get(id).filter(|stored| scope.holds(&stored.key.owner)) {
+                if let Some(stored) = self.within(scope, *id) {
                     facts.remains = Some(self.remains(&stored.key));
                     self.add_owner(&mut facts, &stored.key.owner, None);
                 }
@@ -125,6 +125,11 @@ impl State {
     fn expired_places(&self, owner: &Owner, now: DateTime<Utc>) -> impl Iterator<Item = &Key> {
         let expired = move |key: &&Key| key.holds_place() && key.expires_at.is_some_and(|at| at <= now);
         self.keys.values().map(|stored| &stored.key).filter(move |key| key.owner == *owner).filter(expired)
+    }
+
+    /// The key with this id, unless it is a foreign one.
+    fn within(&self, scope: &Scope, id: KeyId) -> Option<&StoredKey> {
+        self.keys.get(&id).filter(|stored| scope.holds(&stored.key.owner))
     }
 
     fn in_scope<'a>(&'a self, scope: &'a Scope) -> impl DoubleEndedIterator<Item = &'a StoredKey> {
@@ -297,7 +302,7 @@ impl Store for MemoryStore {
     }
 
     async fn get(&self, scope: &Scope, id: KeyId) -> Result<Option<Key>, StoreError> {
-        Ok(self.read().keys.get(&id).filter(|stored| scope.holds(&stored.key.owner)).map(|stored| stored.key.clone()))
+        Ok(self.read().within(scope, id).map(|stored| stored.key.clone()))
     }
 
     async fn list(&self, query: &KeyQuery) -> Result<KeyPage, StoreError> {

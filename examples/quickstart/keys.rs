@@ -8,14 +8,14 @@ use crate::{
     show,
 };
 use chrono::TimeDelta;
-use clove::{CapabilitySet, Description, Edit, Expiry, Invalid, Metadata, Name, NewKey, Scope, Secret};
+use clove::{CapabilitySet, Description, Edit, Expiry, Invalid, Metadata, Name, NewKey, Secret};
 
 pub(crate) async fn run(shell: &Shell<'_>) -> Ended {
     let (clove, scope, by) = (shell.clove, &shell.scope, &shell.by);
     let applied = match shell.words.command {
         "create" => {
             show::issued(&clove.create(shell.owner()?, new_key(shell)?, by).await?);
-            return count(shell).await;
+            return show::count(shell.clove, &shell.scope).await;
         }
         "import" => return import(shell).await,
         "rotate" => {
@@ -28,7 +28,7 @@ pub(crate) async fn run(shell: &Shell<'_>) -> Ended {
         "delete" => {
             clove.delete(scope, shell.key()?, by).await?;
             say!("Deleted.");
-            return count(shell).await;
+            return show::count(shell.clove, &shell.scope).await;
         }
         "edit" => {
             let (id, edit) = (shell.key()?, edit(shell)?);
@@ -42,7 +42,7 @@ pub(crate) async fn run(shell: &Shell<'_>) -> Ended {
     };
     say!("{}", if applied.changed { "Done." } else { "No change: it was so already." });
     show::card(clove, &applied.key, shell.role);
-    count(shell).await
+    show::count(shell.clove, &shell.scope).await
 }
 
 /// A secret from elsewhere is presented with the id that it gets here.
@@ -53,7 +53,7 @@ async fn import(shell: &Shell<'_>) -> Ended {
     let issued = shell.clove.import(owner, new, Secret::from_foreign(secret), &shell.by).await?;
     say!("Imported. Present it with its id: {};THE-SECRET", issued.key.id);
     show::card(shell.clove, &issued.key, shell.role);
-    count(shell).await
+    show::count(shell.clove, &shell.scope).await
 }
 
 fn new_key(shell: &Shell<'_>) -> Ended<NewKey> {
@@ -99,11 +99,4 @@ fn edit(shell: &Shell<'_>) -> Ended<Edit> {
 
 fn capabilities(list: &str) -> Result<CapabilitySet, Invalid> {
     if list == "none" { Ok(CapabilitySet::none()) } else { CapabilitySet::new(list.split(',')) }
-}
-
-async fn count(shell: &Shell<'_>) -> Ended {
-    if let Scope::Owner(owner) = &shell.scope {
-        say!("{}", shell.clove.active_keys(owner).await?);
-    }
-    Ok(())
 }

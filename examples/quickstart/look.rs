@@ -7,7 +7,7 @@ use crate::{
     show,
 };
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
-use clove::{Action, KeyId, ListAudit, ListKeys, Scope, Status};
+use clove::{Action, KeyId, ListAudit, ListKeys, Status};
 
 pub(crate) async fn run(shell: &Shell<'_>) -> Ended {
     let (clove, scope, words) = (shell.clove, &shell.scope, shell.words);
@@ -18,9 +18,7 @@ pub(crate) async fn run(shell: &Shell<'_>) -> Ended {
                 None => None,
             };
             show::cards(clove, scope, ListKeys { status, ..ListKeys::default() }, shell.role).await?;
-            if let Scope::Owner(owner) = scope {
-                say!("{}", clove.active_keys(owner).await?);
-            }
+            show::count(clove, scope).await?;
         }
         "show" => {
             let key = clove.get(scope, shell.key()?).await?;

@@ -1,6 +1,6 @@
 //! Keys and the audit trail, as a person would want to read them.
 
-use crate::say::say;
+use crate::{ended::Ended, say::say};
 use chrono::{DateTime, Utc};
 use clove::{Action, AuditEvent, Clove, Issued, Key, ListAudit, ListKeys, Role, Scope};
 
@@ -11,6 +11,14 @@ fn minute(time: DateTime<Utc>) -> String {
 /// "1 key", "2 keys".
 pub(crate) fn counted(count: usize, one: &str, many: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { many })
+}
+
+/// How many keys are active; of an owner only.
+pub(crate) async fn count(clove: &Clove, scope: &Scope) -> Ended {
+    if let Scope::Owner(owner) = scope {
+        say!("{}", clove.active_keys(owner).await?);
+    }
+    Ok(())
 }
 
 /// What the owner of a new key is shown, once.
