@@ -175,7 +175,8 @@ fn check_chars(body: &[u8]) -> [u8; CHECK_CHARS] {
 /// What is no base62 digit.
 const NO_DIGIT: u8 = 0xff;
 
-/// The value of each base62 digit, by its byte.
+/// The value of each base62 digit, by its byte: to read three digits costs less, on the way of every request, than to write them
+/// by dividing.
 const BASE62_VALUES: [u8; 256] = {
     let mut values = [NO_DIGIT; 256];
     let mut value = 0;
