@@ -38,7 +38,8 @@ pub(crate) fn secret(number: u64) -> String {
     let mut numbers = Numbers(!number);
     let mut text = String::from("clv-");
     text.extend((0..29).map(|_| char::from(BASE62[numbers.below(62) as usize])));
-    let check = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC).checksum(text.as_bytes()) % 238_328;
+    static CRC: crc::Crc<u32> = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC);
+    let check = CRC.checksum(text.as_bytes()) % 238_328;
     text.extend([check / 3844, check / 62 % 62, check % 62].map(|digit| char::from(BASE62[digit as usize])));
     text
 }

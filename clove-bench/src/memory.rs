@@ -11,6 +11,8 @@ use std::hint::black_box;
 
 const WITH_ID: &str = "verify-memory";
 const BARE: &str = "verify-memory-bare";
+/// As many as the caches of a processor hold with all that the store keeps beside them. With ten times as many it is memory that
+/// is measured, and both take twice as long and more.
 const KEYS: u64 = 1_000;
 const ROUNDS: usize = 201;
 const BAR: Bar = Bar::AtMost(2.5);
