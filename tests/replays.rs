@@ -6,7 +6,7 @@ mod support;
 
 use chrono::TimeDelta;
 use clove::{
-    Action, ActiveLimit, By, CapabilitySet, Clove, Description, Edit, Error, Expiry, GuessLimit, Issued, KeyId, Name,
+    Action, ActiveLimit, By, CapabilitySet, Clove, Description, Edit, Error, Expiry, GuessLimit, Issued, KeyId, Metadata, Name,
     OperationId, Owner, Policy, Refusal, Secret, Status, StoreError,
 };
 use support::{DAY, Ending, Mode, actions, fixture, is_good, named, poll_and_drop, refusal, spied, unlimited};
@@ -101,6 +101,9 @@ async fn an_operation_id_is_refused_for_the_same_command_with_other_arguments() 
     reused(clove.create(owner, named("server").capabilities(models()), &create).await.map(drop));
     reused(clove.create(owner, named("laptop").capabilities(CapabilitySet::all()), &create).await.map(drop));
     reused(clove.create(owner, named("laptop"), &create).await.map(drop));
+    reused(clove.create(owner, wish().expiry(Expiry::Days(30)), &create).await.map(drop));
+    reused(clove.create(owner, wish().description(Description::new("ours").unwrap()), &create).await.map(drop));
+    reused(clove.create(owner, wish().metadata(Metadata::new(r#"{"team":1}"#).unwrap()), &create).await.map(drop));
 
     let edit = by();
     let change = || Edit::new().name(Name::new("mine").unwrap()).capabilities(CapabilitySet::all());
@@ -119,6 +122,10 @@ async fn an_operation_id_is_refused_for_the_same_command_with_other_arguments() 
     clove.rotate(owner, id, 2, TimeDelta::hours(1), &rotate).await.unwrap();
     reused(clove.rotate(owner, id, 2, TimeDelta::hours(2), &rotate).await.map(drop));
     reused(clove.rotate(owner, id, 2, TimeDelta::zero(), &rotate).await.map(drop));
+    clove.disable(owner, id, &fixture.by).await.unwrap();
+    let suspended = by();
+    clove.rotate(owner, id, 4, TimeDelta::zero(), &suspended).await.unwrap();
+    reused(clove.rotate(owner, id, 4, TimeDelta::hours(1), &suspended).await.map(drop));
 
     let limit = by();
     clove.set_active_limit(owner, Some(ActiveLimit::AtMost(9)), &limit).await.unwrap();

@@ -119,9 +119,9 @@ impl<'c> BareCreate<'c> {
             ),
             audit: prepare(
                 "INSERT INTO audit (id, operation, at, actor, reason, action, org, account, key_id, key_name, from_state,
-                                    to_state, changed, detail)
+                                    to_state, changed, detail, arguments)
                  VALUES (?1, ?2, ?3, 'bench', 'measuring', 'create', ?4, ?5, ?6, 'bench', NULL, 'active', 1,
-                         'expires 2027-01-01, may do nothing')",
+                         'expires 2027-01-01, may do nothing', x'0000000000000000')",
             ),
             commit: prepare("COMMIT"),
         }

@@ -6,6 +6,7 @@ use crate::{
     key::{KeyState, Name, Reason},
 };
 use chrono::{DateTime, Utc};
+use sha2::{Digest as _, Sha256};
 use std::fmt;
 
 /// A management action.
@@ -138,6 +139,9 @@ pub struct AuditEvent {
     /// What changed, in words and figures: capabilities, names, limits and times from and to what; descriptions and metadata
     /// by no more than that they changed. Never a secret.
     pub detail: String,
+    /// What the command was given, to tell its repetition from another command.
+    #[cfg_attr(feature = "serde", serde(skip))]
+    pub arguments: Arguments,
 }
 
 impl AuditEvent {
@@ -148,6 +152,43 @@ impl AuditEvent {
             Scope::Organization(organization) => self.organization == *organization,
             Scope::Owner(owner) => self.organization == owner.organization && self.account.as_ref() == Some(&owner.account),
         }
+    }
+}
+
+/// What a command was given, cut to 64 bits: a repetition under the same operation id must give the same. Guards against mistakes,
+/// not against forgery. Mixed with the operation id, so that two events say nothing of each other.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub struct Arguments([u8; 8]);
+
+impl Arguments {
+    /// Takes stored bytes.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 8]) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes, for a store to keep.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8; 8] {
+        &self.0
+    }
+
+    /// Arguments in a fixed order, `None` where one was left out.
+    pub(crate) fn of<'a>(operation: OperationId, given: impl IntoIterator<Item = Option<&'a str>>) -> Self {
+        let mut hash = Sha256::new_with_prefix(operation.as_bytes());
+        for argument in given {
+            let length = argument.map_or(u64::MAX, |text| u64::try_from(text.len()).unwrap_or(u64::MAX));
+            hash.update(length.to_be_bytes());
+            hash.update(argument.unwrap_or_default());
+        }
+        let [a, b, c, d, e, f, g, h, ..] = <[u8; 32]>::from(hash.finalize());
+        Self([a, b, c, d, e, f, g, h])
+    }
+}
+
+impl fmt::Debug for Arguments {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Arguments(..)")
     }
 }
 
@@ -199,8 +240,8 @@ impl By {
     }
 
     /// Gives the command under this id, so that it can be repeated after an unknown outcome. For one command only: another
-    /// one, or the same with a name, capabilities, expiry, grace or limit that the audit trail tells to be another, is refused as
-    /// [`crate::Refusal::OperationReused`]. Without it, each call has a fresh one.
+    /// one, or the same with other arguments, is refused as [`crate::Refusal::OperationReused`]. The revision that it is based
+    /// on and an imported secret are not compared. Without it, each call has a fresh one.
     #[must_use]
     pub fn operation(mut self, operation: OperationId) -> Self {
         self.operation = Some(operation);

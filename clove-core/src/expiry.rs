@@ -18,6 +18,17 @@ pub enum Expiry {
     Never,
 }
 
+impl Expiry {
+    /// In a form that stays, for the fingerprint of a command's arguments.
+    pub(crate) fn to_argument(self) -> String {
+        match self {
+            Self::Days(days) => format!("{days} days"),
+            Self::At(at) => format!("at {}", at.timestamp_micros()),
+            Self::Never => "never".to_owned(),
+        }
+    }
+}
+
 /// Which expiries may be chosen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExpiryPolicy {

@@ -5,7 +5,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use clove_core::{
     AccountId, ActiveLimit, Argon2Cost, CapabilitySet, Description, Key, KeyId, KeyState, Metadata, Name, OperationId,
     OrganizationId, Owner, Timestamp,
-    audit::{Action, AuditEvent, AuditedKey},
+    audit::{Action, Arguments, AuditEvent, AuditedKey},
     digest::{Digest, Scheme},
     id::{Actor, AuditId},
     key::Reason,
@@ -215,5 +215,6 @@ pub(crate) fn event(row: &Row<'_>) -> Result<AuditEvent, Bad> {
         key,
         changed: flag(row, 12, "changed")?,
         detail: text(row, 13, "detail")?.to_owned(),
+        arguments: Arguments::from_bytes(blob(row, 14, "arguments")?.try_into().map_err(|_| "arguments")?),
     })
 }

@@ -100,7 +100,8 @@ pub(crate) const ORGANIZATION: &str = "SELECT id, open FROM organizations WHERE 
 
 macro_rules! audit_columns {
     () => {
-        "SELECT id, operation, at, actor, reason, action, org, account, key_id, key_name, from_state, to_state, changed, detail FROM audit "
+        "SELECT id, operation, at, actor, reason, action, org, account, key_id, key_name, from_state, to_state, changed, detail, arguments \
+         FROM audit "
     };
 }
 macro_rules! audit_filter {
@@ -138,7 +139,7 @@ pub(crate) const DELETE_SECRETS: &str = "DELETE FROM secrets WHERE key_id = ?1";
 pub(crate) const INSERT_SECRET: &str = "INSERT INTO secrets (key_id, digest, scheme, pepper, argon2_cost, argon2_salt, valid_until) \
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
 pub(crate) const INSERT_EVENT: &str = "INSERT INTO audit (id, operation, at, actor, reason, action, org, account, key_id, key_name, \
-     from_state, to_state, changed, detail) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
+     from_state, to_state, changed, detail, arguments) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
 pub(crate) const REHASH: &str = "UPDATE OR IGNORE secrets SET digest = ?3, scheme = ?4, pepper = ?5, argon2_cost = ?6, argon2_salt = ?7 \
      WHERE key_id = ?1 AND digest = ?2";
 pub(crate) const TOUCH: &str = "UPDATE keys SET last_used_at = ?2 WHERE id = ?1 AND (last_used_at IS NULL OR last_used_at < ?2)";

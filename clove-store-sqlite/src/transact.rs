@@ -257,6 +257,7 @@ fn insert_event(connection: &Connection, event: &AuditEvent) -> Result<(), Store
         key.and_then(|key| key.to).map(|state| state.as_str()),
         event.changed,
         event.detail,
+        event.arguments.as_bytes().as_slice(),
     ];
     let unique = |message: &str| if message.contains("operation") { Unique::OperationId } else { Unique::AuditId };
     insert(connection, sql::INSERT_EVENT, params, unique)

@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use clove_core::{
     Capability, CapabilitySet, Description, Key, KeyId, KeyState, Metadata, Name, OperationId, OrganizationId, Owner, Scope,
     Store, StoreError,
-    audit::{Action, AuditEvent},
+    audit::{Action, Arguments, AuditEvent},
     digest::{Digest, Scheme},
     error::{CorruptRow, Unique},
     id::{Actor, AuditId},
@@ -76,6 +76,7 @@ fn event(operation: OperationId, id: AuditId) -> AuditEvent {
         key: None,
         changed: true,
         detail: String::new(),
+        arguments: Arguments::default(),
     }
 }
 

@@ -90,6 +90,8 @@ caught! {
     a_doubled_operation_is_caught: ForgetsOperations by
         "an_operation_id_is_replayed", "an_operation_id_is_unique", "one_operation_id_acts_once",
         "a_dropped_transaction_has_happened_whole_or_not_at_all", "a_replay_comes_with_the_other_facts";
+    an_event_without_its_arguments_is_caught: ForgetsArguments by
+        "events_keep_every_field", "a_change_and_its_event_are_written_together";
     case_folding_is_caught: FoldsCase by
         "identifiers_compare_by_bytes", "organizations_compare_by_bytes", "a_foreign_key_is_not_read_by_a_command";
     leaking_foreign_keys_is_caught: LeaksForeignKeys by

@@ -66,7 +66,7 @@ impl Clove {
         let flagged = scope.clone();
         let decision = self
             .run(order.clone(), reads, move |order, facts| {
-                replay(facts, action, &flagged, None)
+                replay(facts, order, action, &flagged, None)
                     .unwrap_or_else(|| Decision::Commit(Flag::of(facts, &flagged).set(false, order, action, &flagged)))
             })
             .await?;
@@ -84,7 +84,7 @@ impl Clove {
             let flagged = scope.clone();
             let decision = self
                 .run(order.later(), reads, move |order, facts| {
-                    replay(facts, action, &flagged, None).unwrap_or_else(|| {
+                    replay(facts, order, action, &flagged, None).unwrap_or_else(|| {
                         let flag = Flag::of(facts, &flagged);
                         if !flag.open && !facts.keys.is_empty() {
                             // Not all are revoked yet.

@@ -1,7 +1,7 @@
 //! What each command makes of the facts: pure functions that a store calls inside its transaction.
 
 use crate::{
-    audit::{Action, AuditEvent, AuditedKey, By, Role},
+    audit::{Action, Arguments, AuditEvent, AuditedKey, By, Role},
     error::Refusal,
     id::{AuditId, KeyId, OperationId, OrganizationId, Owner, Scope},
     key::{Key, KeyState, Name},
@@ -20,18 +20,24 @@ pub(super) struct Order {
     /// own id a call knows whether it was this call's transaction that wrote it.
     pub(super) event: AuditId,
     pub(super) now: DateTime<Utc>,
+    arguments: Arguments,
     by: By,
 }
 
 impl Order {
     pub(super) fn new(by: &By, now: DateTime<Utc>) -> Self {
         let operation = by.operation.unwrap_or_else(|| OperationId::new(now));
-        Self { operation, event: AuditId::new(now), now, by: by.clone() }
+        Self { operation, event: AuditId::new(now), now, arguments: Arguments::default(), by: by.clone() }
+    }
+
+    /// The command's arguments beside the key and the scope.
+    pub(super) fn given<'a>(self, arguments: impl IntoIterator<Item = Option<&'a str>>) -> Self {
+        Self { arguments: Arguments::of(self.operation, arguments), ..self }
     }
 
     /// The same actor and reason under a fresh operation id.
     pub(super) fn next(&self) -> Self {
-        Self { operation: OperationId::new(self.now), ..self.later() }
+        Self { operation: OperationId::new(self.now), arguments: Arguments::default(), ..self.later() }
     }
 
     /// The same command, whose event stands behind those made until now.
@@ -76,6 +82,7 @@ impl Order {
             key,
             changed,
             detail: detail.into(),
+            arguments: self.arguments,
         }
     }
 }
@@ -92,15 +99,17 @@ pub(super) enum Subject<'a> {
 }
 
 /// A command that was carried out before answers with what it did, if it was this one: the same action, within the scope
-/// that it is given for now, on the same key.
+/// that it is given for now, on the same key, with the same arguments. To answer another with it would say that something was
+/// done which never was.
 ///
 /// Every command asks here, the batches of a close excepted, whose operation ids no caller chooses. The scope is asked of the
 /// event and not of the key: a deletion has left no key to ask. An operation id of a foreign event is refused in the words for
 /// one used up at home, which say no more than that the caller cannot have it: not where it was used, nor for which key.
-pub(super) fn replay(facts: &Facts, action: Action, scope: &Scope, key: Option<KeyId>) -> Option<Decision> {
+pub(super) fn replay(facts: &Facts, order: &Order, action: Action, scope: &Scope, key: Option<KeyId>) -> Option<Decision> {
     let event = facts.replayed.as_ref()?;
     let same = event.action == action
         && event.lies_within(scope)
+        && event.arguments == order.arguments
         && key.is_none_or(|key| event.key.as_ref().is_some_and(|audited| audited.id == key));
     if !same {
         return Some(Decision::Refuse(Refusal::OperationReused { operation: event.operation }));

@@ -32,7 +32,7 @@ impl Clove {
     async fn delete_remains(&self, scope: Scope, id: KeyId, by: &By) -> Result<Decision, Error> {
         let reads = Reads::Remains { scope: scope.clone(), id };
         self.run(Order::new(by, self.now()), reads, move |order, facts| {
-            replay(facts, Action::Delete, &scope, Some(id)).unwrap_or_else(|| decided(remove(order, facts)))
+            replay(facts, order, Action::Delete, &scope, Some(id)).unwrap_or_else(|| decided(remove(order, facts)))
         })
         .await
     }

@@ -2,11 +2,11 @@
 
 use super::{
     Clove,
-    decide::{Books, Order, Subject, decided, not_allowed, require_revision, the_key},
+    decide::{Books, Order, Subject, decided, not_allowed, replay, require_revision, the_key},
     detail,
 };
 use crate::{
-    audit::{Action, AuditEvent, By},
+    audit::{Action, By},
     capability::CapabilitySet,
     credential::is_foreign,
     digest::Scheme,
@@ -68,6 +68,11 @@ impl NewKey {
         self.metadata = metadata;
         self
     }
+
+    fn arguments<'a>(&'a self, expiry: Option<&'a str>) -> [Option<&'a str>; 5] {
+        let capabilities = self.capabilities.as_ref().map(CapabilitySet::as_str);
+        [Some(self.name.as_str()), Some(self.description.as_str()), Some(self.metadata.as_str()), capabilities, expiry]
+    }
 }
 
 /// A key that was given a secret.
@@ -118,7 +123,8 @@ impl Clove {
 
     async fn insert(&self, action: Action, owner: &Owner, new: NewKey, secret: Secret, by: &By) -> Result<Issued, Error> {
         let policy = self.inner.policy.clone();
-        let order = Order::new(by, self.now());
+        let expiry = new.expiry.map(Expiry::to_argument);
+        let order = Order::new(by, self.now()).given(new.arguments(expiry.as_deref()));
         let id = KeyId::new(order.now);
         let capabilities = new.capabilities.unwrap_or_else(|| policy.default_capabilities.clone());
         if let Some(capability) = by.may_grant.first_beyond(&capabilities) {
@@ -146,8 +152,7 @@ impl Clove {
         let reads = |expired_at| Reads::Owner { owner: owner.clone(), expired_at };
         let decision = self
             .run_for_a_place(order, reads, move |order, facts| {
-                let same = |event: &AuditEvent| !detail::is_other_issue(event, &key);
-                if let Some(replayed) = detail::replay_of(facts, action, &within, None, same) {
+                if let Some(replayed) = replay(facts, order, action, &within, None) {
                     return replayed;
                 }
                 let mut books = Books::of(facts, &key.owner);
@@ -183,15 +188,15 @@ impl Clove {
             let rule = format!("must be 0 to {} seconds", policy.max_grace.num_seconds());
             return Err(Invalid::new("grace", rule, format!("{} seconds", grace.num_seconds())).into());
         }
-        let order = Order::new(by, self.now());
+        let argument = format!("{} ms", grace.num_milliseconds());
+        let order = Order::new(by, self.now()).given([Some(argument.as_str())]);
         let secret = policy.current_format().generate()?;
         let record = self.hash_new(id, &secret, false).await?;
         let reads = Reads::Key { scope: scope.clone(), id, expired_at: None };
         let (within, own, may_grant) = (scope.clone(), order.event, by.may_grant.clone());
         let decision = self
             .run(order, reads, move |order, facts| {
-                let same = |event: &AuditEvent| !detail::is_other_rotation(event, grace, facts);
-                if let Some(replayed) = detail::replay_of(facts, Action::Rotate, &within, Some(id), same) {
+                if let Some(replayed) = replay(facts, order, Action::Rotate, &within, Some(id)) {
                     return replayed;
                 }
                 decided((|| {

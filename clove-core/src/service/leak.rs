@@ -32,7 +32,7 @@ impl Clove {
             let reads = Reads::Key { scope: scope.clone(), id, expired_at: None };
             let decision = self
                 .run(order.clone(), reads, move |order, facts| {
-                    replay(facts, Action::ReportLeaked, &scope, Some(id))
+                    replay(facts, order, Action::ReportLeaked, &scope, Some(id))
                         .unwrap_or_else(|| decided(flag(leaked, order, &policy, facts)))
                 })
                 .await?;

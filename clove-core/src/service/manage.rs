@@ -6,7 +6,7 @@ use super::{
     detail,
 };
 use crate::{
-    audit::{Action, AuditEvent, By, Role},
+    audit::{Action, By, Role},
     capability::CapabilitySet,
     error::{Error, Invalid, Refusal, StoreError, Unique},
     id::{KeyId, Owner, Scope},
@@ -31,10 +31,10 @@ pub struct Applied {
 /// What to change of a key; what is not named stays.
 #[derive(Clone, Debug, Default)]
 pub struct Edit {
-    pub(super) name: Option<Name>,
-    pub(super) description: Option<Description>,
-    pub(super) metadata: Option<Metadata>,
-    pub(super) capabilities: Option<CapabilitySet>,
+    name: Option<Name>,
+    description: Option<Description>,
+    metadata: Option<Metadata>,
+    capabilities: Option<CapabilitySet>,
 }
 
 impl Edit {
@@ -66,6 +66,15 @@ impl Edit {
     pub fn capabilities(mut self, capabilities: CapabilitySet) -> Self {
         self.capabilities = Some(capabilities);
         self
+    }
+
+    fn arguments(&self) -> [Option<&str>; 4] {
+        [
+            self.name.as_ref().map(Name::as_str),
+            self.description.as_ref().map(Description::as_str),
+            self.metadata.as_ref().map(Metadata::as_str),
+            self.capabilities.as_ref().map(CapabilitySet::as_str),
+        ]
     }
 
     fn apply(&self, key: &mut Key) {
@@ -148,10 +157,10 @@ impl Clove {
         let scope = scope.into();
         let reads = Reads::Key { scope: scope.clone(), id, expired_at: None };
         let within = scope.clone();
+        let order = Order::new(by, self.now()).given(edit.arguments());
         let decision = self
-            .run(Order::new(by, self.now()), reads, move |order, facts| {
-                let same = |event: &AuditEvent| !detail::is_other_edit(event, &edit);
-                if let Some(replayed) = detail::replay_of(facts, Action::Edit, &within, Some(id), same) {
+            .run(order, reads, move |order, facts| {
+                if let Some(replayed) = replay(facts, order, Action::Edit, &within, Some(id)) {
                     return replayed;
                 }
                 decided((|| {
@@ -178,17 +187,17 @@ impl Clove {
     /// The store's failure.
     pub async fn set_active_limit(&self, owner: &Owner, limit: Option<ActiveLimit>, by: &By) -> Result<(), Error> {
         let subject = owner.clone();
+        let detail = detail::limited(limit);
+        let order = Order::new(by, self.now()).given([Some(detail.as_str())]);
         let decision = self
-            .run(Order::new(by, self.now()), Reads::Owner { owner: owner.clone(), expired_at: None }, move |order, facts| {
-                let detail = detail::limited(limit);
-                let same = |event: &AuditEvent| event.detail == detail;
-                if let Some(replayed) = detail::replay_of(facts, Action::SetActiveLimit, &(&subject).into(), None, same) {
+            .run(order, Reads::Owner { owner: owner.clone(), expired_at: None }, move |order, facts| {
+                if let Some(replayed) = replay(facts, order, Action::SetActiveLimit, &(&subject).into(), None) {
                     return replayed;
                 }
                 let mut books = Books::of(facts, &subject);
                 let changed = books.owner.limit != limit;
                 books.owner.limit = limit;
-                let event = order.event(Action::SetActiveLimit, Subject::Owner(&subject), changed, detail);
+                let event = order.event(Action::SetActiveLimit, Subject::Owner(&subject), changed, detail.as_str());
                 books.commit(order, None, event)
             })
             .await?;
@@ -235,7 +244,8 @@ impl Clove {
         let within = scope.clone();
         let reads = move |expired_at| Reads::Key { scope: scope.clone(), id, expired_at };
         self.run_for_a_place(Order::new(by, self.now()), reads, move |order, facts| {
-            replay(facts, command, &within, Some(id)).unwrap_or_else(|| decided(change_state(command, order, &policy, facts)))
+            replay(facts, order, command, &within, Some(id))
+                .unwrap_or_else(|| decided(change_state(command, order, &policy, facts)))
         })
         .await
     }

@@ -66,7 +66,8 @@ CREATE TABLE audit (
     from_state TEXT,
     to_state   TEXT,
     changed    INTEGER NOT NULL,
-    detail     TEXT NOT NULL
+    detail     TEXT NOT NULL,
+    arguments  BLOB NOT NULL       -- a fingerprint of what the command was given
 ) STRICT, WITHOUT ROWID;
 CREATE UNIQUE INDEX audit_by_operation ON audit (operation);
 CREATE INDEX audit_by_key ON audit (key_id, id) WHERE key_id IS NOT NULL;

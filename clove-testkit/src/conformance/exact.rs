@@ -4,7 +4,7 @@ use super::{list_cases, tools::*};
 use chrono::{DateTime, TimeDelta, Utc};
 use clove_core::{
     Action, AuditEvent, CapabilitySet, Description, KeyId, KeyState, Metadata, Name, OperationId,
-    audit::AuditedKey,
+    audit::{Arguments, AuditedKey},
     store::{AuditQuery, Changes, ExpiryFilter, KeyQuery, Reads, SecretRecord},
 };
 use std::sync::Arc;
@@ -127,6 +127,7 @@ async fn events_keep_every_field(bench: Arc<Bench>) {
         event.at = times()[place % times().len()];
         event.changed = place % 2 == 0;
         event.detail = ["", "it's 100% \"so\"", "two\nlines, ünïcode 🔑", "NULL"][place % 4].into();
+        event.arguments = Arguments::from_bytes([0, b'\'', 0xff, 0x80, 0, 1, 2, u8::try_from(place).unwrap()]);
         wanted.push(event);
     }
     // Several events of one transaction, then the rest one by one.

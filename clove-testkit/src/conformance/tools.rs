@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use clove_core::{
     Action, AuditEvent, CapabilitySet, Description, Key, KeyId, KeyState, Metadata, Name, OperationId, OrganizationId, Owner,
     Refusal, Scope, Store, StoreError,
-    audit::AuditedKey,
+    audit::{Arguments, AuditedKey},
     digest::{Digest, Scheme},
     id::{Actor, AuditId},
     key::Reason,
@@ -89,6 +89,7 @@ pub(super) fn event(operation: OperationId, action: Action, key: &Key) -> AuditE
         key: Some(AuditedKey { id: key.id, name: key.name.clone(), from: None, to: Some(key.state) }),
         changed: true,
         detail: "detail".into(),
+        arguments: Arguments::from_bytes(*b"as given"),
     }
 }
 

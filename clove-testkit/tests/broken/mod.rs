@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use clove_core::{
     Key, KeyId, KeyState, MemoryStore, Metadata, OperationId, OrganizationId, Owner, Refusal, Scope, Store, StoreError,
+    audit::Arguments,
     digest::{Digest, Scheme},
     error::Unique,
     store::{
@@ -29,6 +30,7 @@ pub(crate) enum Fault {
     LosesEvents,
     WritesInHalves,
     ForgetsOperations,
+    ForgetsArguments,
     FoldsCase,
     LeaksForeignKeys,
     LeaksTheTrail,
@@ -105,6 +107,7 @@ impl Fault {
         match self {
             Self::LosesEvents | Self::WritesInHalves => changes.events.clear(),
             Self::ForgetsOperations => changes.events.iter_mut().for_each(|event| event.operation = OperationId::new(event.at)),
+            Self::ForgetsArguments => changes.events.iter_mut().for_each(|event| event.arguments = Arguments::default()),
             Self::IgnoresClosedOrganizations => changes.organization.iter_mut().for_each(|record| record.open = true),
             Self::FoldsCase => changes.owners.iter_mut().for_each(|record| record.owner = folded(&record.owner)),
             _ => {}
