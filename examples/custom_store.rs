@@ -88,9 +88,18 @@ impl Tables {
             owner: key.owner.clone(),
             name: Some(key.name.clone()),
             state: Some(key.state),
+            revision: Some(key.revision),
             others: u32::try_from(others.len() - 1).unwrap_or(u32::MAX),
             others_held: u32::try_from(others_held).unwrap_or(u32::MAX),
         }
+    }
+
+    fn add_flag(&self, facts: &mut Facts, scope: &Scope) {
+        facts.organization = self.organization(scope.organization()).cloned();
+        facts.open = match scope {
+            Scope::Owner(owner) => self.owner(owner).map(|record| record.open),
+            Scope::Organization(_) => facts.organization.as_ref().map(|record| record.open),
+        };
     }
 
     fn facts(&self, transaction: &Transaction) -> Facts {
@@ -98,9 +107,9 @@ impl Tables {
         let mut facts = Facts { replayed, ..Facts::default() };
         let (owners, expired_at): (BTreeSet<Owner>, _) = match &transaction.reads {
             Reads::Owner { owner, expired_at } => (BTreeSet::from([owner.clone()]), *expired_at),
-            Reads::Organization(id) => {
-                facts.organization = self.organization(id).cloned();
-                return facts;
+            Reads::Flag(scope) => {
+                self.add_flag(&mut facts, scope);
+                (BTreeSet::new(), None)
             }
             Reads::Key { scope, id, expired_at } => {
                 facts.keys = self.within(scope).filter(|stored| stored.key.id == *id).cloned().collect();
@@ -112,14 +121,12 @@ impl Tables {
                 (facts.remains.iter().map(|remains| remains.owner.clone()).collect(), None)
             }
             Reads::Batch { scope, states, after, limit } => {
-                facts.organization = self.organization(scope.organization()).cloned();
+                self.add_flag(&mut facts, scope);
                 let wanted = |key: &Key| states.contains(&key.state) && after.is_none_or(|after| key.id > after);
                 facts.keys = self.within(scope).filter(|stored| wanted(&stored.key)).cloned().collect();
                 facts.keys.sort_by_key(|stored| stored.key.id);
                 facts.keys.truncate(*limit);
-                let mut owners: BTreeSet<Owner> = facts.keys.iter().map(|stored| stored.key.owner.clone()).collect();
-                owners.extend(if let Scope::Owner(owner) = scope { Some(owner.clone()) } else { None });
-                (owners, None)
+                (facts.keys.iter().map(|stored| stored.key.owner.clone()).collect(), None)
             }
         };
         for owner in &owners {
@@ -136,12 +143,21 @@ impl Tables {
     fn write(&mut self, changes: &Changes) -> Result<(), StoreError> {
         changes.organization.iter().for_each(|new| put(&mut self.organizations, new, |row| row.id == new.id));
         changes.owners.iter().for_each(|new| put(&mut self.owners, new, |row| row.owner == new.owner));
+        if let Some((owner, open)) = &changes.owner_flag {
+            let record = self.owner(owner).cloned().unwrap_or_else(|| OwnerRecord::new(owner.clone()));
+            put(&mut self.owners, &OwnerRecord { open: *open, ..record }, |row| row.owner == *owner);
+        }
         for change in &changes.keys {
             match change {
                 KeyChange::Insert(stored) if self.key(stored.key.id).is_some() => {
                     return Err(StoreError::Conflict(Unique::KeyId));
                 }
                 KeyChange::Insert(stored) => self.keys.push(stored.clone()),
+                KeyChange::Stop { id, state, revision } => {
+                    for stored in self.keys.iter_mut().filter(|stored| stored.key.id == *id) {
+                        (stored.key.state, stored.key.revision) = (*state, *revision);
+                    }
+                }
                 KeyChange::Delete(id) => self.keys.retain(|stored| stored.key.id != *id),
                 KeyChange::Update { key, secrets } => {
                     for stored in self.keys.iter_mut().filter(|stored| stored.key.id == key.id) {

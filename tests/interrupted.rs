@@ -133,7 +133,7 @@ impl Scene {
             // At the limit, with an expired key whose place can be given away.
             Command::Create => fixture.clock().advance(31 * DAY),
             Command::Import => drop(clove.disable(owner, second.id, by).await.unwrap()),
-            Command::Enable => key = clove.disable(owner, key.id, by).await.unwrap().key,
+            Command::Enable => key = clove.disable(owner, key.id, by).await.unwrap().key.unwrap(),
             Command::ReportRotatedOut => key = clove.rotate(owner, key.id, 1, TimeDelta::hours(1), by).await.unwrap().key,
             // The flag stands, and no key is revoked yet.
             Command::ReopenOwner => {

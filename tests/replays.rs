@@ -7,7 +7,7 @@ mod support;
 use chrono::TimeDelta;
 use clove::{
     Action, ActiveLimit, By, CapabilitySet, Clove, Description, Edit, Error, Expiry, GuessLimit, Issued, KeyId, Metadata, Name,
-    OperationId, Owner, Policy, Refusal, Secret, Status, StoreError,
+    OperationId, Owner, Policy, Refusal, Secret, Status, Stopped, StoreError,
 };
 use support::{DAY, Ending, Mode, actions, fixture, is_good, named, poll_and_drop, refusal, spied, unlimited};
 
@@ -27,7 +27,7 @@ async fn a_command_repeated_under_its_operation_id_acts_once() {
     assert!(clove.disable(owner, id, &by(disable)).await.unwrap().changed);
     clove.enable(owner, id, &fixture.by).await.unwrap();
     let late = clove.disable(owner, id, &by(disable)).await.unwrap();
-    assert_eq!(late.key.status(clove.now()), Status::Active, "a late repetition does not disable again");
+    assert_eq!(late.key.unwrap().status(clove.now()), Status::Active, "a late repetition does not disable again");
 
     assert_eq!(refusal(clove.enable(owner, id, &by(disable)).await), Refusal::OperationReused { operation: disable });
     assert_eq!(refusal(clove.create(owner, named("x"), &by(disable)).await), Refusal::OperationReused { operation: disable });
@@ -36,6 +36,8 @@ async fn a_command_repeated_under_its_operation_id_acts_once() {
     clove.delete(owner, id, &by(delete)).await.unwrap();
     clove.delete(owner, id, &by(delete)).await.unwrap();
     assert_eq!(refusal(clove.delete(owner, id, &fixture.by).await), Refusal::NotFound);
+    let stopped = clove.disable(owner, id, &by(disable)).await.unwrap();
+    assert_eq!(stopped, Stopped { key: None, changed: true }, "what it did is told after the key is gone");
 }
 
 #[tokio::test]
@@ -239,7 +241,7 @@ async fn a_lost_answer_is_resolved_whether_it_had_committed_or_not() {
         let key = fixture.key_in(Status::Active).await.unwrap().key;
         spy.end(endings.clone());
         let applied = fixture.clove.disable(&fixture.owner, key.id, &fixture.by).await.unwrap();
-        assert!(applied.changed && applied.key.status(fixture.clove.now()) == Status::Suspended);
+        assert!(applied.changed && applied.key.unwrap().status(fixture.clove.now()) == Status::Suspended);
         spy.end(endings.clone());
         fixture.clove.create(&fixture.owner, named("another"), &fixture.by).await.unwrap();
         spy.end(endings.clone());

@@ -196,8 +196,9 @@ pub enum Refusal {
         /// The first capability that is beyond.
         capability: Capability,
     },
-    /// The row of this key cannot be read, so that it cannot be revoked before its owner or organization is opened again.
-    #[error("key {id} cannot be read, and would be revived: delete it first")]
+    /// What is stored of this key cannot be read, so that suspending it, or opening its owner or organization again, might revive
+    /// it later.
+    #[error("key {id} cannot be read, and might be revived: revoke or delete it")]
     Unreadable {
         /// The key.
         id: KeyId,

@@ -60,6 +60,6 @@ pub use key::{Description, Key, KeyState, Metadata, Name, Status};
 pub use memory::MemoryStore;
 pub use policy::{Expiry, ExpiryPolicy, GuessLimit, Hashing, Policy};
 pub use secret::{Credential, Secret, SecretFormat};
-pub use service::{ActiveKeys, Applied, Closed, Clove, Cursor, Edit, Issued, ListAudit, ListKeys, NewKey, Page};
+pub use service::{ActiveKeys, Applied, Closed, Clove, Cursor, Edit, Issued, ListAudit, ListKeys, NewKey, Page, Stopped};
 pub use store::{ActiveLimit, Store};
 pub use verdict::{Attempt, Denial, DenialReason, Grant, Verdict};

@@ -72,7 +72,7 @@ impl State {
             Facts { replayed: self.operations.get(&operation).and_then(|id| self.events.get(id)).cloned(), ..Facts::default() };
         match reads {
             Reads::Owner { owner, expired_at } => self.add_owner(&mut facts, owner, *expired_at),
-            Reads::Organization(organization) => facts.organization = self.organizations.get(organization).cloned(),
+            Reads::Flag(scope) => self.add_flag(&mut facts, scope),
             Reads::Key { scope, id, expired_at } => {
                 if let Some(stored) = self.within(scope, *id) {
                     facts.keys.push(stored.clone());
@@ -82,23 +82,28 @@ impl State {
             Reads::Remains { scope, id } => {
                 if let Some(stored) = self.within(scope, *id) {
                     facts.remains = Some(self.remains(&stored.key));
-                    self.add_owner(&mut facts, &stored.key.owner, None);
+                    facts.owners.extend(self.owners.get(&stored.key.owner).cloned());
                 }
             }
             Reads::Batch { scope, states, after, limit } => {
-                facts.organization = self.organizations.get(scope.organization()).cloned();
+                self.add_flag(&mut facts, scope);
                 let above = (after.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
                 let rows = self.keys.range::<KeyId, _>(above).map(|(_, stored)| stored);
                 let matching = rows.filter(|stored| scope.holds(&stored.key.owner) && states.contains(&stored.key.state));
                 facts.keys = matching.take(*limit).cloned().collect();
-                let mut owners: BTreeSet<&Owner> = facts.keys.iter().map(|stored| &stored.key.owner).collect();
-                if let Scope::Owner(owner) = scope {
-                    owners.insert(owner);
-                }
+                let owners: BTreeSet<&Owner> = facts.keys.iter().map(|stored| &stored.key.owner).collect();
                 facts.owners = owners.into_iter().filter_map(|owner| self.owners.get(owner)).cloned().collect();
             }
         }
         facts
+    }
+
+    fn add_flag(&self, facts: &mut Facts, scope: &Scope) {
+        facts.organization = self.organizations.get(scope.organization()).cloned();
+        facts.open = match scope {
+            Scope::Owner(owner) => self.owners.get(owner).map(|record| record.open),
+            Scope::Organization(_) => facts.organization.as_ref().map(|record| record.open),
+        };
     }
 
     fn add_owner(&self, facts: &mut Facts, owner: &Owner, expired_at: Option<DateTime<Utc>>) {
@@ -117,6 +122,7 @@ impl State {
             owner: key.owner.clone(),
             name: Some(key.name.clone()),
             state: Some(key.state),
+            revision: Some(key.revision),
             others: count(others().count()),
             others_held: count(others().filter(|other| other.holds_place()).count()),
         }
@@ -160,7 +166,7 @@ impl State {
             let (id, new) = match change {
                 KeyChange::Insert(stored) => (stored.key.id, Some(stored.secrets.as_slice())),
                 KeyChange::Update { key, secrets: Some(secrets) } => (key.id, Some(secrets.as_slice())),
-                KeyChange::Update { secrets: None, .. } => continue,
+                KeyChange::Update { secrets: None, .. } | KeyChange::Stop { .. } => continue,
                 KeyChange::Delete(id) => (*id, None),
             };
             let stored = || self.keys.get(&id).map(|stored| stored.secrets.as_slice());
@@ -194,10 +200,15 @@ impl State {
                 touched.extend(self.in_scope(&Scope::Organization(record.id.clone())).map(|stored| stored.key.id));
             }
         }
-        for record in &changes.owners {
-            let before = self.owners.insert(record.owner.clone(), record.clone());
-            if before.is_none_or(|before| before.open != record.open) {
-                touched.extend(self.in_scope(&Scope::Owner(record.owner.clone())).map(|stored| stored.key.id));
+        let flagged = changes.owner_flag.iter().map(|(owner, open)| OwnerRecord {
+            open: *open,
+            ..self.owners.get(owner).cloned().unwrap_or_else(|| OwnerRecord::new(owner.clone()))
+        });
+        for record in flagged.chain(changes.owners.iter().cloned()).collect::<Vec<_>>() {
+            let (owner, open) = (record.owner.clone(), record.open);
+            let before = self.owners.insert(owner.clone(), record);
+            if before.is_none_or(|before| before.open != open) {
+                touched.extend(self.in_scope(&Scope::Owner(owner)).map(|stored| stored.key.id));
             }
         }
         for change in &changes.keys {
@@ -210,6 +221,12 @@ impl State {
                 KeyChange::Update { key, secrets } => {
                     touched.insert(key.id);
                     self.update(key, secrets.as_deref());
+                }
+                KeyChange::Stop { id, state, revision } => {
+                    touched.insert(*id);
+                    if let Some(stored) = self.keys.get_mut(id) {
+                        (stored.key.state, stored.key.revision) = (*state, *revision);
+                    }
                 }
                 KeyChange::Delete(id) => {
                     touched.insert(*id);

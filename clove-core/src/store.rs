@@ -161,6 +161,14 @@ pub struct OwnerRecord {
     pub creations: u32,
 }
 
+impl OwnerRecord {
+    /// The row of an owner who is open and has no keys yet.
+    #[must_use]
+    pub fn new(owner: Owner) -> Self {
+        Self { owner, open: true, held: 0, records: 0, limit: None, creation_day: None, creations: 0 }
+    }
+}
+
 /// How many keys of an owner may be active at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
@@ -219,8 +227,9 @@ pub enum Reads {
         /// Read expired keys that hold places at this time.
         expired_at: Option<DateTime<Utc>>,
     },
-    /// An organization's row.
-    Organization(OrganizationId),
+    /// Whether what the scope names, an owner or an organization, is open, and the organization's row. An owner's row need not be
+    /// readable beyond that.
+    Flag(Scope),
     /// A key within a scope with its secrets, its owner's row and its organization's; with `expired_at` as above.
     Key {
         /// How far the look-up reaches.
@@ -230,7 +239,7 @@ pub enum Reads {
         /// Read expired keys of its owner that hold places at this time.
         expired_at: Option<DateTime<Utc>>,
     },
-    /// What is left of a key within a scope whose row or secrets may be beyond reading, its owner's row and its organization's.
+    /// What is left of a key within a scope whose row or secrets may be beyond reading, and its owner's row if that can be read.
     Remains {
         /// How far the look-up reaches.
         scope: Scope,
@@ -238,8 +247,7 @@ pub enum Reads {
         id: KeyId,
     },
     /// Up to `limit` keys of the scope in one of the states with ids above `after`, ascending by id, of one owner or of
-    /// several; the rows of all their owners, and the organization's. For a scope that is one owner, that owner's row also
-    /// when there is no key. A page costs what lies behind `after` until it is full, however much lies before.
+    /// several; the rows of all their owners; and as [`Reads::Flag`] whether what the scope names is open. A page costs what lies behind `after` until it is full, however much lies before.
     Batch {
         /// Which keys.
         scope: Scope,
@@ -259,6 +267,8 @@ pub struct Facts {
     pub replayed: Option<AuditEvent>,
     /// The organization's row, if there is one.
     pub organization: Option<OrganizationRecord>,
+    /// Whether what [`Reads::Flag`] or [`Reads::Batch`] names is open; `None` if it has no row.
+    pub open: Option<bool>,
     /// The owners' rows, as far as they exist.
     pub owners: Vec<OwnerRecord>,
     /// The key asked for, or the batch; ascending by id.
@@ -271,7 +281,7 @@ pub struct Facts {
     pub passed_over: Option<KeyId>,
 }
 
-/// As much of a key as it takes to delete it. A store that never finds a row beyond reading gives it of sound ones.
+/// As much of a key as it takes to stop or delete it. A store that never finds a row beyond reading gives it of sound ones.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Remains {
     /// The key's id.
@@ -282,6 +292,8 @@ pub struct Remains {
     pub name: Option<Name>,
     /// Its stored state, if that can be read.
     pub state: Option<KeyState>,
+    /// Its revision, if that can be read.
+    pub revision: Option<u64>,
     /// How many other keys of the owner there are, counted by their rows.
     pub others: u32,
     /// How many of those are stored Active and not latched.
@@ -315,6 +327,8 @@ pub struct Changes {
     pub organization: Option<OrganizationRecord>,
     /// Owners' rows as they are to be, new or not.
     pub owners: Vec<OwnerRecord>,
+    /// Opens or closes an owner. The rest of its row stays, readable or not; a new row has no keys, no limit and no creations.
+    pub owner_flag: Option<(Owner, bool)>,
     /// Changes of keys, in order.
     pub keys: Vec<KeyChange>,
     /// What to add to the audit trail.
@@ -333,6 +347,15 @@ pub enum KeyChange {
         key: Key,
         /// Its secrets, if they change.
         secrets: Option<Vec<SecretRecord>>,
+    },
+    /// The key's state and revision as they are to be. The rest of its row and its secrets stay, readable or not.
+    Stop {
+        /// Which key.
+        id: KeyId,
+        /// Its state.
+        state: KeyState,
+        /// Its revision.
+        revision: u64,
     },
     /// The key and its secrets go.
     Delete(KeyId),

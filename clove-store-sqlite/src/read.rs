@@ -155,6 +155,12 @@ pub(crate) fn owner(connection: &Connection, owner: &Owner) -> Result<Option<Own
     one(connection, sql::OWNER, [owner.organization.as_str(), owner.account.as_str()], CorruptRow::Owner, rows::owner_record)
 }
 
+/// Whether an owner is open, whatever else of its row can be read.
+pub(crate) fn owner_flag(connection: &Connection, owner: &Owner) -> Result<Option<bool>, StoreError> {
+    let params = [owner.organization.as_str(), owner.account.as_str()];
+    one(connection, sql::OWNER, params, CorruptRow::Owner, |row| rows::flag(row, 2, "open"))
+}
+
 pub(crate) fn owner_facts(connection: &Connection, of: &Owner, now: DateTime<Utc>) -> Result<Option<OwnerFacts>, StoreError> {
     // Both statements see one snapshot.
     let snapshot = connection.unchecked_transaction().map_err(failed)?;

@@ -95,6 +95,7 @@ pub(crate) fn remains(row: &Row<'_>, id: KeyId) -> Result<Remains, Bad> {
         owner: owner(row, 1)?,
         name: text(row, 3, "name").ok().and_then(|name| Name::from_stored(name).ok()),
         state: text(row, 10, "state").ok().and_then(KeyState::parse),
+        revision: int(row, 12, "revision").ok(),
         others: 0,
         others_held: 0,
     })

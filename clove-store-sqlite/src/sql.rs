@@ -130,10 +130,13 @@ pub(crate) const PUT_ORGANIZATION: &str =
 pub(crate) const PUT_OWNER: &str = "INSERT INTO owners (org, account, open, held, records, active_limit, creation_day, creations) \
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (org, account) DO UPDATE SET open = excluded.open, held = excluded.held, \
      records = excluded.records, active_limit = excluded.active_limit, creation_day = excluded.creation_day, creations = excluded.creations";
+pub(crate) const PUT_OWNER_FLAG: &str = "INSERT INTO owners (org, account, open, held, records, creations) VALUES (?1, ?2, ?3, 0, 0, 0) \
+     ON CONFLICT (org, account) DO UPDATE SET open = excluded.open";
 pub(crate) const INSERT_KEY: &str = "INSERT INTO keys (id, org, account, name, description, capabilities, metadata, created_at, expires_at, \
      last_used_at, state, expiry_latched, revision) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
 pub(crate) const UPDATE_KEY: &str = "UPDATE keys SET name = ?2, description = ?3, capabilities = ?4, metadata = ?5, expires_at = ?6, \
      state = ?7, expiry_latched = ?8, revision = ?9 WHERE id = ?1";
+pub(crate) const STOP_KEY: &str = "UPDATE keys SET state = ?2, revision = ?3 WHERE id = ?1";
 pub(crate) const DELETE_KEY: &str = "DELETE FROM keys WHERE id = ?1";
 pub(crate) const DELETE_SECRETS: &str = "DELETE FROM secrets WHERE key_id = ?1";
 pub(crate) const INSERT_SECRET: &str = "INSERT INTO secrets (key_id, digest, scheme, pepper, argon2_cost, argon2_salt, valid_until) \
@@ -155,7 +158,7 @@ mod tests {
     }
 
     /// Each statement, and the index or key that it must go by; those that only insert go by none.
-    const PLANS: [(&str, &str, &str); 31] = plans![
+    const PLANS: [(&str, &str, &str); 33] = plans![
         FIND_BY_ID: "SEARCH k USING PRIMARY KEY (id=?)",
         FIND_BY_DIGEST: "SEARCH s USING INDEX secrets_by_digest (digest=?)",
         FIND_BY_DIGESTS: "SEARCH s USING INDEX secrets_by_digest (digest=?)",
@@ -179,8 +182,10 @@ mod tests {
         KEYS_UNDER_PEPPER: "SEARCH secrets USING COVERING INDEX secrets_by_pepper (pepper=? AND key_id>?)",
         PUT_ORGANIZATION: "",
         PUT_OWNER: "",
+        PUT_OWNER_FLAG: "",
         INSERT_KEY: "",
         UPDATE_KEY: "SEARCH keys USING PRIMARY KEY (id=?)",
+        STOP_KEY: "SEARCH keys USING PRIMARY KEY (id=?)",
         DELETE_KEY: "SEARCH keys USING PRIMARY KEY (id=?)",
         DELETE_SECRETS: "SEARCH secrets USING PRIMARY KEY (key_id=?)",
         INSERT_SECRET: "",

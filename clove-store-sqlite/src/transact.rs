@@ -29,7 +29,7 @@ fn facts(connection: &Connection, transaction: &Transaction) -> Result<Facts, St
     let mut facts = Facts { replayed, ..Facts::default() };
     match &transaction.reads {
         Reads::Owner { owner, expired_at } => add_owner(connection, &mut facts, owner, *expired_at)?,
-        Reads::Organization(organization) => facts.organization = crate::read::organization(connection, organization)?,
+        Reads::Flag(scope) => add_flag(connection, &mut facts, scope)?,
         Reads::Key { scope, id, expired_at } => {
             if let Some(stored) = key_with_secrets(connection, scope, *id)? {
                 add_owner(connection, &mut facts, &stored.key.owner, *expired_at)?;
@@ -39,7 +39,7 @@ fn facts(connection: &Connection, transaction: &Transaction) -> Result<Facts, St
         Reads::Remains { scope, id } => {
             facts.remains = crate::read::remains(connection, scope, *id)?;
             if let Some(owner) = facts.remains.as_ref().map(|remains| remains.owner.clone()) {
-                add_owner(connection, &mut facts, &owner, None)?;
+                facts.owners.extend(unless_corrupt(crate::read::owner(connection, &owner))?.flatten());
             }
         }
         Reads::Batch { scope, states, after, limit } => add_batch(connection, &mut facts, scope, states, *after, *limit)?,
@@ -57,10 +57,7 @@ fn add_batch(
     after: Option<KeyId>,
     limit: usize,
 ) -> Result<(), StoreError> {
-    facts.organization = crate::read::organization(connection, scope.organization())?;
-    if let Scope::Owner(owner) = scope {
-        facts.owners.extend(crate::read::owner(connection, owner)?);
-    }
+    add_flag(connection, facts, scope)?;
     let (organization, account) = scope_columns(scope);
     let sql = if account.is_some() { sql::BATCH_OF_OWNER } else { sql::BATCH_OF_ORGANIZATION };
     let mut statement = connection.prepare_cached(sql).map_err(failed)?;
@@ -103,6 +100,15 @@ fn unless_corrupt<T>(read: Result<T, StoreError>) -> Result<Option<T>, StoreErro
     }
 }
 
+fn add_flag(connection: &Connection, facts: &mut Facts, scope: &Scope) -> Result<(), StoreError> {
+    facts.organization = crate::read::organization(connection, scope.organization())?;
+    facts.open = match scope {
+        Scope::Owner(owner) => crate::read::owner_flag(connection, owner)?,
+        Scope::Organization(_) => facts.organization.as_ref().map(|record| record.open),
+    };
+    Ok(())
+}
+
 fn add_owner(
     connection: &Connection,
     facts: &mut Facts,
@@ -125,6 +131,9 @@ fn write(connection: &Connection, changes: &Changes) -> Result<(), StoreError> {
     for record in &changes.owners {
         put_owner(connection, record)?;
     }
+    if let Some((owner, open)) = &changes.owner_flag {
+        execute(connection, sql::PUT_OWNER_FLAG, params![owner.organization.as_str(), owner.account.as_str(), open])?;
+    }
     for change in &changes.keys {
         match change {
             KeyChange::Insert(stored) => {
@@ -137,6 +146,10 @@ fn write(connection: &Connection, changes: &Changes) -> Result<(), StoreError> {
                     execute(connection, sql::DELETE_SECRETS, [key.id.as_bytes().as_slice()])?;
                     insert_secrets(connection, key.id, secrets)?;
                 }
+            }
+            KeyChange::Stop { id, state, revision } => {
+                let params = params![id.as_bytes().as_slice(), state.as_str(), signed(*revision)];
+                must_exist(*id, execute(connection, sql::STOP_KEY, params)?)?;
             }
             KeyChange::Delete(id) => {
                 execute(connection, sql::DELETE_SECRETS, [id.as_bytes().as_slice()])?;
@@ -191,8 +204,8 @@ fn micros(time: Option<DateTime<Utc>>) -> Option<i64> {
 }
 
 /// SQLite's integers are signed; no record changes that often.
-fn revision(key: &Key) -> i64 {
-    i64::try_from(key.revision).unwrap_or(i64::MAX)
+fn signed(revision: u64) -> i64 {
+    i64::try_from(revision).unwrap_or(i64::MAX)
 }
 
 fn insert_key(connection: &Connection, key: &Key) -> Result<(), StoreError> {
@@ -209,7 +222,7 @@ fn insert_key(connection: &Connection, key: &Key) -> Result<(), StoreError> {
         micros(key.last_used_at),
         key.state.as_str(),
         key.expiry_latched,
-        revision(key),
+        signed(key.revision),
     ];
     insert(connection, sql::INSERT_KEY, params, |_| Unique::KeyId)
 }
@@ -224,7 +237,7 @@ fn update_key(connection: &Connection, key: &Key) -> Result<(), StoreError> {
         micros(key.expires_at),
         key.state.as_str(),
         key.expiry_latched,
-        revision(key),
+        signed(key.revision),
     ];
     must_exist(key.id, execute(connection, sql::UPDATE_KEY, params)?)
 }

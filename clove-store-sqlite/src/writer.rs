@@ -309,7 +309,7 @@ mod tests {
 
     /// A job that writes `rows` organizations whose names begin with `name`.
     fn job(name: &'static str, rows: usize) -> (Job, Receiver<Done>) {
-        let reads = Reads::Organization(OrganizationId::new(name).unwrap());
+        let reads = Reads::Flag((&OrganizationId::new(name).unwrap()).into());
         let records = move || {
             (0..rows).map(move |row| {
                 let id = OrganizationId::new(format!("{name}-{row}-{}", "x".repeat(200))).unwrap();

@@ -4,8 +4,8 @@
 
 use chrono::TimeDelta;
 use clove_core::{
-    Action, ActiveLimit, Error, Expiry, ExpiryPolicy, Key, KeyId, KeyState, ListAudit, NewKey, OperationId, Owner, Policy,
-    Refusal, StoreError, error::CorruptRow,
+    Action, ActiveLimit, Edit, Error, Expiry, ExpiryPolicy, Key, KeyId, KeyState, ListAudit, NewKey, OperationId, Owner, Policy,
+    Refusal, Status, StoreError, error::CorruptRow,
 };
 use clove_store_sqlite::SqliteStore;
 use clove_testkit::Fixture;
@@ -91,7 +91,7 @@ async fn a_row_that_cannot_be_read_is_deleted_with_its_secrets_its_event_and_its
         let (clove, owner, by) = (&file.fixture.clove, &file.fixture.owner, &file.fixture.by);
         let (broken, sound) = (file.create(9).await, file.create(9).await);
         file.tamper(damage, broken.id);
-        let read = clove.disable(owner, broken.id, by).await;
+        let read = clove.edit(owner, broken.id, 1, Edit::new(), by).await;
         let named = |row: &CorruptRow| *row == CorruptRow::Key(broken.id);
         assert!(matches!(&read, Err(Error::Store(StoreError::Corrupt { row, .. })) if named(row)), "{damage}: {read:?}");
         let operation = OperationId::new(clove.now());
@@ -108,6 +108,91 @@ async fn a_row_that_cannot_be_read_is_deleted_with_its_secrets_its_event_and_its
         assert_eq!((event.action, event.operation, audited.id), (Action::Delete, operation, broken.id), "{damage}");
         let name = if damage.contains("SET name") { "(unreadable)" } else { "a key" };
         assert_eq!((audited.name.as_str(), audited.to), (name, None), "{damage}");
+    }
+}
+
+/// What can be wrong with an owner's row while it still tells whether the owner is open.
+const DAMAGED_OWNERS: [&str; 5] = [
+    "UPDATE owners SET held = -1 WHERE ?1 = ?1",
+    "UPDATE owners SET records = 9223372036854775807 WHERE ?1 = ?1",
+    "UPDATE owners SET active_limit = -9 WHERE ?1 = ?1",
+    "UPDATE owners SET creation_day = 9223372036854775807 WHERE ?1 = ?1",
+    "UPDATE owners SET creations = -1 WHERE ?1 = ?1",
+];
+
+#[tokio::test]
+async fn what_cannot_be_read_keeps_no_key_alive() {
+    use Action::{Delete, Disable, FlagCompromised, ReportLeaked, Revoke};
+    for damage in DAMAGES.into_iter().chain(DAMAGED_OWNERS) {
+        for command in [Disable, Revoke, FlagCompromised, ReportLeaked, Delete] {
+            let file = File::new();
+            let (clove, owner, by) = (&file.fixture.clove, &file.fixture.owner, &file.fixture.by);
+            let issued = file.fixture.key_in(Status::Active).await.unwrap();
+            let (id, credential) = (issued.key.id, issued.credential.unwrap().reveal().to_string());
+            file.tamper(damage, id);
+            let verified = clove.verify(&credential).await;
+            if command == ReportLeaked && verified.is_err() {
+                // Where no secret can be proven, a report tells nothing of the key.
+                continue;
+            }
+            let by = by.clone().operation(OperationId::new(clove.now()));
+            for _ in 0..2 {
+                let result = match command {
+                    Disable => clove.disable(owner, id, &by).await.map(|stopped| assert!(stopped.changed)),
+                    Revoke => clove.revoke(owner, id, &by).await.map(|stopped| assert!(stopped.changed)),
+                    FlagCompromised => clove.flag_compromised(owner, id, &by).await.map(|stopped| assert!(stopped.changed)),
+                    ReportLeaked => clove.report_leaked(&credential, &by).await,
+                    _ => clove.delete(owner, id, &by).await,
+                };
+                match result {
+                    Err(Error::Refused(Refusal::Unreadable { .. })) => {
+                        assert_eq!((command, damage.contains("SET state")), (Disable, true), "{damage}");
+                    }
+                    result => result.unwrap_or_else(|error| panic!("{command}, {damage}: {error}")),
+                }
+            }
+            let verified = clove.verify(&credential).await;
+            assert!(!verified.is_ok_and(|verdict| verdict.granted().is_some()), "{command}, {damage}");
+            let trail = clove.audit(owner, &ListAudit::default()).await.unwrap();
+            let refused = command == Disable && damage.contains("SET state");
+            assert_eq!(trail.items.iter().filter(|event| event.action == command).count(), usize::from(!refused), "{damage}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_of_a_stopped_key_is_kept_as_it_is() {
+    const REST: &str = "SELECT hex(org || account || name || description || capabilities || metadata) || created_at \
+        || ifnull(expires_at, '') || ifnull(last_used_at, '') || expiry_latched FROM keys";
+    for damage in DAMAGES {
+        let file = File::new();
+        let key = file.create(9).await;
+        file.tamper(damage, key.id);
+        let read = |sql: &str| Connection::open(&file.path).unwrap().query_row(sql, [], |row| row.get::<_, String>(0)).unwrap();
+        let before = read(REST);
+        file.fixture.clove.revoke(&file.fixture.owner, key.id, &file.fixture.by).await.unwrap();
+        let revision = if damage.contains("revision") { 1 } else { 2 };
+        assert_eq!((read(REST), read("SELECT state || revision FROM keys")), (before, format!("revoked{revision}")), "{damage}");
+    }
+}
+
+#[tokio::test]
+async fn an_owner_whose_row_cannot_be_read_is_closed() {
+    for damage in DAMAGED_OWNERS {
+        let file = File::new();
+        let (clove, owner, by) = (&file.fixture.clove, &file.fixture.owner, &file.fixture.by);
+        let issued = file.fixture.key_in(Status::Active).await.unwrap();
+        let credential = issued.credential.unwrap().reveal().to_string();
+        file.tamper(damage, issued.key.id);
+        assert!(clove.verify(&credential).await.unwrap().granted().is_some(), "{damage}");
+        assert!(clove.close_owner(owner, by).await.unwrap().changed, "{damage}");
+        assert!(clove.verify(&credential).await.unwrap().granted().is_none(), "{damage}");
+        assert!(!clove.close_owner(owner, by).await.unwrap().changed, "{damage}");
+        let refused = clove.reopen_owner(owner, by).await;
+        assert!(matches!(refused, Err(Error::Refused(Refusal::Unreadable { id })) if id == issued.key.id), "{refused:?}");
+        clove.revoke(owner, issued.key.id, by).await.unwrap();
+        assert!(clove.reopen_owner(owner, by).await.unwrap(), "{damage}");
+        assert!(clove.verify(&credential).await.unwrap().granted().is_none(), "{damage}");
     }
 }
 
@@ -139,7 +224,7 @@ async fn an_owner_is_not_reopened_over_a_key_that_could_not_be_revoked() {
             let Err(Error::Refused(Refusal::Unreadable { id })) = refused else { panic!("{damage}: {refused:?}") };
             assert_eq!(id, broken.id, "{damage}");
         }
-        clove.delete(owner, broken.id, by).await.unwrap();
+        clove.revoke(owner, broken.id, by).await.unwrap();
         assert!(clove.reopen_owner(owner, by).await.unwrap(), "{damage}");
         assert_eq!(clove.get(owner, sound.id).await.unwrap().state, KeyState::Revoked);
     }

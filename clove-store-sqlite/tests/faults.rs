@@ -88,11 +88,12 @@ fn rows_of(account: &str, keys: Vec<StoredKey>, operation: OperationId) -> Chang
         owners: vec![OwnerRecord { owner, open: true, held, records: held, limit: None, creation_day: None, creations: 0 }],
         keys: keys.into_iter().map(KeyChange::Insert).collect(),
         events: vec![event(operation, AuditId::new(now()))],
+        ..Changes::default()
     }
 }
 
 fn reads() -> Reads {
-    Reads::Organization(organization())
+    Reads::Flag((&organization()).into())
 }
 
 async fn commit(store: &SqliteStore, changes: Changes) -> Result<Decision, StoreError> {

@@ -58,16 +58,17 @@ impl Fixture {
         }
         let mut issued = self.clove.create(&self.owner, new, &self.by).await?;
         let id = issued.key.id;
-        issued.key = match status {
-            Status::Active => issued.key,
+        let stopped = match status {
+            Status::Active => None,
             Status::Suspended => self.clove.disable(&self.owner, id, &self.by).await?.key,
             Status::Compromised => self.clove.flag_compromised(&self.owner, id, &self.by).await?.key,
             Status::Revoked => self.clove.revoke(&self.owner, id, &self.by).await?.key,
             Status::Expired => {
                 self.clock.advance(TimeDelta::days(days.into()).to_std().unwrap_or(Duration::ZERO));
-                issued.key
+                None
             }
         };
+        issued.key = stopped.unwrap_or(issued.key);
         Ok(issued)
     }
 

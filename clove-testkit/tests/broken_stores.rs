@@ -92,6 +92,7 @@ caught! {
         "a_dropped_transaction_has_happened_whole_or_not_at_all", "a_replay_comes_with_the_other_facts";
     an_event_without_its_arguments_is_caught: ForgetsArguments by
         "events_keep_every_field", "a_change_and_its_event_are_written_together";
+    an_owner_that_stays_open_is_caught: OpensOwners by "an_owner_is_flagged_and_the_rest_of_its_row_stays";
     case_folding_is_caught: FoldsCase by
         "identifiers_compare_by_bytes", "organizations_compare_by_bytes", "a_foreign_key_is_not_read_by_a_command";
     leaking_foreign_keys_is_caught: LeaksForeignKeys by
@@ -119,7 +120,7 @@ caught! {
     a_blind_rehash_is_caught: RehashesBlindly by
         "rehash_needs_the_old_digest", "rehash_never_doubles_a_digest", "rehash_leaves_the_other_secret";
     a_refusal_that_leaves_a_row_is_caught: LeavesRowsOfRefusals by "a_refused_transaction_writes_nothing";
-    a_forgotten_revision_is_caught: ForgetsRevisions by "a_stale_revision_is_seen", "one_edit_of_a_revision_wins";
+    a_forgotten_revision_is_caught: ForgetsRevisions by "a_key_is_stopped_and_the_rest_of_it_stays", "a_stale_revision_is_seen", "one_edit_of_a_revision_wins";
     counting_in_floats_is_caught: CountsInFloats by "large_revisions_count_on";
     an_ignored_delete_is_caught: IgnoresDeletes by
         "delete_frees_the_digest", "a_deleted_key_is_under_no_pepper", "changes_of_keys_are_written_in_order";
@@ -131,5 +132,5 @@ caught! {
     a_batch_that_begins_anew_is_caught: BeginsBatchesAnew by "batches_go_on_after_a_key";
     a_key_counted_among_the_others_is_caught: CountsTheKeyItself by
         "remains_tell_whose_a_key_is_and_count_the_others", "a_key_is_deleted_by_its_remains";
-    a_batch_without_its_owner_is_caught: MissesOwnersWithoutKeys by "a_batch_of_one_owner_has_its_row_without_keys";
+    a_batch_without_its_flag_is_caught: MissesFlagsOfBatches by "a_batch_tells_whether_its_owner_is_open";
 }

@@ -8,11 +8,11 @@ use crate::{
     show,
 };
 use chrono::TimeDelta;
-use clove::{CapabilitySet, Description, Edit, Expiry, Invalid, Metadata, Name, NewKey, Secret};
+use clove::{Applied, CapabilitySet, Description, Edit, Expiry, Invalid, Key, Metadata, Name, NewKey, Secret, Stopped};
 
 pub(crate) async fn run(shell: &Shell<'_>) -> Ended {
     let (clove, scope, by) = (shell.clove, &shell.scope, &shell.by);
-    let applied = match shell.words.command {
+    let (key, changed) = match shell.words.command {
         "create" => {
             show::issued(&clove.create(shell.owner()?, new_key(shell)?, by).await?);
             return show::count(shell.clove, &shell.scope).await;
@@ -33,16 +33,27 @@ pub(crate) async fn run(shell: &Shell<'_>) -> Ended {
         "edit" => {
             let (id, edit) = (shell.key()?, edit(shell)?);
             let revision = clove.get(scope, id).await?.revision;
-            clove.edit(scope, id, revision, edit, by).await?
+            applied(clove.edit(scope, id, revision, edit, by).await?)
         }
-        "disable" => clove.disable(scope, shell.key()?, by).await?,
-        "enable" => clove.enable(scope, shell.key()?, by).await?,
-        "revoke" => clove.revoke(scope, shell.key()?, by).await?,
-        _ => clove.flag_compromised(scope, shell.key()?, by).await?,
+        "enable" => applied(clove.enable(scope, shell.key()?, by).await?),
+        "disable" => stopped(clove.disable(scope, shell.key()?, by).await?),
+        "revoke" => stopped(clove.revoke(scope, shell.key()?, by).await?),
+        _ => stopped(clove.flag_compromised(scope, shell.key()?, by).await?),
     };
-    say!("{}", if applied.changed { "Done." } else { "No change: it was so already." });
-    show::card(clove, &applied.key, shell.role);
+    say!("{}", if changed { "Done." } else { "No change: it was so already." });
+    match key {
+        Some(key) => show::card(clove, &key, shell.role),
+        None => say!("The rest of what is stored of this key cannot be read."),
+    }
     show::count(shell.clove, &shell.scope).await
+}
+
+fn applied(Applied { key, changed }: Applied) -> (Option<Key>, bool) {
+    (Some(key), changed)
+}
+
+fn stopped(Stopped { key, changed }: Stopped) -> (Option<Key>, bool) {
+    (key, changed)
 }
 
 /// A secret from elsewhere is presented with the id that it gets here.

@@ -10,7 +10,7 @@ use crate::{
     id::{KeyId, OrganizationId, Owner, Scope},
     key::KeyState,
     lifecycle::{Effect, effect},
-    store::{Changes, Decision, Facts, KeyChange, OrganizationRecord, OwnerRecord, Reads},
+    store::{Changes, Decision, Facts, KeyChange, OrganizationRecord, Reads},
 };
 
 /// How many keys one transaction revokes.
@@ -61,13 +61,13 @@ impl Clove {
 
     async fn close(&self, scope: Scope, by: &By) -> Result<Closed, Error> {
         let order = Order::new(by, self.now());
-        let action = Flag::action(&scope, false);
-        let reads = flag_reads(&scope);
+        let action = action(&scope, false);
+        let reads = Reads::Flag(scope.clone());
         let flagged = scope.clone();
         let decision = self
             .run(order.clone(), reads, move |order, facts| {
                 replay(facts, order, action, &flagged, None)
-                    .unwrap_or_else(|| Decision::Commit(Flag::of(facts, &flagged).set(false, order, action, &flagged)))
+                    .unwrap_or_else(|| Decision::Commit(set_flag(false, order, action, &flagged, facts)))
             })
             .await?;
         let changed = changed(decision)?;
@@ -76,7 +76,7 @@ impl Clove {
 
     async fn reopen(&self, scope: Scope, by: &By) -> Result<bool, Error> {
         let order = Order::new(by, self.now());
-        let action = Flag::action(&scope, true);
+        let action = action(&scope, true);
         loop {
             self.revoke_closed(&scope, &order).await?;
             // From the first key on: what another call let live meanwhile may have an id below the last one revoked here.
@@ -85,15 +85,15 @@ impl Clove {
             let decision = self
                 .run(order.later(), reads, move |order, facts| {
                     replay(facts, order, action, &flagged, None).unwrap_or_else(|| {
-                        let flag = Flag::of(facts, &flagged);
-                        if !flag.open && !facts.keys.is_empty() {
+                        let open = is_open(facts);
+                        if !open && !facts.keys.is_empty() {
                             // Not all are revoked yet.
                             return Decision::Commit(Changes::default());
                         }
-                        if let Some(id) = facts.passed_over.filter(|_| !flag.open) {
+                        if let Some(id) = facts.passed_over.filter(|_| !open) {
                             return Decision::Refuse(Refusal::Unreadable { id });
                         }
-                        Decision::Commit(flag.set(true, order, action, &flagged))
+                        Decision::Commit(set_flag(true, order, action, &flagged, facts))
                     })
                 })
                 .await?;
@@ -111,10 +111,7 @@ impl Clove {
     async fn revoke_closed(&self, scope: &Scope, order: &Order) -> Result<usize, Error> {
         let (mut revoked, mut after) = (0, None);
         loop {
-            let closed = scope.clone();
-            let decision = self
-                .run(order.next(), batch_reads(scope, after, BATCH), move |order, facts| revoke_batch(&closed, order, facts))
-                .await?;
+            let decision = self.run(order.next(), batch_reads(scope, after, BATCH), revoke_batch).await?;
             match decision {
                 Decision::Commit(changes) => {
                     let Some(KeyChange::Update { key, .. }) = changes.keys.last() else { return Ok(revoked) };
@@ -126,13 +123,6 @@ impl Clove {
                 Decision::Refuse(refusal) => return Err(refusal.into()),
             }
         }
-    }
-}
-
-fn flag_reads(scope: &Scope) -> Reads {
-    match scope {
-        Scope::Owner(owner) => Reads::Owner { owner: owner.clone(), expired_at: None },
-        Scope::Organization(organization) => Reads::Organization(organization.clone()),
     }
 }
 
@@ -148,16 +138,16 @@ fn changed(decision: Decision) -> Result<bool, Error> {
     }
 }
 
-fn revoke_batch(scope: &Scope, order: &Order, facts: &Facts) -> Decision {
+fn revoke_batch(order: &Order, facts: &Facts) -> Decision {
     if let Some(event) = &facts.replayed {
         // The operation id is of this call's making: whatever stands under it is this batch.
         return Decision::Replay(Box::new(event.clone()), None);
     }
     let mut changes = Changes::default();
-    if Flag::of(facts, scope).open {
+    if is_open(facts) {
         return Decision::Commit(changes);
     }
-    let mut owners: Vec<OwnerRecord> = facts.owners.clone();
+    let mut owners = facts.owners.clone();
     for stored in &facts.keys {
         let before = &stored.key;
         let Effect::Becomes(state) = effect(Action::Revoke, before.state, before.expiry_latched) else { continue };
@@ -179,54 +169,33 @@ fn revoke_batch(scope: &Scope, order: &Order, facts: &Facts) -> Decision {
     Decision::Commit(changes)
 }
 
-/// An owner's or an organization's row, and whether it is open.
-struct Flag {
-    open: bool,
-    organization: OrganizationRecord,
-    is_new: bool,
-    owner: Option<OwnerRecord>,
+/// Opens or closes what the scope names, whether the rest of an owner's row can be read or not.
+fn set_flag(open: bool, order: &Order, action: Action, scope: &Scope, facts: &Facts) -> Changes {
+    let subject = match scope {
+        Scope::Owner(owner) => Subject::Owner(owner),
+        Scope::Organization(organization) => Subject::Organization(organization),
+    };
+    let mut changes = Changes { events: vec![order.event(action, subject, is_open(facts) != open, "")], ..Changes::default() };
+    let organization = |open| Some(OrganizationRecord { id: scope.organization().clone(), open });
+    match scope {
+        Scope::Owner(owner) => {
+            changes.owner_flag = Some((owner.clone(), open));
+            changes.organization = if facts.organization.is_none() { organization(true) } else { None };
+        }
+        Scope::Organization(_) => changes.organization = organization(open),
+    }
+    changes
 }
 
-impl Flag {
-    fn of(facts: &Facts, scope: &Scope) -> Self {
-        let organization = facts.organization.clone();
-        let is_new = organization.is_none();
-        let organization = organization.unwrap_or_else(|| OrganizationRecord { id: scope.organization().clone(), open: true });
-        match scope {
-            Scope::Owner(owner) => {
-                let record = super::decide::Books::of(facts, owner).owner;
-                Self { open: record.open, organization, is_new, owner: Some(record) }
-            }
-            Scope::Organization(_) => Self { open: organization.open, organization, is_new, owner: None },
-        }
-    }
+fn is_open(facts: &Facts) -> bool {
+    facts.open.unwrap_or(true)
+}
 
-    fn action(scope: &Scope, open: bool) -> Action {
-        match (scope, open) {
-            (Scope::Owner(_), false) => Action::CloseOwner,
-            (Scope::Owner(_), true) => Action::ReopenOwner,
-            (Scope::Organization(_), false) => Action::CloseOrganization,
-            (Scope::Organization(_), true) => Action::ReopenOrganization,
-        }
-    }
-
-    fn set(mut self, open: bool, order: &Order, action: Action, scope: &Scope) -> Changes {
-        let subject = match scope {
-            Scope::Owner(owner) => Subject::Owner(owner),
-            Scope::Organization(organization) => Subject::Organization(organization),
-        };
-        let mut changes = Changes { events: vec![order.event(action, subject, self.open != open, "")], ..Changes::default() };
-        match self.owner {
-            Some(mut owner) => {
-                owner.open = open;
-                changes.owners.push(owner);
-                changes.organization = self.is_new.then_some(self.organization);
-            }
-            None => {
-                self.organization.open = open;
-                changes.organization = Some(self.organization);
-            }
-        }
-        changes
+fn action(scope: &Scope, open: bool) -> Action {
+    match (scope, open) {
+        (Scope::Owner(_), false) => Action::CloseOwner,
+        (Scope::Owner(_), true) => Action::ReopenOwner,
+        (Scope::Organization(_), false) => Action::CloseOrganization,
+        (Scope::Organization(_), true) => Action::ReopenOrganization,
     }
 }

@@ -64,9 +64,9 @@ impl Order {
                 let audited = AuditedKey { id: key.id, name: key.name.clone(), from, to };
                 (&key.owner.organization, Some(key.owner.account.clone()), Some(audited))
             }
-            Subject::Remains(key) => {
+            Subject::Remains(key, to) => {
                 let name = key.name.clone().unwrap_or_else(Name::unreadable);
-                let audited = AuditedKey { id: key.id, name, from: key.state, to: None };
+                let audited = AuditedKey { id: key.id, name, from: key.state, to };
                 (&key.owner.organization, Some(key.owner.account.clone()), Some(audited))
             }
         };
@@ -94,8 +94,8 @@ pub(super) enum Subject<'a> {
     Owner(&'a Owner),
     /// A key, its state before and its state after.
     Key(&'a Key, Option<KeyState>, Option<KeyState>),
-    /// A key that is gone, and could not be read.
-    Remains(&'a Remains),
+    /// A key that could not be read, and its state after.
+    Remains(&'a Remains, Option<KeyState>),
 }
 
 /// A command that was carried out before answers with what it did, if it was this one: the same action, within the scope
@@ -128,18 +128,10 @@ pub(super) struct Books {
 
 impl Books {
     pub(super) fn of(facts: &Facts, owner: &Owner) -> Self {
-        let record = facts.owners.iter().find(|record| record.owner == *owner).cloned().unwrap_or_else(|| OwnerRecord {
-            owner: owner.clone(),
-            open: true,
-            held: 0,
-            records: 0,
-            limit: None,
-            creation_day: None,
-            creations: 0,
-        });
+        let record = facts.owners.iter().find(|record| record.owner == *owner).cloned();
         let organization = facts.organization.clone();
         Self {
-            owner: record,
+            owner: record.unwrap_or_else(|| OwnerRecord::new(owner.clone())),
             organization_is_new: organization.is_none(),
             organization: organization.unwrap_or_else(|| OrganizationRecord { id: owner.organization.clone(), open: true }),
             latched: Vec::new(),

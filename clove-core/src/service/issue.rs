@@ -248,7 +248,7 @@ impl Clove {
                 let (key, secrets) = match written {
                     Some(KeyChange::Insert(stored)) => (stored.key, stored.secrets),
                     Some(KeyChange::Update { key, secrets }) => (key, secrets.unwrap_or_default()),
-                    Some(KeyChange::Delete(_)) | None => return Err(Refusal::NotFound.into()),
+                    Some(KeyChange::Stop { .. } | KeyChange::Delete(_)) | None => return Err(Refusal::NotFound.into()),
                 };
                 let previous_valid_until = older_valid_until(&secrets);
                 Ok(Issued { credential: Some(Credential::new(key.id, secret)), key, previous_valid_until })

@@ -8,7 +8,7 @@ use super::{
 use crate::{
     audit::{Action, By},
     digest::Digest,
-    error::{Error, Refusal},
+    error::{Error, Refusal, StoreError},
     id::Scope,
     policy::Policy,
     store::{Changes, Decision, Facts, KeyChange, Reads, SecretRecord},
@@ -16,7 +16,7 @@ use crate::{
 
 impl Clove {
     /// Whoever presents a secret may have it flagged. The leak of a current secret flags its key; that of a rotated-out one
-    /// ends its grace. The answer is the same whether the secret was known or not.
+    /// ends its grace, and flags the key where not all of its row can be read. The answer is the same whether the secret was known or not.
     ///
     /// # Errors
     /// [`Error::Fault`] or the store's failure.
@@ -30,13 +30,21 @@ impl Clove {
             let Some(leaked) = candidate.secrets.get(place).map(|secret| secret.digest) else { return Ok(()) };
             let (id, scope, policy) = (candidate.id, Scope::from(&candidate.owner), self.inner.policy.clone());
             let reads = Reads::Key { scope: scope.clone(), id, expired_at: None };
-            let decision = self
+            let within = scope.clone();
+            let reported = self
                 .run(order.clone(), reads, move |order, facts| {
-                    replay(facts, order, Action::ReportLeaked, &scope, Some(id))
+                    replay(facts, order, Action::ReportLeaked, &within, Some(id))
                         .unwrap_or_else(|| decided(flag(leaked, order, &policy, facts)))
                 })
-                .await?;
-            match decision {
+                .await;
+            let decision = match reported {
+                // Which of its secrets it is would take the whole row to write.
+                Err(Error::Store(StoreError::Corrupt { .. })) => {
+                    self.stop_remains(Action::ReportLeaked, scope, id, order.clone()).await
+                }
+                reported => reported,
+            };
+            match decision? {
                 Decision::Commit(changes) if changes.events.is_empty() => {}
                 // Deleted in the meantime: as good as unknown.
                 Decision::Refuse(Refusal::NotFound) | Decision::Commit(_) | Decision::Replay(..) => return Ok(()),

@@ -110,14 +110,6 @@ impl fmt::Display for ActiveKeys {
 }
 
 impl Clove {
-    /// Switches a key off until it is enabled. Never refused; "no change" if it is off already.
-    ///
-    /// # Errors
-    /// [`Refusal::NotFound`], or the store's failure.
-    pub async fn disable(&self, scope: impl Into<Scope>, id: KeyId, by: &By) -> Result<Applied, Error> {
-        self.apply(Action::Disable, scope.into(), id, by).await
-    }
-
     /// Switches a suspended key on, if a place is free and its owner open. What the actor may grant is not asked: the key can do
     /// what it could before, for whoever holds its secret, and the actor learns nothing by it.
     ///
@@ -125,23 +117,9 @@ impl Clove {
     /// [`Refusal`] if the key is not here, at the limit, its owner closed, or it is expired, compromised or revoked;
     /// otherwise the store's failure.
     pub async fn enable(&self, scope: impl Into<Scope>, id: KeyId, by: &By) -> Result<Applied, Error> {
-        self.apply(Action::Enable, scope.into(), id, by).await
-    }
-
-    /// Switches a key off for good; its record stays. Never refused.
-    ///
-    /// # Errors
-    /// [`Refusal::NotFound`], or the store's failure.
-    pub async fn revoke(&self, scope: impl Into<Scope>, id: KeyId, by: &By) -> Result<Applied, Error> {
-        self.apply(Action::Revoke, scope.into(), id, by).await
-    }
-
-    /// Marks a key as known to others: it is off for good. Never refused.
-    ///
-    /// # Errors
-    /// [`Refusal::NotFound`], or the store's failure.
-    pub async fn flag_compromised(&self, scope: impl Into<Scope>, id: KeyId, by: &By) -> Result<Applied, Error> {
-        self.apply(Action::FlagCompromised, scope.into(), id, by).await
+        let scope = scope.into();
+        let decision = self.change_state(Action::Enable, scope.clone(), id, Order::new(by, self.now())).await?;
+        self.applied(decision, &scope, id).await
     }
 
     /// Changes a key's name, description, metadata or capabilities, if it still is at `revision`.
@@ -234,16 +212,12 @@ impl Clove {
         Ok(())
     }
 
-    async fn apply(&self, command: Action, scope: Scope, id: KeyId, by: &By) -> Result<Applied, Error> {
-        let decision = self.decide_state(command, scope.clone(), id, by).await?;
-        self.applied(decision, &scope, id).await
-    }
-
-    pub(super) async fn decide_state(&self, command: Action, scope: Scope, id: KeyId, by: &By) -> Result<Decision, Error> {
+    /// Moves a key to the state that the command leads to.
+    pub(super) async fn change_state(&self, command: Action, scope: Scope, id: KeyId, order: Order) -> Result<Decision, Error> {
         let policy = self.inner.policy.clone();
         let within = scope.clone();
         let reads = move |expired_at| Reads::Key { scope: scope.clone(), id, expired_at };
-        self.run_for_a_place(Order::new(by, self.now()), reads, move |order, facts| {
+        self.run_for_a_place(order, reads, move |order, facts| {
             replay(facts, order, command, &within, Some(id))
                 .unwrap_or_else(|| decided(change_state(command, order, &policy, facts)))
         })

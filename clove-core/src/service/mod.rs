@@ -3,12 +3,12 @@
 mod buffers;
 mod close;
 mod decide;
-mod delete;
 mod detail;
 mod issue;
 mod leak;
 mod manage;
 mod pages;
+mod stop;
 mod throttle;
 mod verify;
 
@@ -17,6 +17,7 @@ pub use close::Closed;
 pub use issue::{Issued, NewKey};
 pub use manage::{ActiveKeys, Applied, Edit};
 pub use pages::{Cursor, ListAudit, ListKeys, MAX_PAGE, Page};
+pub use stop::Stopped;
 
 use crate::{
     clock::{Clock, SystemClock},

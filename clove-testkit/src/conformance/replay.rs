@@ -37,7 +37,7 @@ async fn a_replay_comes_with_the_other_facts(bench: Arc<Bench>) {
     let scope = Scope::from(&owner);
     for (reads, owners, keys) in [
         (Reads::Owner { owner: owner.clone(), expired_at: None }, 1, 0),
-        (Reads::Organization(owner.organization.clone()), 0, 0),
+        (Reads::Flag((&owner.organization).into()), 0, 0),
         (Reads::Key { scope: scope.clone(), id: key.id, expired_at: None }, 1, 1),
         (Reads::Batch { scope, states: vec![KeyState::Active], after: None, limit: 9 }, 1, 1),
     ] {

@@ -94,7 +94,7 @@ pub(super) fn event(operation: OperationId, action: Action, key: &Key) -> AuditE
 }
 
 pub(super) fn owner_record(owner: &Owner) -> OwnerRecord {
-    OwnerRecord { owner: owner.clone(), open: true, held: 0, records: 0, limit: None, creation_day: None, creations: 0 }
+    OwnerRecord::new(owner.clone())
 }
 
 /// What a case expects to be committed.
@@ -204,7 +204,7 @@ impl Bench {
             let organization = Some(OrganizationRecord { id: id.clone(), open });
             Decision::Commit(Changes { organization, events: vec![event], ..Changes::default() })
         };
-        committed(self.transact(Transaction::new(operation, Reads::Organization(organization.clone()), decide)).await);
+        committed(self.transact(Transaction::new(operation, Reads::Flag(organization.into()), decide)).await);
     }
 
     pub(super) async fn all(&self, scope: &Scope) -> Vec<Key> {
@@ -271,7 +271,7 @@ pub(super) fn insertion(operation: OperationId, key: Key, secrets: Vec<SecretRec
         owner.records += 1;
         keys.push(KeyChange::Insert(StoredKey { key: key.clone(), secrets: secrets.clone() }));
         let events = vec![event(operation, Action::Create, &key)];
-        Decision::Commit(Changes { organization: Some(organization), owners: vec![owner], keys, events })
+        Decision::Commit(Changes { organization: Some(organization), owners: vec![owner], keys, events, ..Changes::default() })
     })
 }
 

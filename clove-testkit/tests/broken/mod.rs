@@ -31,6 +31,7 @@ pub(crate) enum Fault {
     WritesInHalves,
     ForgetsOperations,
     ForgetsArguments,
+    OpensOwners,
     FoldsCase,
     LeaksForeignKeys,
     LeaksTheTrail,
@@ -42,7 +43,7 @@ pub(crate) enum Fault {
     IgnoresStatesOfBatches,
     BeginsBatchesAnew,
     CountsTheKeyItself,
-    MissesOwnersWithoutKeys,
+    MissesFlagsOfBatches,
     HidesExpiredRows,
     IgnoresClosedOrganizations,
     AnswersFromCache,
@@ -107,6 +108,7 @@ impl Fault {
         match self {
             Self::LosesEvents | Self::WritesInHalves => changes.events.clear(),
             Self::ForgetsOperations => changes.events.iter_mut().for_each(|event| event.operation = OperationId::new(event.at)),
+            Self::OpensOwners => changes.owner_flag.iter_mut().for_each(|(_, open)| *open = true),
             Self::ForgetsArguments => changes.events.iter_mut().for_each(|event| event.arguments = Arguments::default()),
             Self::IgnoresClosedOrganizations => changes.organization.iter_mut().for_each(|record| record.open = true),
             Self::FoldsCase => changes.owners.iter_mut().for_each(|record| record.owner = folded(&record.owner)),
@@ -119,6 +121,10 @@ impl Fault {
             let (key, secrets) = match change {
                 KeyChange::Insert(stored) => (&mut stored.key, Some(&mut stored.secrets)),
                 KeyChange::Update { key, secrets } => (key, secrets.as_mut()),
+                KeyChange::Stop { revision, .. } => {
+                    *revision = if self == Self::ForgetsRevisions { 1 } else { *revision };
+                    continue;
+                }
                 KeyChange::Delete(_) => continue,
             };
             match (self, secrets) {
@@ -189,6 +195,7 @@ impl Broken {
             }
             Reads::Key { scope, id, .. } if self.is(Fault::LosesExpiredPlaces) => Reads::Key { scope, id, expired_at: None },
             Reads::Remains { scope, id } => Reads::Remains { scope: self.scope(&scope), id },
+            Reads::Flag(scope) => Reads::Flag(self.scope(&scope)),
             Reads::Key { scope, id, expired_at } => Reads::Key { scope: self.scope(&scope), id, expired_at },
             Reads::Batch { scope, after, limit, .. } if self.is(Fault::IgnoresStatesOfBatches) => {
                 Reads::Batch { scope, states: KeyState::ALL.to_vec(), after, limit }
@@ -216,7 +223,7 @@ impl Broken {
 
     /// Writes what nobody decided.
     async fn commit(&self, changes: Changes) -> Result<(), StoreError> {
-        let reads = Reads::Organization(OrganizationId::new("none").unwrap());
+        let reads = Reads::Flag((&OrganizationId::new("none").unwrap()).into());
         let write = Transaction::new(OperationId::new(DateTime::UNIX_EPOCH), reads, move |_| Decision::Commit(changes.clone()));
         self.inner.transact(Arc::new(write)).await.map(|_| ())
     }
@@ -272,8 +279,8 @@ impl Store for Broken {
         let (decided, later) = (Arc::clone(&transaction), Arc::clone(&events));
         let inner = Transaction::new(operation, reads, move |facts| {
             let mut seen = facts.clone();
-            if fault == Fault::MissesOwnersWithoutKeys && matches!(decided.reads, Reads::Batch { .. }) {
-                seen.owners.retain(|record| facts.keys.iter().any(|stored| stored.key.owner == record.owner));
+            if fault == Fault::MissesFlagsOfBatches && matches!(decided.reads, Reads::Batch { .. }) {
+                seen.open = None;
             }
             if let (Fault::CountsTheKeyItself, Some(remains)) = (fault, &mut seen.remains) {
                 remains.others += 1;
