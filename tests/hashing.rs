@@ -5,8 +5,8 @@
 mod support;
 
 use clove::{
-    Argon2Cost, By, Clove, DenialReason, Fault, Hashing, KeyId, ListAudit, MemoryStore, NewKey, Owner, Pepper, Policy,
-    SecretFormat, Status, Store, digest::Scheme,
+    Argon2Cost, By, Clove, DenialReason, Fault, GuessLimit, Hashing, KeyId, ListAudit, MemoryStore, NewKey, Owner, Pepper,
+    Policy, SecretFormat, Status, Store, digest::Scheme,
 };
 use clove_testkit::Fixture;
 use support::{Mode, Spy, denied, hashed, is_good, pepper, poll_and_drop, spied};
@@ -236,6 +236,31 @@ async fn under_a_slow_policy_a_rotation_is_slow_as_well_and_the_older_secret_kee
     assert!(is_good(&slow, old.secret().reveal()).await);
     assert_eq!(denied(slow.verify(new.secret().reveal()).await), DenialReason::NotRecognized, "a slow one never by itself");
     assert!(matches!(house.schemes(old.id()).await[..], [Scheme::Argon2id { .. }, Scheme::Sha256]));
+}
+
+#[tokio::test]
+async fn wrong_guesses_do_not_shut_out_a_slow_secret_of_the_hosts_own() {
+    let imports = GuessLimit { per_minute: 1, per_day: 1 };
+    let policy = Policy::builder().hashing(Hashing::argon2id(Argon2Cost::OWASP)).imports(imports).build().unwrap();
+    let fixture = Fixture::new(policy).unwrap();
+    let credential = fixture.key_in(Status::Active).await.unwrap().credential.unwrap();
+    for guess in ["clv-00000000000000000000000000000Wt4", "a-secret-from-elsewhere"] {
+        for _ in 0..3 {
+            assert!(!is_good(&fixture.clove, &format!("{};{guess}", credential.id())).await);
+        }
+    }
+    assert!(is_good(&fixture.clove, &credential.reveal()).await);
+}
+
+#[tokio::test]
+async fn under_a_slow_policy_an_unknown_id_and_a_wrong_secret_of_a_fast_key_are_hashed_alike() {
+    let house = House::new();
+    let old = house.key(&house.process(Hashing::sha256())).await;
+    let slow = house.process(Hashing::argon2id(Argon2Cost::OWASP));
+    for id in [old.id(), KeyId::new(slow.now())] {
+        let guess = format!("{id};clv-00000000000000000000000000000Wt4");
+        assert!(poll_and_drop(slow.verify(&guess)).is_pending(), "it waits for a hash");
+    }
 }
 
 #[tokio::test]

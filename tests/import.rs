@@ -5,8 +5,8 @@
 mod support;
 
 use clove::{
-    Action, Attempt, DenialReason, Error, Fault, GuessLimit, Issued, KeyId, NewKey, OperationId, Policy, Refusal, Secret, Status,
-    Store, digest::Scheme,
+    Action, Attempt, DenialReason, Error, Fault, GuessLimit, Issued, KeyId, MemoryStore, NewKey, OperationId, Policy, Refusal,
+    Secret, SecretFormat, Status, Store, digest::Scheme,
 };
 use clove_testkit::Fixture;
 use std::{
@@ -184,6 +184,18 @@ async fn guesses_in_the_hosts_own_form_at_an_imported_key_are_bounded_too() {
         assert!(!is_good(&fixture.clove, &own).await);
     }
     assert!(!is_good(&fixture.clove, &issued.credential.unwrap().reveal()).await, "shut");
+}
+
+#[tokio::test]
+async fn an_imported_secret_stays_good_under_a_later_format_of_its_shape() {
+    let (store, policy) = (MemoryStore::new(), Policy::builder().imports(GuessLimit::default()));
+    let fixture = Fixture::on(store.clone(), policy.clone().build().unwrap()).unwrap();
+    let secret = format!("sk-{}", "0123456789".repeat(3));
+    let credential = import(&fixture, &secret).await.unwrap().credential.unwrap();
+    let later = Fixture::on(store, policy.secret_format(SecretFormat::new("sk-", 27).unwrap()).build().unwrap()).unwrap();
+    assert_eq!(invalid(import(&later, &secret).await).field, "imported secret", "it has that shape");
+    assert!(is_good(&later.clove, &credential.reveal()).await);
+    assert!(!is_good(&later.clove, &secret).await, "never by itself");
 }
 
 #[tokio::test]

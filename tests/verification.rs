@@ -138,7 +138,9 @@ const NOBODYS: &str = "clv-00000000000000000000000000000Wt4";
 #[tokio::test]
 async fn a_malformed_credential_is_refused_without_a_call_to_the_store() {
     let imports = Policy::builder().imports(GuessLimit::default()).build().unwrap();
-    for policy in [Policy::profile_a(), imports.clone()] {
+    for policy in [Policy::profile_a(), imports] {
+        // Where imports are on, it may be a secret from before this format.
+        let mistyped_is_foreign = policy.imports().is_some();
         let (fixture, spy) = spied(policy);
         let id = KeyId::new(fixture.clove.now()).to_string();
         let v4 = "6f9619ff-8b86-4d01-b42d-00cf4fc964ff";
@@ -180,7 +182,7 @@ async fn a_malformed_credential_is_refused_without_a_call_to_the_store() {
             "é".repeat(18),
         ];
         spy.calls();
-        for text in &texts {
+        for text in texts.iter().filter(|text| !mistyped_is_foreign || **text != format!("{id};{flipped}")) {
             let denial = fixture.clove.verify(text).await.unwrap().denied().expect("a denial");
             assert_eq!((denial.reason(), denial.key_id()), (&DenialReason::NotRecognized, None), "{} bytes", text.len());
         }

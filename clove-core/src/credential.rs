@@ -44,9 +44,10 @@ pub(crate) fn parse<'a>(text: &'a [u8], formats: &[SecretFormat], foreign: bool)
     let (id, rest) = text.split_at_checked(SEPARATOR)?;
     let id = parse_uuid_v7(id).map(KeyId::from_uuid_v7)?;
     let secret = rest.get(1..)?;
-    if own(secret) {
-        return is_checked(secret).then_some(Presented::WithId(id, secret));
+    if own(secret) && is_checked(secret) {
+        return Some(Presented::WithId(id, secret));
     }
+    // It may have been imported before the host had a format of this shape, and changing formats kills no key.
     (foreign && is_foreign(secret)).then_some(Presented::Foreign(id, secret))
 }
 

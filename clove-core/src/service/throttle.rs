@@ -21,6 +21,8 @@ pub(crate) struct Throttle {
 
 #[derive(Default)]
 struct Tables {
+    /// The minute in which the table of existing keys was last swept when full: it takes a while.
+    swept: u64,
     existing: HashMap<Pair, Guesses, foldhash::fast::RandomState>,
     unknown: HashMap<Pair, Guesses, foldhash::fast::RandomState>,
 }
@@ -63,16 +65,10 @@ impl Throttle {
         let (minute, day) = (monotonic.as_secs() / 60, monotonic.as_secs() / 86_400);
         let mut pair = (key, self.peers.hash_one(peer).max(1));
         let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
-        let table = tables.of(exists);
-        if table.len() >= MAX_PAIRS && !table.contains_key(&pair) {
-            table.retain(|_, guesses| guesses.hashing > 0 || guesses.day == day && guesses.in_day > 0);
-            if table.len() >= MAX_PAIRS {
-                if !exists {
-                    return Entry::Shut;
-                }
-                pair.1 = 0;
-            }
+        if !tables.make_room(&pair, exists, minute, day) {
+            pair.1 = 0;
         }
+        let table = tables.of(exists);
         let guesses = table.entry(pair).or_default();
         guesses.turn(minute, day);
         let wrong = (guesses.in_minute, guesses.in_day);
@@ -88,6 +84,22 @@ impl Throttle {
 }
 
 impl Tables {
+    /// Makes room for a pair that is not counted yet; false if there is none.
+    fn make_room(&mut self, pair: &Pair, exists: bool, minute: u64, day: u64) -> bool {
+        let table = self.of(exists);
+        if table.len() < MAX_PAIRS || table.contains_key(pair) {
+            return true;
+        }
+        if !exists {
+            // They are counted to answer as existing ones do, not since anything could be guessed.
+            self.unknown.retain(|_, guesses| guesses.hashing > 0);
+        } else if self.swept != minute {
+            self.swept = minute;
+            self.existing.retain(|_, guesses| guesses.hashing > 0 || guesses.day == day && guesses.in_day > 0);
+        }
+        self.of(exists).len() < MAX_PAIRS
+    }
+
     fn of(&mut self, exists: bool) -> &mut HashMap<Pair, Guesses, foldhash::fast::RandomState> {
         if exists { &mut self.existing } else { &mut self.unknown }
     }
@@ -125,5 +137,42 @@ impl Drop for Ticket<'_> {
                 table.remove(&self.pair);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+    use super::*;
+    use chrono::DateTime;
+
+    fn wrong(throttle: &Throttle, key: KeyId, exists: bool, peer: &str, at: Duration) {
+        let Entry::Open(ticket) = throttle.enter(key, exists, peer, at) else { panic!("{peer} is shut") };
+        ticket.wrong();
+    }
+
+    fn is_open(throttle: &Throttle, key: KeyId, exists: bool, peer: &str, at: Duration) -> bool {
+        matches!(throttle.enter(key, exists, peer, at), Entry::Open(_))
+    }
+
+    #[test]
+    fn with_full_tables_a_new_pair_is_hashed_whether_its_key_exists_or_not() {
+        let throttle = Throttle::new(GuessLimit { per_minute: 1, per_day: 9 });
+        let (key, other) = (KeyId::new(DateTime::UNIX_EPOCH), KeyId::new(DateTime::UNIX_EPOCH));
+        for exists in [true, false] {
+            for peer in 0..MAX_PAIRS {
+                wrong(&throttle, key, exists, &peer.to_string(), Duration::ZERO);
+            }
+            wrong(&throttle, other, exists, "late", Duration::ZERO);
+            assert!(!is_open(&throttle, other, exists, "late", Duration::ZERO));
+            let tables = throttle.tables.lock().unwrap();
+            assert!(tables.existing.len() <= MAX_PAIRS + 1 && tables.unknown.len() <= MAX_PAIRS);
+        }
+        assert!(!is_open(&throttle, other, true, "another", Duration::ZERO), "they share what is left");
+        assert!(!is_open(&throttle, key, true, "7", Duration::ZERO), "who was counted is counted on");
+        assert!(is_open(&throttle, key, true, "7", Duration::from_secs(60)));
+        let tomorrow = Duration::from_secs(86_400);
+        wrong(&throttle, other, true, "another", tomorrow);
+        assert!(is_open(&throttle, other, true, "a third", tomorrow), "what is of yesterday makes room");
     }
 }

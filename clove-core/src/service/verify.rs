@@ -80,9 +80,10 @@ impl Clove {
                 }
             }
             Presented::WithId(id, secret) | Presented::Foreign(id, secret) => {
-                let claim = Claim { id, secret, foreign: matches!(presented, Presented::Foreign(..)), peer };
                 // Hashed whether the id is known or not: so both cost alike, and the processor has it while it looks up.
                 let digest = self.inner.policy.hashing.current_fast_digest(secret);
+                let foreign = matches!(presented, Presented::Foreign(..));
+                let claim = Claim { id, secret, foreign, counted: foreign || digest.is_some(), peer };
                 match self.inner.store.find_by_id(id) {
                     Lookup::Ready(Ok(Some(candidate))) => self.prove_candidate(candidate, claim, digest),
                     Lookup::Ready(Ok(None)) => self.prove_nothing(claim, digest),
@@ -120,7 +121,8 @@ impl Clove {
     fn prove_candidate<'a>(&'a self, candidate: Arc<Candidate>, claim: Claim<'a>, digest: Option<Digest>) -> Proof<'a> {
         match self.prove_fast(&candidate, claim.secret, digest) {
             Ok(Fast::Proven(place)) => Proof::Made(Proven { candidate, place }),
-            Ok(Fast::Wrong) if !claim.foreign => Proof::NotMade,
+            // Under a slow policy an unknown id is hashed for slowly, and so is a wrong secret of a key from before it.
+            Ok(Fast::Wrong) if !claim.foreign && digest.is_some() => Proof::NotMade,
             Ok(fast) => Proof::waits(self.prove_slow(candidate, claim, fast == Fast::SlowLeft)),
             Err(fault) => Proof::Failed(fault),
         }
@@ -199,7 +201,7 @@ impl Clove {
 
     /// Whether the claim may be hashed; `None` is no, after too many wrong ones.
     fn enter(&self, claim: &Claim<'_>, exists: bool) -> Result<Option<Pass<'_>>, Fault> {
-        let Some(peer) = claim.peer else { return Ok(Some(Pass::Uncounted)) };
+        let Some(peer) = claim.peer.filter(|_| claim.counted) else { return Ok(Some(Pass::Uncounted)) };
         match self.inner.throttle.enter(claim.id, exists, peer, self.inner.clock.monotonic()) {
             Entry::Open(ticket) => Ok(Some(Pass::Counted(ticket))),
             Entry::Shut => Ok(None),
@@ -278,6 +280,9 @@ struct Claim<'a> {
     id: KeyId,
     secret: &'a [u8],
     foreign: bool,
+    /// Whether a wrong one counts as a guess. Not where the host's own secrets are slow as well: there is no guessing 128 random
+    /// bits, and by counting them whoever knows an id could shut its owner out.
+    counted: bool,
     peer: Option<&'a str>,
 }
 
