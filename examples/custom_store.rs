@@ -6,13 +6,14 @@
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use clove::{
-    AuditEvent, Key, KeyId, KeyState, OrganizationId, Owner, Scope, Store, StoreError,
+    AuditEvent, Key, KeyId, KeyState, OrganizationId, Owner, Scope, Store, StoreError, Timestamp,
     digest::{Digest, Scheme},
     error::Unique,
+    id::NodeId,
     store::{
-        AuditPage, AuditQuery, Candidate, Changes, Decision, ExpiringQuery, ExpiryFilter, Facts, Found, KeyChange, KeyPage,
-        KeyQuery, Lookup, OrganizationRecord, OwnerFacts, OwnerRecord, Place, Reads, Rehash, Remains, SecretRecord, StoredKey,
-        Transaction,
+        AuditPage, AuditQuery, COUNT_LIFETIME_MICROS, Candidate, Changes, Decision, ExpiringQuery, ExpiryFilter, Facts, Found,
+        KeyChange, KeyPage, KeyQuery, Lease, Leased, Lookup, NODE_LIFETIME_MICROS, OrganizationRecord, OwnerFacts, OwnerRecord,
+        Place, Reads, Rehash, Remains, SecretRecord, StoredKey, Transaction, Unspent,
     },
 };
 use std::{
@@ -27,6 +28,8 @@ struct Tables {
     owners: Vec<OwnerRecord>,
     keys: Vec<StoredKey>,
     events: Vec<AuditEvent>,
+    counts: Vec<Unspent>,
+    nodes: Vec<(NodeId, Timestamp)>,
 }
 
 /// The store.
@@ -74,9 +77,7 @@ impl Tables {
 
     fn candidate(&self, stored: &StoredKey) -> Found {
         let owner = &stored.key.owner;
-        let open = self.owner(owner).is_none_or(|owner| owner.open)
-            && self.organization(&owner.organization).is_none_or(|organization| organization.open);
-        Candidate::of(stored, open).map(Some)
+        Candidate::of(stored, self.owner(owner), self.organization(&owner.organization)).map(Some)
     }
 
     /// No row here is ever beyond reading.
@@ -310,6 +311,48 @@ impl Store for VecStore {
             of_key.for_each(|stored| stored.key.last_used_at = stored.key.last_used_at.max(Some(*at)));
         }
         Ok(())
+    }
+
+    async fn lease(&self, lease: Arc<Lease>) -> Result<Vec<Leased>, StoreError> {
+        let mut tables = self.tables();
+        tables.nodes.retain(|(node, seen)| *node != lease.node && seen.as_micros() > lease.at.as_micros() - NODE_LIFETIME_MICROS);
+        tables.nodes.push((lease.node, lease.at));
+        let nodes = u32::try_from(tables.nodes.len()).unwrap_or(u32::MAX);
+        let mut leased = Vec::new();
+        for want in &lease.wants {
+            let (subject, seconds, start) = (lease.subject.clone(), want.window.seconds(), want.start);
+            let same = |row: &Unspent| row.subject == subject && row.seconds == seconds && row.start == start;
+            let mut row = tables.counts.iter().find(|row| same(row)).cloned().unwrap_or(Unspent {
+                subject: subject.clone(),
+                seconds,
+                start,
+                places: 0,
+            });
+            let taken = want.take(row.places, nodes);
+            row.places += taken;
+            put(&mut tables.counts, &row, same);
+            leased.push(Leased { taken, charged: row.places });
+        }
+        Ok(leased)
+    }
+
+    async fn give_back(&self, unspent: &[Unspent]) -> Result<(), StoreError> {
+        for row in &mut self.tables().counts {
+            let is_of = |other: &&Unspent| (&other.subject, other.seconds, other.start) == (&row.subject, row.seconds, row.start);
+            row.places = row.places.saturating_sub(unspent.iter().filter(is_of).map(|other| other.places).sum());
+        }
+        Ok(())
+    }
+
+    async fn forget_counts(&self, now: Timestamp, limit: usize) -> Result<usize, StoreError> {
+        let mut forgotten = 0;
+        self.tables().counts.retain(|row| {
+            let over = row.start.as_micros() + i64::from(row.seconds) * 1_000_000 + COUNT_LIFETIME_MICROS <= now.as_micros();
+            let goes = over && forgotten < limit;
+            forgotten += usize::from(goes);
+            !goes
+        });
+        Ok(forgotten)
     }
 }
 

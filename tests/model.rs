@@ -93,7 +93,8 @@ struct World {
 impl World {
     fn new(store: impl Store) -> Self {
         let clock = TestClock::new();
-        let policy = Policy::builder().max_records(None).max_creations_per_day(None).build().unwrap();
+        let policy =
+            Policy::builder().max_records(None).max_creations_per_day(None).limits(clove::Tier::unlimited()).build().unwrap();
         Self {
             clove: Clove::with_clock(store, policy, clock.clone()),
             clock,

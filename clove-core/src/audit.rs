@@ -38,6 +38,8 @@ pub enum Action {
     LatchExpiry,
     /// The active limit of one owner was set.
     SetActiveLimit,
+    /// The request limits of one account were set.
+    SetRequestLimits,
     /// An owner was closed.
     CloseOwner,
     /// An owner was opened again.
@@ -50,7 +52,7 @@ pub enum Action {
 
 impl Action {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Create,
         Self::Import,
         Self::Edit,
@@ -63,6 +65,7 @@ impl Action {
         Self::Delete,
         Self::LatchExpiry,
         Self::SetActiveLimit,
+        Self::SetRequestLimits,
         Self::CloseOwner,
         Self::ReopenOwner,
         Self::CloseOrganization,
@@ -85,6 +88,7 @@ impl Action {
             Self::Delete => "delete",
             Self::LatchExpiry => "latch_expiry",
             Self::SetActiveLimit => "set_active_limit",
+            Self::SetRequestLimits => "set_request_limits",
             Self::CloseOwner => "close_owner",
             Self::ReopenOwner => "reopen_owner",
             Self::CloseOrganization => "close_organization",
@@ -213,6 +217,7 @@ pub struct By {
     pub(crate) reason: Reason,
     pub(crate) operation: Option<OperationId>,
     pub(crate) may_grant: crate::capability::CapabilitySet,
+    pub(crate) may_limit: bool,
     pub(crate) role: Role,
 }
 
@@ -227,6 +232,7 @@ impl By {
             reason: Reason::new(reason)?,
             operation: None,
             may_grant: crate::capability::CapabilitySet::none(),
+            may_limit: false,
             role: Role::Owner,
         })
     }
@@ -236,6 +242,13 @@ impl By {
     #[must_use]
     pub fn may_grant(mut self, capabilities: crate::capability::CapabilitySet) -> Self {
         self.may_grant = capabilities;
+        self
+    }
+
+    /// This actor may choose the request limits of keys: create, import and edit refuse others than the default without it.
+    #[must_use]
+    pub fn may_set_limits(mut self) -> Self {
+        self.may_limit = true;
         self
     }
 

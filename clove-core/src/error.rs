@@ -203,6 +203,9 @@ pub enum Refusal {
         /// The key.
         id: KeyId,
     },
+    /// The actor may not choose request limits.
+    #[error("the actor may not choose request limits: leave them at the default, or ask an administrator")]
+    MayNotSetLimits,
     /// The operation id belongs to another command already carried out.
     #[error("operation id {operation} was used for another command: choose a new one")]
     OperationReused {

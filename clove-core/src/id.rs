@@ -154,6 +154,13 @@ uuid_id!(
     counted_tail()
 );
 
+uuid_id!(
+    /// One process, as long as it runs, that takes places of request windows.
+    NodeId,
+    "node id",
+    random_tail()
+);
+
 impl KeyId {
     pub(crate) fn from_uuid_v7(uuid: Uuid) -> Self {
         Self(uuid)

@@ -2,14 +2,16 @@
 
 use crate::{
     audit::AuditEvent,
+    clock::Timestamp,
     digest::{Digest, Scheme},
     error::{StoreError, Unique},
-    id::{AuditId, KeyId, OperationId, OrganizationId, Owner, Scope},
+    id::{AuditId, KeyId, NodeId, OperationId, OrganizationId, Owner, Scope},
     key::Key,
+    limit::Subject,
     store::{
-        AuditPage, AuditQuery, Candidate, Changes, Decision, ExpiringQuery, ExpiryFilter, Facts, KeyChange, KeyPage, KeyQuery,
-        Lookup, OrganizationRecord, OwnerFacts, OwnerRecord, Place, Reads, Rehash, Remains, SecretRecord, Store, StoredKey,
-        Transaction,
+        AuditPage, AuditQuery, COUNT_LIFETIME_MICROS, Candidate, Changes, Decision, ExpiringQuery, ExpiryFilter, Facts,
+        KeyChange, KeyPage, KeyQuery, Lease, Leased, Lookup, NODE_LIFETIME_MICROS, OrganizationRecord, OwnerFacts, OwnerRecord,
+        Place, Reads, Rehash, Remains, SecretRecord, Store, StoredKey, Transaction, Unspent, Want,
     },
 };
 use async_trait::async_trait;
@@ -41,6 +43,10 @@ struct State {
     peppers: BTreeMap<u16, usize>,
     events: BTreeMap<AuditId, AuditEvent>,
     operations: FastMap<OperationId, AuditId>,
+    /// How many places are charged to each window's name.
+    charged: BTreeMap<(Subject, u32, Timestamp), u64>,
+    /// When each process last leased.
+    nodes: BTreeMap<NodeId, Timestamp>,
 }
 
 impl MemoryStore {
@@ -206,8 +212,10 @@ impl State {
         });
         for record in flagged.chain(changes.owners.iter().cloned()).collect::<Vec<_>>() {
             let (owner, open) = (record.owner.clone(), record.open);
+            let (limit, request_limits) = (record.limit, record.request_limits.clone());
             let before = self.owners.insert(owner.clone(), record);
-            if before.is_none_or(|before| before.open != open) {
+            let same = |before: OwnerRecord| (before.open, before.limit, before.request_limits) == (open, limit, request_limits);
+            if !before.is_some_and(same) {
                 touched.extend(self.in_scope(&Scope::Owner(owner)).map(|stored| stored.key.id));
             }
         }
@@ -281,10 +289,9 @@ impl State {
             return;
         };
         let key = &stored.key;
-        let owner_open = self.owners.get(&key.owner).is_none_or(|record| record.open)
-            && self.organizations.get(&key.owner.organization).is_none_or(|record| record.open);
+        let (owner, organization) = (self.owners.get(&key.owner), self.organizations.get(&key.owner.organization));
         // The core writes no key without a secret, nor with more than two: such a one cannot be verified.
-        let Ok(candidate) = Candidate::of(stored, owner_open) else {
+        let Ok(candidate) = Candidate::of(stored, owner, organization) else {
             self.candidates.remove(&id);
             return;
         };
@@ -410,6 +417,41 @@ impl Store for MemoryStore {
             }
         }
         Ok(())
+    }
+
+    async fn lease(&self, lease: Arc<Lease>) -> Result<Vec<Leased>, StoreError> {
+        let mut state = self.write();
+        state.nodes.retain(|_, seen| seen.as_micros() > lease.at.as_micros() - NODE_LIFETIME_MICROS);
+        state.nodes.insert(lease.node, lease.at);
+        let nodes = u32::try_from(state.nodes.len()).unwrap_or(u32::MAX);
+        let charge = |want: &Want| {
+            let name = (lease.subject.clone(), want.window.seconds(), want.start);
+            let charged = state.charged.entry(name).or_default();
+            let taken = want.take(*charged, nodes);
+            *charged += taken;
+            Leased { taken, charged: *charged }
+        };
+        Ok(lease.wants.iter().map(charge).collect())
+    }
+
+    async fn give_back(&self, unspent: &[Unspent]) -> Result<(), StoreError> {
+        let mut state = self.write();
+        for Unspent { subject, seconds, start, places } in unspent {
+            if let Some(charged) = state.charged.get_mut(&(subject.clone(), *seconds, *start)) {
+                *charged = charged.saturating_sub(*places);
+            }
+        }
+        Ok(())
+    }
+
+    async fn forget_counts(&self, now: Timestamp, limit: usize) -> Result<usize, StoreError> {
+        let mut state = self.write();
+        let is_over = |(_, seconds, start): &(Subject, u32, Timestamp)| {
+            start.as_micros() + i64::from(*seconds) * 1_000_000 + COUNT_LIFETIME_MICROS <= now.as_micros()
+        };
+        let over: Vec<_> = state.charged.keys().filter(|name| is_over(name)).take(limit).cloned().collect();
+        state.charged.retain(|name, _| over.binary_search(name).is_err());
+        Ok(over.len())
     }
 }
 

@@ -7,11 +7,15 @@ use crate::{
     error::Invalid,
     key::Status,
     lifecycle,
+    limit::{LimitChoice, Limits, Tier, TierName},
     secret::SecretFormat,
     store::ActiveLimit,
 };
 use chrono::TimeDelta;
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 pub use crate::expiry::{Expiry, ExpiryPolicy, MAX_DAYS};
 
@@ -35,6 +39,8 @@ pub struct Policy {
     pub(crate) max_grace: TimeDelta,
     pub(crate) imports: Option<GuessLimit>,
     pub(crate) deadline: Duration,
+    pub(crate) default_tier: Tier,
+    pub(crate) tiers: BTreeMap<TierName, Tier>,
 }
 
 impl Default for Policy {
@@ -65,6 +71,8 @@ impl Policy {
             max_grace: TimeDelta::days(30),
             imports: None,
             deadline: Duration::from_secs(1),
+            default_tier: Tier { key: Limits::standard(), account: None },
+            tiers: BTreeMap::new(),
         }
     }
 
@@ -165,6 +173,38 @@ impl Policy {
         self.imports
     }
 
+    /// The request limits of a key with this choice, in an account with that one.
+    #[must_use]
+    pub fn key_limits(&self, key: &LimitChoice, account: &LimitChoice) -> Limits {
+        match key {
+            LimitChoice::Own(limits) => limits.clone(),
+            LimitChoice::Tier(name) => self.tier(name).key.clone(),
+            LimitChoice::Default => match account {
+                LimitChoice::Tier(name) => self.tier(name).key.clone(),
+                LimitChoice::Default | LimitChoice::Own(_) => self.default_tier.key.clone(),
+            },
+        }
+    }
+
+    /// The request limits of an account with this choice over all its keys; `own` is its own active-key limit, if it has one.
+    #[must_use]
+    pub fn account_limits(&self, account: &LimitChoice, own: Option<ActiveLimit>) -> Limits {
+        let tier = match account {
+            LimitChoice::Own(limits) => return limits.clone(),
+            LimitChoice::Tier(name) => self.tier(name),
+            LimitChoice::Default => &self.default_tier,
+        };
+        match (&tier.account, own.unwrap_or(self.active_limit)) {
+            (Some(limits), _) => limits.clone(),
+            (None, ActiveLimit::AtMost(keys)) => tier.key.times(keys.max(1)),
+            (None, ActiveLimit::Unlimited) => Limits::unlimited(),
+        }
+    }
+
+    fn tier(&self, name: &TierName) -> &Tier {
+        self.tiers.get(name).unwrap_or(&self.default_tier)
+    }
+
     /// How long a verification may take.
     #[must_use]
     pub fn deadline(&self) -> Duration {
@@ -260,6 +300,19 @@ impl PolicyBuilder {
     #[must_use]
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.policy.deadline = deadline;
+        self
+    }
+
+    /// The request limits of keys and accounts without a tier or limits of their own; [`Limits::standard`] for a key unless set.
+    #[must_use]
+    pub fn limits(mut self, limits: Tier) -> Self {
+        self.policy.default_tier = limits;
+        self
+    }
+    /// Request limits by name, for keys and accounts that choose them.
+    #[must_use]
+    pub fn tier(mut self, name: TierName, limits: Tier) -> Self {
+        self.policy.tiers.insert(name, limits);
         self
     }
 

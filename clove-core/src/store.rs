@@ -8,16 +8,20 @@
 
 mod candidate;
 mod pages;
+mod places;
 
 pub use candidate::{Candidate, Found, Lookup, SecretRecord, Secrets};
 pub use pages::{AuditPage, AuditQuery, ExpiringQuery, ExpiryFilter, KeyPage, KeyQuery, Place};
+pub use places::{COUNT_LIFETIME_MICROS, Lease, Leased, NODE_LIFETIME_MICROS, Unspent, Want};
 
 use crate::{
     audit::AuditEvent,
+    clock::Timestamp,
     digest::{Digest, Scheme},
     error::{Refusal, StoreError},
     id::{KeyId, OperationId, OrganizationId, Owner, Scope},
     key::{Key, KeyState, Name},
+    limit::LimitChoice,
 };
 use async_trait::async_trait;
 use chrono::{DateTime, NaiveDate, Utc};
@@ -83,6 +87,20 @@ pub trait Store: Send + Sync + 'static {
     /// Moves each key's last use forward, never back; unknown keys are passed over. Touches neither revision nor audit
     /// trail. Need not be durable when it returns.
     async fn touch(&self, uses: &[(KeyId, DateTime<Utc>)]) -> Result<(), StoreError>;
+
+    /// Takes places of windows: in one isolated and durable transaction, for each [`Want`] reads how many are charged to its
+    /// window's name, takes as many as [`Want::take`] says, and charges them. Notes that the node leases at that time; the
+    /// nodes that count are those that did within [`NODE_LIFETIME_MICROS`] before it, this one with them. One answer a want.
+    ///
+    /// Cancelled at any point, or with an unknown outcome, places may be charged that nobody spends; never the other way about.
+    async fn lease(&self, lease: Arc<Lease>) -> Result<Vec<Leased>, StoreError>;
+
+    /// Gives places back to their names. Never run twice for the same places; need not be durable when it returns.
+    async fn give_back(&self, unspent: &[Unspent]) -> Result<(), StoreError>;
+
+    /// Forgets counts of windows that were over [`COUNT_LIFETIME_MICROS`] before `now`, at most `limit`; how many it were. Need not
+    /// be durable when it returns.
+    async fn forget_counts(&self, now: Timestamp, limit: usize) -> Result<usize, StoreError>;
 }
 
 macro_rules! forward {
@@ -128,6 +146,15 @@ macro_rules! forward {
             async fn touch(&self, uses: &[(KeyId, DateTime<Utc>)]) -> Result<(), StoreError> {
                 (**self).touch(uses).await
             }
+            async fn lease(&self, lease: Arc<Lease>) -> Result<Vec<Leased>, StoreError> {
+                (**self).lease(lease).await
+            }
+            async fn give_back(&self, unspent: &[Unspent]) -> Result<(), StoreError> {
+                (**self).give_back(unspent).await
+            }
+            async fn forget_counts(&self, now: Timestamp, limit: usize) -> Result<usize, StoreError> {
+                (**self).forget_counts(now, limit).await
+            }
         }
     )*};
 }
@@ -155,6 +182,8 @@ pub struct OwnerRecord {
     pub records: u32,
     /// The owner's own active limit, where it differs from the policy's.
     pub limit: Option<ActiveLimit>,
+    /// Which request limits the account has over all its keys.
+    pub request_limits: LimitChoice,
     /// The UTC day on which the owner last created a key.
     pub creation_day: Option<NaiveDate>,
     /// How many were created on that day.
@@ -165,7 +194,16 @@ impl OwnerRecord {
     /// The row of an owner who is open and has no keys yet.
     #[must_use]
     pub fn new(owner: Owner) -> Self {
-        Self { owner, open: true, held: 0, records: 0, limit: None, creation_day: None, creations: 0 }
+        Self {
+            owner,
+            open: true,
+            held: 0,
+            records: 0,
+            limit: None,
+            request_limits: LimitChoice::Default,
+            creation_day: None,
+            creations: 0,
+        }
     }
 }
 

@@ -4,6 +4,8 @@ use crate::{
     capability::{Capability, CapabilitySet, Requirement},
     clock::Timestamp,
     id::{GrantId, KeyId, Owner},
+    limit::Window,
+    service::Lefts,
     store::Candidate,
 };
 use chrono::{DateTime, Utc};
@@ -15,19 +17,35 @@ pub struct Attempt<'a> {
     pub(crate) credential: &'a [u8],
     pub(crate) required: Option<&'a Requirement>,
     pub(crate) peer: &'a str,
+    pub(crate) cost: u64,
+    pub(crate) charges: bool,
 }
 
 impl<'a> Attempt<'a> {
     /// A credential exactly as the client sent it: `id;secret`, or the bare secret. Nothing is trimmed.
     #[must_use]
     pub fn new(credential: &'a (impl AsRef<[u8]> + ?Sized)) -> Self {
-        Self { credential: credential.as_ref(), required: None, peer: "" }
+        Self { credential: credential.as_ref(), required: None, peer: "", cost: 1, charges: true }
     }
 
     /// What the key must be allowed to do.
     #[must_use]
     pub fn requiring(mut self, required: &'a Requirement) -> Self {
         self.required = Some(required);
+        self
+    }
+
+    /// How many places of each of its windows the request takes; 1 unless set. A request that takes none is refused by no window.
+    #[must_use]
+    pub fn costing(mut self, places: u64) -> Self {
+        self.cost = places;
+        self
+    }
+
+    /// Only says how the request would be answered: it is charged to no window, and is no use of the key.
+    #[must_use]
+    pub fn only_checking(mut self) -> Self {
+        self.charges = false;
         self
     }
 
@@ -87,6 +105,45 @@ pub struct Grant {
     pub(crate) id: GrantId,
     pub(crate) candidate: Arc<Candidate>,
     pub(crate) at: Timestamp,
+    pub(crate) lefts: Lefts,
+}
+
+/// What of a limit is left after a request was granted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct LimitState {
+    /// Whose.
+    pub of: Limited,
+    /// The window.
+    pub window: Window,
+    /// How many requests are left in it, as far as this process knows: others may have taken some since.
+    pub left: u64,
+    /// When it is over.
+    pub resets_at: DateTime<Utc>,
+}
+
+/// Whose requests a window counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
+pub enum Limited {
+    /// The key's.
+    Key,
+    /// The account's, over all its keys.
+    Account,
+}
+
+/// A window without a place for a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct Exhausted {
+    /// Whose.
+    pub of: Limited,
+    /// The window; of several the one that lasts longest.
+    pub window: Window,
+    /// How many are left in it, fewer than the request takes.
+    pub left: u64,
+    /// When it is over, and the request may be tried again; `None` where it takes more than the window ever has.
+    pub retry_at: Option<DateTime<Utc>>,
 }
 
 impl Grant {
@@ -114,6 +171,17 @@ impl Grant {
     #[must_use]
     pub fn expires_at(&self) -> Option<DateTime<Utc>> {
         self.candidate.expires_at.map(Into::into)
+    }
+    /// What is left of each window of the key and of its account, this request counted.
+    pub fn limits(&self) -> impl Iterator<Item = LimitState> + '_ {
+        let sides = self.lefts.iter().zip([Limited::Key, Limited::Account]);
+        sides.filter_map(|(side, of)| Some((side.as_ref()?, of))).flat_map(move |(side, of)| {
+            let windows = side.limits.windows().iter().zip(side.left);
+            windows.map(move |(&window, left)| {
+                let resets_at = window.end(window.start(self.at)).into();
+                LimitState { of, window, left, resets_at }
+            })
+        })
     }
     /// The time at which the request was judged.
     #[must_use]
@@ -165,6 +233,8 @@ pub enum DenialReason {
         /// What is missing.
         missing: Vec<Capability>,
     },
+    /// A window has no place left for the request.
+    LimitReached(Exhausted),
 }
 
 impl Denial {
@@ -209,6 +279,17 @@ impl fmt::Display for Denial {
             DenialReason::CapabilityMissing { missing } => {
                 let names: Vec<_> = missing.iter().map(Capability::as_str).collect();
                 write!(f, "This API key may not do this; it lacks {}. Use a key that has it.", names.join(", "))
+            }
+            DenialReason::LimitReached(Exhausted { of, window, retry_at, .. }) => {
+                let whose = match of {
+                    Limited::Key => "This API key",
+                    Limited::Account => "The account of this API key",
+                };
+                write!(f, "{whose} may make {} requests in {} seconds. ", window.count(), window.seconds())?;
+                match retry_at {
+                    Some(at) => write!(f, "Try again at {}.", at.format("%Y-%m-%d %H:%M:%S UTC")),
+                    None => f.write_str("This request counts for more than that; make it smaller."),
+                }
             }
         }
     }

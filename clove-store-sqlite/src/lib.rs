@@ -24,6 +24,7 @@
 //! - Point reads run on the calling thread, scans on one of their own: see [`Options::inline_reads`].
 
 mod open;
+mod places;
 mod read;
 mod readers;
 mod rows;
@@ -38,17 +39,17 @@ pub use open::Options;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use clove_core::{
-    Key, KeyId, OrganizationId, Owner, Scope, Store, StoreError,
+    Key, KeyId, OrganizationId, Owner, Scope, Store, StoreError, Timestamp,
     digest::Digest,
     store::{
-        AuditPage, AuditQuery, Decision, ExpiringQuery, KeyPage, KeyQuery, Lookup, OrganizationRecord, OwnerFacts, Rehash,
-        Transaction,
+        AuditPage, AuditQuery, Decision, ExpiringQuery, KeyPage, KeyQuery, Lease, Leased, Lookup, OrganizationRecord, OwnerFacts,
+        Rehash, Transaction, Unspent,
     },
 };
 use readers::{Readers, Scanner};
 use rusqlite::Connection;
 use std::{collections::BTreeSet, path::Path, sync::Arc};
-use writer::{Work, Writer};
+use writer::{Done, Work, Writer};
 
 /// A store on one SQLite file. Clones share it; the last one dropped writes what still waits.
 #[derive(Clone)]
@@ -120,8 +121,10 @@ impl Store for SqliteStore {
     }
 
     async fn transact(&self, transaction: Arc<Transaction>) -> Result<Decision, StoreError> {
-        let done = self.inner.writer.write(Work::Transact(transaction)).await?;
-        done.ok_or(StoreError::OutcomeUnknown { source: None })
+        match self.inner.writer.write(Work::Transact(transaction)).await? {
+            Done::Decided(decision) => Ok(decision),
+            _ => Err(StoreError::OutcomeUnknown { source: None }),
+        }
     }
 
     async fn get(&self, scope: &Scope, id: KeyId) -> Result<Option<Key>, StoreError> {
@@ -171,5 +174,23 @@ impl Store for SqliteStore {
             self.inner.writer.write(Work::Touch(uses.to_vec())).await?;
         }
         Ok(())
+    }
+
+    async fn lease(&self, lease: Arc<Lease>) -> Result<Vec<Leased>, StoreError> {
+        match self.inner.writer.write(Work::Lease(lease)).await? {
+            Done::Leased(leased) => Ok(leased),
+            _ => Err(StoreError::OutcomeUnknown { source: None }),
+        }
+    }
+
+    async fn give_back(&self, unspent: &[Unspent]) -> Result<(), StoreError> {
+        self.inner.writer.write(Work::GiveBack(unspent.to_vec())).await.map(drop)
+    }
+
+    async fn forget_counts(&self, now: Timestamp, limit: usize) -> Result<usize, StoreError> {
+        match self.inner.writer.write(Work::ForgetCounts(now, limit)).await? {
+            Done::Forgotten(count) => Ok(count),
+            _ => Err(StoreError::OutcomeUnknown { source: None }),
+        }
     }
 }

@@ -3,8 +3,8 @@
 
 use chrono::{DateTime, NaiveDate, Utc};
 use clove_core::{
-    AccountId, ActiveLimit, Argon2Cost, CapabilitySet, Description, Key, KeyId, KeyState, Metadata, Name, OperationId,
-    OrganizationId, Owner, Timestamp,
+    AccountId, ActiveLimit, Argon2Cost, CapabilitySet, Description, Key, KeyId, KeyState, LimitChoice, Metadata, Name,
+    OperationId, OrganizationId, Owner, Timestamp,
     audit::{Action, Arguments, AuditEvent, AuditedKey},
     digest::{Digest, Scheme},
     id::{Actor, AuditId},
@@ -85,7 +85,12 @@ pub(crate) fn key(row: &Row<'_>) -> Result<Key, Bad> {
         state: state(text(row, 10, "state")?, "state")?,
         expiry_latched: flag(row, 11, "expiry_latched")?,
         revision: int(row, 12, "revision")?,
+        limits: limits(row, 13, "limits")?,
     })
+}
+
+fn limits(row: &Row<'_>, column: usize, what: Bad) -> Result<LimitChoice, Bad> {
+    LimitChoice::from_stored(text(row, column, what)?).map_err(|_| what)
 }
 
 /// What can be read of the key with this id; its others are not counted yet.
@@ -114,7 +119,7 @@ fn owner(row: &Row<'_>, first: usize) -> Result<Owner, Bad> {
 }
 
 /// Where a secret's columns begin in a candidate's.
-const CANDIDATE_SECRET: usize = 9;
+const CANDIDATE_SECRET: usize = 12;
 
 pub(crate) fn candidate(row: &Row<'_>) -> Result<clove_core::store::Candidate, Bad> {
     Ok(clove_core::store::Candidate {
@@ -126,6 +131,9 @@ pub(crate) fn candidate(row: &Row<'_>) -> Result<clove_core::store::Candidate, B
         expiry_latched: flag(row, 6, "expiry_latched")?,
         revision: int(row, 7, "revision")?,
         owner_open: flag(row, 8, "open")?,
+        limits: limits(row, 9, "limits")?,
+        account_limits: limits(row, 10, "request_limits")?,
+        active_limit: active_limit(row, 11)?,
         secrets: Secrets::one(candidate_secret(row)?),
     })
 }
@@ -174,18 +182,22 @@ pub(crate) fn scheme_columns(scheme: &Scheme) -> (&'static str, Option<u16>, Opt
 /// `active_limit` of an owner without a limit.
 pub(crate) const UNLIMITED: i64 = -1;
 
-pub(crate) fn owner_record(row: &Row<'_>) -> Result<OwnerRecord, Bad> {
-    let limit = match optional_int::<i64>(row, 5, "active_limit")? {
+fn active_limit(row: &Row<'_>, column: usize) -> Result<Option<ActiveLimit>, Bad> {
+    Ok(match optional_int::<i64>(row, column, "active_limit")? {
         None => None,
         Some(UNLIMITED) => Some(ActiveLimit::Unlimited),
         Some(limit) => Some(ActiveLimit::AtMost(u32::try_from(limit).map_err(|_| "active_limit")?)),
-    };
+    })
+}
+
+pub(crate) fn owner_record(row: &Row<'_>) -> Result<OwnerRecord, Bad> {
     Ok(OwnerRecord {
         owner: owner(row, 0)?,
         open: flag(row, 2, "open")?,
         held: int(row, 3, "held")?,
         records: int(row, 4, "records")?,
-        limit,
+        limit: active_limit(row, 5)?,
+        request_limits: limits(row, 8, "request_limits")?,
         creation_day: optional_int::<i32>(row, 6, "creation_day")?
             .map(|day| NaiveDate::from_epoch_days(day).ok_or("creation_day"))
             .transpose()?,

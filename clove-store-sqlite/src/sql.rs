@@ -4,14 +4,14 @@
 macro_rules! key_columns {
     () => {
         "SELECT k.id, k.org, k.account, k.name, k.description, k.capabilities, k.metadata, k.created_at, \
-         k.expires_at, k.last_used_at, k.state, k.expiry_latched, k.revision FROM keys k "
+         k.expires_at, k.last_used_at, k.state, k.expiry_latched, k.revision, k.limits FROM keys k "
     };
 }
 
 macro_rules! candidate_columns {
     () => {
         "SELECT k.id, k.org, k.account, k.capabilities, k.state, k.expires_at, k.expiry_latched, k.revision, o.open AND g.open, \
-         s.digest, s.scheme, s.pepper, s.argon2_cost, s.argon2_salt, s.valid_until "
+         k.limits, o.request_limits, o.active_limit, s.digest, s.scheme, s.pepper, s.argon2_cost, s.argon2_salt, s.valid_until "
     };
 }
 
@@ -94,8 +94,8 @@ pub(crate) const EXPIRING: &str = concat!(
 
 pub(crate) const SECRETS_OF_KEY: &str =
     "SELECT digest, scheme, pepper, argon2_cost, argon2_salt, valid_until FROM secrets WHERE key_id = ?1";
-pub(crate) const OWNER: &str =
-    "SELECT org, account, open, held, records, active_limit, creation_day, creations FROM owners WHERE org = ?1 AND account = ?2";
+pub(crate) const OWNER: &str = "SELECT org, account, open, held, records, active_limit, creation_day, creations, request_limits \
+     FROM owners WHERE org = ?1 AND account = ?2";
 pub(crate) const ORGANIZATION: &str = "SELECT id, open FROM organizations WHERE id = ?1";
 
 macro_rules! audit_columns {
@@ -127,15 +127,16 @@ pub(crate) const KEYS_UNDER_PEPPER: &str =
 
 pub(crate) const PUT_ORGANIZATION: &str =
     "INSERT INTO organizations (id, open) VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET open = excluded.open";
-pub(crate) const PUT_OWNER: &str = "INSERT INTO owners (org, account, open, held, records, active_limit, creation_day, creations) \
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (org, account) DO UPDATE SET open = excluded.open, held = excluded.held, \
-     records = excluded.records, active_limit = excluded.active_limit, creation_day = excluded.creation_day, creations = excluded.creations";
+pub(crate) const PUT_OWNER: &str = "INSERT INTO owners (org, account, open, held, records, active_limit, creation_day, creations, \
+     request_limits) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (org, account) DO UPDATE SET open = excluded.open, held = excluded.held, \
+     records = excluded.records, active_limit = excluded.active_limit, creation_day = excluded.creation_day, creations = excluded.creations, \
+     request_limits = excluded.request_limits";
 pub(crate) const PUT_OWNER_FLAG: &str = "INSERT INTO owners (org, account, open, held, records, creations) VALUES (?1, ?2, ?3, 0, 0, 0) \
      ON CONFLICT (org, account) DO UPDATE SET open = excluded.open";
 pub(crate) const INSERT_KEY: &str = "INSERT INTO keys (id, org, account, name, description, capabilities, metadata, created_at, expires_at, \
-     last_used_at, state, expiry_latched, revision) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
+     last_used_at, state, expiry_latched, revision, limits) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
 pub(crate) const UPDATE_KEY: &str = "UPDATE keys SET name = ?2, description = ?3, capabilities = ?4, metadata = ?5, expires_at = ?6, \
-     state = ?7, expiry_latched = ?8, revision = ?9 WHERE id = ?1";
+     state = ?7, expiry_latched = ?8, revision = ?9, limits = ?10 WHERE id = ?1";
 pub(crate) const STOP_KEY: &str = "UPDATE keys SET state = ?2, revision = ?3 WHERE id = ?1";
 pub(crate) const DELETE_KEY: &str = "DELETE FROM keys WHERE id = ?1";
 pub(crate) const DELETE_SECRETS: &str = "DELETE FROM secrets WHERE key_id = ?1";
@@ -146,6 +147,18 @@ pub(crate) const INSERT_EVENT: &str = "INSERT INTO audit (id, operation, at, act
 pub(crate) const REHASH: &str = "UPDATE OR IGNORE secrets SET digest = ?3, scheme = ?4, pepper = ?5, argon2_cost = ?6, argon2_salt = ?7 \
      WHERE key_id = ?1 AND digest = ?2";
 pub(crate) const TOUCH: &str = "UPDATE keys SET last_used_at = ?2 WHERE id = ?1 AND (last_used_at IS NULL OR last_used_at < ?2)";
+
+pub(crate) const PLACES: &str = "SELECT places FROM counts WHERE subject = ?1 AND seconds = ?2 AND start = ?3";
+pub(crate) const CHARGE: &str = "INSERT INTO counts (subject, seconds, start, places, ends) VALUES (?1, ?2, ?3, ?4, ?5) \
+     ON CONFLICT (subject, seconds, start) DO UPDATE SET places = places + excluded.places";
+pub(crate) const GIVE_BACK: &str =
+    "UPDATE counts SET places = max(places - ?4, 0) WHERE subject = ?1 AND seconds = ?2 AND start = ?3";
+pub(crate) const FORGET_COUNTS: &str = "DELETE FROM counts WHERE (subject, seconds, start) IN \
+     (SELECT subject, seconds, start FROM counts WHERE ends <= ?1 LIMIT ?2)";
+pub(crate) const COUNT_OTHER_NODES: &str = "SELECT count(*) FROM nodes WHERE seen_at > ?1 AND id <> ?2";
+pub(crate) const PUT_NODE: &str =
+    "INSERT INTO nodes (id, seen_at) VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at";
+pub(crate) const FORGET_NODES: &str = "DELETE FROM nodes WHERE seen_at <= ?1";
 
 #[cfg(test)]
 mod tests {
@@ -158,7 +171,7 @@ mod tests {
     }
 
     /// Each statement, and the index or key that it must go by; those that only insert go by none.
-    const PLANS: [(&str, &str, &str); 33] = plans![
+    const PLANS: [(&str, &str, &str); 40] = plans![
         FIND_BY_ID: "SEARCH k USING PRIMARY KEY (id=?)",
         FIND_BY_DIGEST: "SEARCH s USING INDEX secrets_by_digest (digest=?)",
         FIND_BY_DIGESTS: "SEARCH s USING INDEX secrets_by_digest (digest=?)",
@@ -192,19 +205,27 @@ mod tests {
         INSERT_EVENT: "",
         REHASH: "SEARCH secrets USING COVERING INDEX secrets_by_digest (digest=?)",
         TOUCH: "SEARCH keys USING PRIMARY KEY (id=?)",
+        PLACES: "SEARCH counts USING PRIMARY KEY (subject=? AND seconds=? AND start=?)",
+        CHARGE: "",
+        GIVE_BACK: "SEARCH counts USING PRIMARY KEY (subject=? AND seconds=? AND start=?)",
+        FORGET_COUNTS: "SEARCH counts USING COVERING INDEX counts_by_end (ends<?)",
+        COUNT_OTHER_NODES: "SEARCH nodes USING COVERING INDEX nodes_by_time (seen_at>?)",
+        PUT_NODE: "",
+        FORGET_NODES: "SEARCH nodes USING COVERING INDEX nodes_by_time (seen_at<?)",
     ];
 
     #[test]
     fn each_statement_goes_by_its_index_and_sorts_nothing() {
         let connection = Connection::open_in_memory().unwrap();
         connection.execute_batch(include_str!("schema/v1.sql")).unwrap();
+        connection.execute_batch(include_str!("schema/v2.sql")).unwrap();
         for (name, sql, wanted) in PLANS {
             let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
             // What a plan is for does not depend on values; unbound ones are NULL.
             let steps = statement.raw_query().mapped(|row| row.get::<_, String>(3)).collect::<Result<Vec<_>, _>>().unwrap();
             assert!(steps.is_empty() == wanted.is_empty(), "{name}\n{steps:#?}");
             assert!(wanted.is_empty() || steps.iter().any(|step| step.starts_with(wanted)), "{name}\n{steps:#?}");
-            let tables = ["keys", "k", "secrets", "s", "owners", "o", "organizations", "g", "audit"];
+            let tables = ["keys", "k", "secrets", "s", "owners", "o", "organizations", "g", "audit", "counts", "nodes"];
             let scans = |step: &&String| tables.iter().any(|table| step.split(' ').take(2).eq(["SCAN", table]));
             assert_eq!(steps.iter().find(scans), None, "{name}");
             assert!(!steps.iter().any(|step| step.contains("TEMP B-TREE")), "{name}\n{steps:#?}");

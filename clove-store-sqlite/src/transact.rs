@@ -160,7 +160,7 @@ fn write(connection: &Connection, changes: &Changes) -> Result<(), StoreError> {
     changes.events.iter().try_for_each(|event| insert_event(connection, event))
 }
 
-fn execute(connection: &Connection, sql: &str, params: impl Params) -> Result<usize, StoreError> {
+pub(crate) fn execute(connection: &Connection, sql: &str, params: impl Params) -> Result<usize, StoreError> {
     connection.prepare_cached(sql).and_then(|mut statement| statement.execute(params)).map_err(failed)
 }
 
@@ -195,6 +195,7 @@ fn put_owner(connection: &Connection, record: &OwnerRecord) -> Result<(), StoreE
         limit,
         record.creation_day.map(|day| day.to_epoch_days()),
         record.creations,
+        record.request_limits.to_stored(),
     ];
     execute(connection, sql::PUT_OWNER, params).map(|_| ())
 }
@@ -223,6 +224,7 @@ fn insert_key(connection: &Connection, key: &Key) -> Result<(), StoreError> {
         key.state.as_str(),
         key.expiry_latched,
         signed(key.revision),
+        key.limits.to_stored(),
     ];
     insert(connection, sql::INSERT_KEY, params, |_| Unique::KeyId)
 }
@@ -238,6 +240,7 @@ fn update_key(connection: &Connection, key: &Key) -> Result<(), StoreError> {
         key.state.as_str(),
         key.expiry_latched,
         signed(key.revision),
+        key.limits.to_stored(),
     ];
     must_exist(key.id, execute(connection, sql::UPDATE_KEY, params)?)
 }

@@ -1,10 +1,10 @@
 //! One thread that writes. It takes all that waits into one commit, so that many callers share an `fsync`.
 
-use crate::transact;
+use crate::{places, transact};
 use chrono::{DateTime, Utc};
 use clove_core::{
-    KeyId, StoreError,
-    store::{Decision, Rehash, Transaction},
+    KeyId, StoreError, Timestamp,
+    store::{Decision, Lease, Leased, Rehash, Transaction, Unspent},
 };
 use futures_channel::oneshot::{self, Receiver, Sender};
 use rusqlite::{Connection, ErrorCode};
@@ -28,14 +28,24 @@ pub(crate) enum Work {
     Transact(Arc<Transaction>),
     Rehash(Vec<Rehash>),
     Touch(Vec<(KeyId, DateTime<Utc>)>),
+    Lease(Arc<Lease>),
+    GiveBack(Vec<Unspent>),
+    ForgetCounts(Timestamp, usize),
 }
 
-/// What was done; only a transaction has a decision.
-type Done = Result<Option<Decision>, StoreError>;
+/// What was done.
+pub(crate) enum Done {
+    Decided(Decision),
+    Leased(Vec<Leased>),
+    Forgotten(usize),
+    Written,
+}
+
+type Outcome = Result<Done, StoreError>;
 
 struct Job {
     work: Work,
-    reply: Sender<Done>,
+    reply: Sender<Outcome>,
 }
 
 #[derive(Default)]
@@ -70,11 +80,11 @@ impl Writer {
     }
 
     /// Writes; the answer comes after the commit. A caller that stops waiting leaves the work to be done whole.
-    pub(crate) async fn write(&self, work: Work) -> Done {
+    pub(crate) async fn write(&self, work: Work) -> Outcome {
         self.push(work).await.unwrap_or(Err(StoreError::OutcomeUnknown { source: None }))
     }
 
-    fn push(&self, work: Work) -> Receiver<Done> {
+    fn push(&self, work: Work) -> Receiver<Outcome> {
         let (reply, answer) = oneshot::channel();
         let mut state = self.queue.lock();
         if state.closed {
@@ -165,7 +175,7 @@ fn commit_batch(connection: &Connection, batch: Vec<Job>) {
     }
     // A job seldom fails: together they need no savepoints, which cost more than the jobs. The first that does ends the run:
     // SQLite may have ended the transaction with it (a full disk), and outside of one each statement would commit by itself.
-    let mut results: Vec<Done> = Vec::with_capacity(batch.len());
+    let mut results: Vec<Outcome> = Vec::with_capacity(batch.len());
     while let Some(job) = batch.get(results.len()) {
         results.push(run(connection, &job.work));
         if matches!(results.last(), Some(Err(_))) {
@@ -214,7 +224,7 @@ fn commit_apart(connection: &Connection, batch: Vec<Job>) {
 }
 
 /// Runs a job so that its failure undoes it alone.
-fn run_apart(connection: &Connection, work: &Work) -> Done {
+fn run_apart(connection: &Connection, work: &Work) -> Outcome {
     execute(connection, "SAVEPOINT job").map_err(crate::read::failed)?;
     let result = run(connection, work);
     if !connection.is_autocommit() {
@@ -228,11 +238,14 @@ fn run_apart(connection: &Connection, work: &Work) -> Done {
     result
 }
 
-fn run(connection: &Connection, work: &Work) -> Done {
+fn run(connection: &Connection, work: &Work) -> Outcome {
     let run = || match work {
-        Work::Transact(transaction) => transact::transact(connection, transaction).map(Some),
-        Work::Rehash(changes) => transact::rehash(connection, changes).map(|()| None),
-        Work::Touch(uses) => transact::touch(connection, uses).map(|()| None),
+        Work::Transact(transaction) => transact::transact(connection, transaction).map(Done::Decided),
+        Work::Rehash(changes) => transact::rehash(connection, changes).map(|()| Done::Written),
+        Work::Touch(uses) => transact::touch(connection, uses).map(|()| Done::Written),
+        Work::Lease(lease) => places::lease(connection, lease).map(Done::Leased),
+        Work::GiveBack(unspent) => places::give_back(connection, unspent).map(|()| Done::Written),
+        Work::ForgetCounts(now, limit) => places::forget(connection, *now, *limit).map(Done::Forgotten),
     };
     // A decision is the core's code, which does not panic; if it does, this thread must outlive it.
     catch_unwind(AssertUnwindSafe(run))
@@ -240,7 +253,7 @@ fn run(connection: &Connection, work: &Work) -> Done {
 }
 
 /// Commits, and answers all. Nobody hears of success before it is durable.
-fn finish(connection: &Connection, done: Vec<(Sender<Done>, Done)>) {
+fn finish(connection: &Connection, done: Vec<(Sender<Outcome>, Outcome)>) {
     let ended_by_itself = connection.is_autocommit();
     let alone_and_failed = matches!(done.as_slice(), [(_, Err(_))]);
     let committed = if ended_by_itself {
@@ -303,12 +316,12 @@ mod tests {
 
     use super::*;
     use clove_core::{
-        OperationId, OrganizationId,
-        store::{Changes, OrganizationRecord, Reads},
+        OperationId, OrganizationId, Owner,
+        store::{Changes, OrganizationRecord, OwnerRecord, Reads},
     };
 
     /// A job that writes `rows` organizations whose names begin with `name`.
-    fn job(name: &'static str, rows: usize) -> (Job, Receiver<Done>) {
+    fn job(name: &'static str, rows: usize) -> (Job, Receiver<Outcome>) {
         let reads = Reads::Flag((&OrganizationId::new(name).unwrap()).into());
         let records = move || {
             (0..rows).map(move |row| {
@@ -316,17 +329,7 @@ mod tests {
                 OrganizationRecord { id, open: true }
             })
         };
-        let owners = move || {
-            records().map(|record| clove_core::store::OwnerRecord {
-                owner: clove_core::Owner::new(record.id.as_str(), "ada").unwrap(),
-                open: true,
-                held: 0,
-                records: 0,
-                limit: None,
-                creation_day: None,
-                creations: 0,
-            })
-        };
+        let owners = move || records().map(|record| OwnerRecord::new(Owner::new(record.id.as_str(), "ada").unwrap()));
         let decide = move |_: &_| {
             Decision::Commit(Changes { organization: records().next(), owners: owners().collect(), ..Changes::default() })
         };

@@ -2,11 +2,11 @@
 
 use chrono::{DateTime, Utc};
 use clove::{
-    Key, KeyId, OrganizationId, Owner, Scope, Store, StoreError,
+    Key, KeyId, OrganizationId, Owner, Scope, Store, StoreError, Timestamp,
     digest::Digest,
     store::{
-        AuditPage, AuditQuery, Decision, ExpiringQuery, KeyPage, KeyQuery, Lookup, OrganizationRecord, OwnerFacts, Rehash,
-        Transaction,
+        AuditPage, AuditQuery, Decision, ExpiringQuery, KeyPage, KeyQuery, Lease, Leased, Lookup, OrganizationRecord, OwnerFacts,
+        Rehash, Transaction, Unspent,
     },
 };
 use std::{
@@ -137,5 +137,14 @@ impl Store for Gate {
     }
     async fn touch(&self, uses: &[(KeyId, DateTime<Utc>)]) -> Result<(), StoreError> {
         self.through(self.inner.touch(uses)).await
+    }
+    async fn lease(&self, lease: Arc<Lease>) -> Result<Vec<Leased>, StoreError> {
+        self.through(self.inner.lease(lease)).await
+    }
+    async fn give_back(&self, unspent: &[Unspent]) -> Result<(), StoreError> {
+        self.through(self.inner.give_back(unspent)).await
+    }
+    async fn forget_counts(&self, now: Timestamp, limit: usize) -> Result<usize, StoreError> {
+        self.through(self.inner.forget_counts(now, limit)).await
     }
 }

@@ -5,11 +5,11 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use clove::{
     Action, ActiveLimit, AuditEvent, Clove, DenialReason, Error, Fault, Hashing, Invalid, Key, KeyId, ListAudit, MemoryStore,
-    NewKey, OrganizationId, Owner, Pepper, Policy, Refusal, Scope, Store, StoreError, Verdict,
+    NewKey, OrganizationId, Owner, Pepper, Policy, Refusal, Scope, Store, StoreError, Tier, Timestamp, Verdict,
     digest::Digest,
     store::{
-        AuditPage, AuditQuery, Decision, ExpiringQuery, KeyPage, KeyQuery, Lookup, OrganizationRecord, OwnerFacts, Reads, Rehash,
-        Transaction,
+        AuditPage, AuditQuery, Decision, ExpiringQuery, KeyPage, KeyQuery, Lease, Leased, Lookup, OrganizationRecord, OwnerFacts,
+        Reads, Rehash, Transaction, Unspent,
     },
 };
 use clove_testkit::{Fixture, TestClock};
@@ -50,6 +50,7 @@ type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 struct Orders {
     mode: Mode,
+    failing: Option<&'static str>,
     calls: Vec<&'static str>,
     endings: VecDeque<Ending>,
     batches: Vec<Option<KeyId>>,
@@ -69,12 +70,23 @@ impl Spy {
     }
     /// Another process on the same store.
     pub(crate) fn over(inner: MemoryStore) -> Self {
-        let orders =
-            Orders { mode: Mode::Works, calls: Vec::new(), endings: VecDeque::new(), batches: Vec::new(), before_transact: None };
+        let orders = Orders {
+            mode: Mode::Works,
+            failing: None,
+            calls: Vec::new(),
+            endings: VecDeque::new(),
+            batches: Vec::new(),
+            before_transact: None,
+        };
         Self { inner, orders: Arc::new(Mutex::new(orders)) }
     }
     pub(crate) fn set(&self, mode: Mode) {
-        self.orders.lock().unwrap().mode = mode;
+        let mut orders = self.orders.lock().unwrap();
+        (orders.mode, orders.failing) = (mode, None);
+    }
+    /// Calls of this name fail, others work.
+    pub(crate) fn fail_only(&self, name: &'static str) {
+        self.orders.lock().unwrap().failing = Some(name);
     }
     /// The calls since this was last asked.
     pub(crate) fn calls(&self) -> Vec<&'static str> {
@@ -97,7 +109,7 @@ impl Spy {
         let mode = {
             let mut orders = self.orders.lock().unwrap();
             orders.calls.push(name);
-            orders.mode
+            if orders.failing == Some(name) { Mode::Fails } else { orders.mode }
         };
         match mode {
             Mode::Works => Ok(()),
@@ -191,6 +203,18 @@ impl Store for Spy {
         self.call("touch").await?;
         self.inner.touch(uses).await
     }
+    async fn lease(&self, lease: Arc<Lease>) -> Result<Vec<Leased>, StoreError> {
+        self.call("lease").await?;
+        self.inner.lease(lease).await
+    }
+    async fn give_back(&self, unspent: &[Unspent]) -> Result<(), StoreError> {
+        self.call("give_back").await?;
+        self.inner.give_back(unspent).await
+    }
+    async fn forget_counts(&self, now: Timestamp, limit: usize) -> Result<usize, StoreError> {
+        self.call("forget_counts").await?;
+        self.inner.forget_counts(now, limit).await
+    }
 }
 
 /// A fixture whose store is under orders; the calls so far are forgotten.
@@ -240,7 +264,7 @@ pub(crate) fn pepper(version: u16) -> Pepper {
 
 /// A policy with this hashing and no limit on active keys.
 pub(crate) fn hashed(hashing: Hashing) -> Policy {
-    Policy::builder().hashing(hashing).active_limit(ActiveLimit::Unlimited).build().unwrap()
+    Policy::builder().hashing(hashing).active_limit(ActiveLimit::Unlimited).limits(Tier::unlimited()).build().unwrap()
 }
 
 pub(crate) async fn trail(fixture: &Fixture) -> Vec<AuditEvent> {

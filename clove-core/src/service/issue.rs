@@ -14,6 +14,7 @@ use crate::{
     id::{AuditId, KeyId, Owner, Scope},
     key::{Description, Key, KeyState, Metadata, Name},
     lifecycle::{Effect, effect_on},
+    limit::LimitChoice,
     policy::Expiry,
     secret::{Credential, Secret},
     store::{Decision, KeyChange, Reads, SecretRecord, StoredKey},
@@ -27,6 +28,7 @@ pub struct NewKey {
     description: Description,
     expiry: Option<Expiry>,
     capabilities: Option<CapabilitySet>,
+    limits: LimitChoice,
     metadata: Metadata,
 }
 
@@ -41,6 +43,7 @@ impl NewKey {
             description: Description::default(),
             expiry: None,
             capabilities: None,
+            limits: LimitChoice::Default,
             metadata: Metadata::none(),
         })
     }
@@ -62,6 +65,12 @@ impl NewKey {
         self.capabilities = Some(capabilities);
         self
     }
+    /// Its request limits; others than the default only by an actor that may set them.
+    #[must_use]
+    pub fn limits(mut self, limits: LimitChoice) -> Self {
+        self.limits = limits;
+        self
+    }
     /// The host's own data.
     #[must_use]
     pub fn metadata(mut self, metadata: Metadata) -> Self {
@@ -69,9 +78,11 @@ impl NewKey {
         self
     }
 
-    fn arguments<'a>(&'a self, expiry: Option<&'a str>) -> [Option<&'a str>; 5] {
+    fn arguments<'a>(&'a self, expiry: Option<&'a str>, limits: &'a str) -> [Option<&'a str>; 6] {
         let capabilities = self.capabilities.as_ref().map(CapabilitySet::as_str);
-        [Some(self.name.as_str()), Some(self.description.as_str()), Some(self.metadata.as_str()), capabilities, expiry]
+        let texts = [self.name.as_str(), self.description.as_str(), self.metadata.as_str(), limits];
+        let [name, description, metadata, limits] = texts.map(Some);
+        [name, description, metadata, capabilities, expiry, limits]
     }
 }
 
@@ -124,11 +135,14 @@ impl Clove {
     async fn insert(&self, action: Action, owner: &Owner, new: NewKey, secret: Secret, by: &By) -> Result<Issued, Error> {
         let policy = self.inner.policy.clone();
         let expiry = new.expiry.map(Expiry::to_argument);
-        let order = Order::new(by, self.now()).given(new.arguments(expiry.as_deref()));
+        let order = Order::new(by, self.now()).given(new.arguments(expiry.as_deref(), &new.limits.to_stored()));
         let id = KeyId::new(order.now);
         let capabilities = new.capabilities.unwrap_or_else(|| policy.default_capabilities.clone());
         if let Some(capability) = by.may_grant.first_beyond(&capabilities) {
             return Err(Refusal::BeyondAuthority { capability }.into());
+        }
+        if new.limits != LimitChoice::Default && !by.may_limit {
+            return Err(Refusal::MayNotSetLimits.into());
         }
         self.refuse_secrets(Some(&new.name), Some(&new.description))?;
         let expires_at =
@@ -140,6 +154,7 @@ impl Clove {
             name: new.name,
             description: new.description,
             capabilities,
+            limits: new.limits,
             metadata: new.metadata,
             created_at: order.now,
             expires_at,

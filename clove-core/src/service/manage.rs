@@ -11,7 +11,8 @@ use crate::{
     error::{Error, Invalid, Refusal, StoreError, Unique},
     id::{KeyId, Owner, Scope},
     key::{Description, Key, Metadata, Name},
-    store::{ActiveLimit, Decision, Facts, KeyChange, Reads, Transaction},
+    limit::LimitChoice,
+    store::{ActiveLimit, Decision, Facts, KeyChange, OwnerRecord, Reads, Transaction},
 };
 use chrono::{DateTime, Utc};
 use std::{fmt, sync::Arc};
@@ -35,6 +36,7 @@ pub struct Edit {
     description: Option<Description>,
     metadata: Option<Metadata>,
     capabilities: Option<CapabilitySet>,
+    limits: Option<LimitChoice>,
 }
 
 impl Edit {
@@ -68,12 +70,20 @@ impl Edit {
         self
     }
 
-    fn arguments(&self) -> [Option<&str>; 4] {
+    /// New request limits; by an actor that may set them.
+    #[must_use]
+    pub fn limits(mut self, limits: LimitChoice) -> Self {
+        self.limits = Some(limits);
+        self
+    }
+
+    fn arguments<'a>(&'a self, limits: Option<&'a str>) -> [Option<&'a str>; 5] {
         [
             self.name.as_ref().map(Name::as_str),
             self.description.as_ref().map(Description::as_str),
             self.metadata.as_ref().map(Metadata::as_str),
             self.capabilities.as_ref().map(CapabilitySet::as_str),
+            limits,
         ]
     }
 
@@ -87,6 +97,7 @@ impl Edit {
         set(&mut key.description, self.description.as_ref());
         set(&mut key.metadata, self.metadata.as_ref());
         set(&mut key.capabilities, self.capabilities.as_ref());
+        set(&mut key.limits, self.limits.as_ref());
     }
 }
 
@@ -122,7 +133,7 @@ impl Clove {
         self.applied(decision, &scope, id).await
     }
 
-    /// Changes a key's name, description, metadata or capabilities, if it still is at `revision`.
+    /// Changes a key's name, description, metadata, capabilities or request limits, if it still is at `revision`.
     ///
     /// # Errors
     /// [`Refusal`] if the key is not here, has changed since, or gets capabilities beyond what the actor may grant; [`Invalid`]
@@ -131,11 +142,15 @@ impl Clove {
         if let Some(capability) = edit.capabilities.as_ref().and_then(|wanted| by.may_grant.first_beyond(wanted)) {
             return Err(Refusal::BeyondAuthority { capability }.into());
         }
+        if edit.limits.is_some() && !by.may_limit {
+            return Err(Refusal::MayNotSetLimits.into());
+        }
         self.refuse_secrets(edit.name.as_ref(), edit.description.as_ref())?;
+        let limits = edit.limits.as_ref().map(LimitChoice::to_stored);
         let scope = scope.into();
         let reads = Reads::Key { scope: scope.clone(), id, expired_at: None };
         let within = scope.clone();
-        let order = Order::new(by, self.now()).given(edit.arguments());
+        let order = Order::new(by, self.now()).given(edit.arguments(limits.as_deref()));
         let decision = self
             .run(order, reads, move |order, facts| {
                 if let Some(replayed) = replay(facts, order, Action::Edit, &within, Some(id)) {
@@ -164,18 +179,39 @@ impl Clove {
     /// # Errors
     /// The store's failure.
     pub async fn set_active_limit(&self, owner: &Owner, limit: Option<ActiveLimit>, by: &By) -> Result<(), Error> {
+        self.set_limit(Action::SetActiveLimit, owner, detail::limited(limit), by, move |row| row.limit = limit).await
+    }
+
+    /// Sets the request limits of an account over all its keys. They count from the next request that reads the account's row.
+    ///
+    /// # Errors
+    /// The store's failure.
+    pub async fn set_request_limits(&self, owner: &Owner, limits: LimitChoice, by: &By) -> Result<(), Error> {
+        let detail = detail::limited_to(&limits);
+        let set = move |row: &mut OwnerRecord| row.request_limits.clone_from(&limits);
+        self.set_limit(Action::SetRequestLimits, owner, detail, by, set).await
+    }
+
+    async fn set_limit(
+        &self,
+        action: Action,
+        owner: &Owner,
+        detail: String,
+        by: &By,
+        set: impl Fn(&mut OwnerRecord) + Send + Sync + 'static,
+    ) -> Result<(), Error> {
         let subject = owner.clone();
-        let detail = detail::limited(limit);
         let order = Order::new(by, self.now()).given([Some(detail.as_str())]);
         let decision = self
             .run(order, Reads::Owner { owner: owner.clone(), expired_at: None }, move |order, facts| {
-                if let Some(replayed) = replay(facts, order, Action::SetActiveLimit, &(&subject).into(), None) {
+                if let Some(replayed) = replay(facts, order, action, &(&subject).into(), None) {
                     return replayed;
                 }
                 let mut books = Books::of(facts, &subject);
-                let changed = books.owner.limit != limit;
-                books.owner.limit = limit;
-                let event = order.event(Action::SetActiveLimit, Subject::Owner(&subject), changed, detail.as_str());
+                let before = books.owner.clone();
+                set(&mut books.owner);
+                let changed = books.owner != before;
+                let event = order.event(action, Subject::Owner(&subject), changed, detail.as_str());
                 books.commit(order, None, event)
             })
             .await?;

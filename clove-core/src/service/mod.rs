@@ -1,6 +1,7 @@
 //! The handle that a host holds.
 
 mod buffers;
+mod charge;
 mod close;
 mod decide;
 mod detail;
@@ -13,6 +14,7 @@ mod throttle;
 mod verify;
 
 pub use buffers::Maintenance;
+pub(crate) use charge::Lefts;
 pub use close::Closed;
 pub use issue::{Issued, NewKey};
 pub use manage::{ActiveKeys, Applied, Edit};
@@ -26,6 +28,7 @@ use crate::{
     store::Store,
 };
 use buffers::Buffers;
+use charge::Tallies;
 use std::{fmt, sync::Arc};
 use throttle::Throttle;
 
@@ -36,12 +39,13 @@ pub struct Clove {
 }
 
 struct Inner {
-    store: Box<dyn Store>,
+    store: Arc<dyn Store>,
     policy: Policy,
     clock: Box<dyn Clock>,
     throttle: Throttle,
     hash_queue: HashQueue,
     buffers: Buffers,
+    tallies: Tallies,
 }
 
 impl Clove {
@@ -56,8 +60,9 @@ impl Clove {
     pub fn with_clock(store: impl Store, policy: Policy, clock: impl Clock) -> Self {
         let throttle = Throttle::new(policy.imports.unwrap_or_default());
         let inner = Inner {
-            store: Box::new(store),
+            store: Arc::new(store),
             policy,
+            tallies: Tallies::new(clock.now()),
             clock: Box::new(clock),
             throttle,
             hash_queue: HashQueue::new(),

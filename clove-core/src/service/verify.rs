@@ -1,7 +1,8 @@
 //! The way of one request, top to bottom.
 
 use super::{
-    Clove,
+    Clove, Lefts,
+    charge::Step,
     throttle::{Entry, Ticket},
 };
 use crate::{
@@ -35,11 +36,10 @@ impl Clove {
     /// [`Fault`] where nothing can be said: the store failed, a queue is full, or the policy's deadline has passed.
     pub async fn verify<'a>(&self, attempt: impl Into<Attempt<'a>>) -> Result<Verdict, Fault> {
         let attempt = attempt.into();
-        let (proof, secret) = match self.begin(&attempt) {
-            Begun::Ended(end) => return end,
-            Begun::Waits(proof, secret) => (proof, secret),
-        };
-        Ok(self.judge(self.within_deadline(proof).await?, secret, &attempt))
+        match self.begin(attempt) {
+            Begun::Ended(end) => end,
+            Begun::Waits(rest) => self.within_deadline(rest).await,
+        }
     }
 
     /// The whole way of a request that nothing holds up. Apart from the future, which would carry along all that it holds.
@@ -47,7 +47,7 @@ impl Clove {
     /// Its steps are inlined, tell look-ups that are ready from those that wait themselves, and name a secret by its place: to
     /// hand results on through memory, to share the telling or to copy the record costs a twentieth to a tenth of the whole.
     #[inline(never)]
-    fn begin<'a>(&'a self, attempt: &Attempt<'a>) -> Begun<'a> {
+    fn begin<'a>(&'a self, attempt: Attempt<'a>) -> Begun<'a> {
         let Some(presented) = self.parse(attempt.credential) else {
             return Begun::Ended(Ok(Verdict::Denied(Denial::NOT_RECOGNIZED)));
         };
@@ -55,9 +55,16 @@ impl Clove {
             Proof::Made(proven) => Some(proven),
             Proof::NotMade => None,
             Proof::Failed(fault) => return Begun::Ended(Err(fault)),
-            Proof::Waits(proof) => return Begun::Waits(proof, presented.secret()),
+            Proof::Waits(proof) => {
+                return Begun::waits(async move {
+                    match self.judge(proof.await?, presented.secret(), attempt) {
+                        Begun::Ended(end) => end,
+                        Begun::Waits(rest) => rest.await,
+                    }
+                });
+            }
         };
-        Begun::Ended(Ok(self.judge(proven, presented.secret(), attempt)))
+        self.judge(proven, presented.secret(), attempt)
     }
 
     #[inline(always)]
@@ -220,24 +227,44 @@ impl Clove {
         Ok(None)
     }
 
-    /// After the secret is proven: owner, state and expiry at one `now`, capabilities.
+    /// After the secret is proven: owner, state and expiry at one `now`, capabilities, and all limits in one step.
     #[inline(always)]
-    fn judge(&self, proven: Option<Proven>, presented: &[u8], attempt: &Attempt<'_>) -> Verdict {
-        let Some(Proven { candidate, place }) = proven else { return Verdict::Denied(Denial::NOT_RECOGNIZED) };
+    fn judge<'a>(&'a self, proven: Option<Proven>, presented: &'a [u8], attempt: Attempt<'a>) -> Begun<'a> {
+        let denied = |denial| Begun::Ended(Ok(Verdict::Denied(denial)));
+        let Some(Proven { candidate, place }) = proven else { return denied(Denial::NOT_RECOGNIZED) };
         let now = self.inner.clock.now();
         let Some(secret) = candidate.secrets.get(place).filter(|secret| secret.valid_until.is_none_or(|until| now < until))
         else {
             // Rotated out, and its grace is over: as good as unknown.
-            return Verdict::Denied(Denial::NOT_RECOGNIZED);
+            return denied(Denial::NOT_RECOGNIZED);
         };
-        if let Some(reason) = refusal(&candidate, attempt, now) {
-            return Verdict::Denied(Denial::proven(reason, candidate));
+        if let Some(reason) = refusal(&candidate, &attempt, now) {
+            return denied(Denial::proven(reason, candidate));
         }
-        self.inner.buffers.used(candidate.id, now);
         if self.inner.policy.hashing.is_behind(&secret.scheme) {
             self.rehash_later(candidate.id, secret, presented);
         }
-        Verdict::Granted(Grant { id: GrantId::new(now), candidate, at: now })
+        let Some(charge) = self.inner.charge(&candidate, now, attempt.cost, attempt.charges) else {
+            return Begun::Ended(Ok(self.grant(candidate, now, attempt.charges, Lefts::default())));
+        };
+        match self.inner.try_charge(&charge) {
+            Step::Charged(lefts) => Begun::Ended(Ok(self.grant(candidate, now, attempt.charges, lefts))),
+            Step::Refused(exhausted) => denied(Denial::proven(DenialReason::LimitReached(exhausted), candidate)),
+            Step::Waits(flight) => Begun::waits(async move {
+                Ok(match self.inner.charge_when_known(&charge, flight).await? {
+                    Ok(lefts) => self.grant(candidate, now, attempt.charges, lefts),
+                    Err(exhausted) => Verdict::Denied(Denial::proven(DenialReason::LimitReached(exhausted), candidate)),
+                })
+            }),
+        }
+    }
+
+    #[inline(always)]
+    fn grant(&self, candidate: Arc<Candidate>, now: Timestamp, is_use: bool, lefts: Lefts) -> Verdict {
+        if is_use {
+            self.inner.buffers.used(candidate.id, now);
+        }
+        Verdict::Granted(Grant { id: GrantId::new(now), candidate, at: now, lefts })
     }
 
     fn rehash_later(&self, key: KeyId, stored: &SecretRecord, secret: &[u8]) {
@@ -270,8 +297,14 @@ impl Clove {
 /// How far a verification came at once.
 enum Begun<'a> {
     Ended(Result<Verdict, Fault>),
-    /// The proof has to be waited for; with the secret that is being proven.
-    Waits(Boxed<'a, Option<Proven>>, &'a [u8]),
+    /// The rest has to be waited for.
+    Waits(Boxed<'a, Verdict>),
+}
+
+impl<'a> Begun<'a> {
+    fn waits(rest: impl Future<Output = Result<Verdict, Fault>> + Send + 'a) -> Self {
+        Self::Waits(Box::pin(rest))
+    }
 }
 
 /// `id;secret`, and who presents it.

@@ -7,7 +7,8 @@ use crate::{
     error::{CorruptRow, StoreError},
     id::{KeyId, Owner},
     key::KeyState,
-    store::StoredKey,
+    limit::LimitChoice,
+    store::{ActiveLimit, OrganizationRecord, OwnerRecord, StoredKey},
 };
 use std::{
     fmt,
@@ -79,16 +80,26 @@ pub struct Candidate {
     pub capabilities: CapabilitySet,
     /// Whose key.
     pub owner: Owner,
+    /// Its request limits.
+    pub limits: LimitChoice,
+    /// Its account's over all keys.
+    pub account_limits: LimitChoice,
+    /// The account's own active limit, where it has one: its request limits by default follow from it.
+    pub active_limit: Option<ActiveLimit>,
     /// The record's revision.
     pub revision: u64,
 }
 
 impl Candidate {
-    /// What a verification needs of a whole key; `owner_open` is whether both its owner and its organization are.
+    /// What a verification needs of a whole key, its owner's row and its organization's.
     ///
     /// # Errors
     /// [`StoreError::Corrupt`] if the key has no secret, or more than two.
-    pub fn of(stored: &StoredKey, owner_open: bool) -> Result<Arc<Self>, StoreError> {
+    pub fn of(
+        stored: &StoredKey,
+        owner: Option<&OwnerRecord>,
+        organization: Option<&OrganizationRecord>,
+    ) -> Result<Arc<Self>, StoreError> {
         let key = &stored.key;
         let corrupt = || StoreError::Corrupt { row: CorruptRow::Key(key.id), what: "the number of its secrets" };
         let secrets = Secrets::from_slice(&stored.secrets).ok_or_else(corrupt)?;
@@ -97,10 +108,13 @@ impl Candidate {
             expires_at: key.expires_at.map(Into::into),
             state: key.state,
             expiry_latched: key.expiry_latched,
-            owner_open,
+            owner_open: owner.is_none_or(|record| record.open) && organization.is_none_or(|record| record.open),
             id: key.id,
             capabilities: key.capabilities.clone(),
             owner: key.owner.clone(),
+            limits: key.limits.clone(),
+            account_limits: owner.map(|record| record.request_limits.clone()).unwrap_or_default(),
+            active_limit: owner.and_then(|record| record.limit),
             revision: key.revision,
         }))
     }

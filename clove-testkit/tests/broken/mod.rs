@@ -4,12 +4,14 @@ use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use clove_core::{
     Key, KeyId, KeyState, MemoryStore, Metadata, OperationId, OrganizationId, Owner, Refusal, Scope, Store, StoreError,
+    Timestamp,
     audit::Arguments,
     digest::{Digest, Scheme},
     error::Unique,
     store::{
         AuditPage, AuditQuery, Candidate, Changes, Decision, ExpiringQuery, ExpiryFilter, Facts, KeyChange, KeyPage, KeyQuery,
-        Lookup, OrganizationRecord, OwnerFacts, OwnerRecord, Place, Reads, Rehash, SecretRecord, Transaction,
+        Lease, Leased, Lookup, OrganizationRecord, OwnerFacts, OwnerRecord, Place, Reads, Rehash, SecretRecord, Transaction,
+        Unspent,
     },
 };
 use std::{
@@ -151,7 +153,7 @@ fn folded(owner: &Owner) -> Owner {
 }
 
 fn empty_row(owner: &Owner) -> OwnerRecord {
-    OwnerRecord { owner: owner.clone(), open: true, held: 0, records: 0, limit: None, creation_day: None, creations: 0 }
+    OwnerRecord::new(owner.clone())
 }
 
 fn salt(secret: &mut SecretRecord) {
@@ -391,5 +393,14 @@ impl Store for Broken {
             self.uses.lock().unwrap().extend(uses.iter().copied());
         }
         self.inner.touch(uses).await
+    }
+    async fn lease(&self, lease: Arc<Lease>) -> Result<Vec<Leased>, StoreError> {
+        self.inner.lease(lease).await
+    }
+    async fn give_back(&self, unspent: &[Unspent]) -> Result<(), StoreError> {
+        self.inner.give_back(unspent).await
+    }
+    async fn forget_counts(&self, now: Timestamp, limit: usize) -> Result<usize, StoreError> {
+        self.inner.forget_counts(now, limit).await
     }
 }
