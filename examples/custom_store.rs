@@ -315,23 +315,21 @@ impl Store for VecStore {
 
     async fn lease(&self, lease: Arc<Lease>) -> Result<Vec<Leased>, StoreError> {
         let mut tables = self.tables();
-        tables.nodes.retain(|(node, seen)| *node != lease.node && seen.as_micros() > lease.at.as_micros() - NODE_LIFETIME_MICROS);
-        tables.nodes.push((lease.node, lease.at));
-        let nodes = u32::try_from(tables.nodes.len()).unwrap_or(u32::MAX);
+        tables.nodes.retain(|(_, seen)| seen.as_micros() > lease.at.as_micros() - NODE_LIFETIME_MICROS);
+        let others: BTreeSet<NodeId> = tables.nodes.iter().map(|(node, _)| *node).filter(|node| *node != lease.node).collect();
+        let nodes = u32::try_from(others.len() + 1).unwrap_or(u32::MAX);
         let mut leased = Vec::new();
         for want in &lease.wants {
             let (subject, seconds, start) = (lease.subject.clone(), want.window.seconds(), want.start);
-            let same = |row: &Unspent| row.subject == subject && row.seconds == seconds && row.start == start;
-            let mut row = tables.counts.iter().find(|row| same(row)).cloned().unwrap_or(Unspent {
-                subject: subject.clone(),
-                seconds,
-                start,
-                places: 0,
-            });
-            let taken = want.take(row.places, nodes);
-            row.places += taken;
-            put(&mut tables.counts, &row, same);
-            leased.push(Leased { taken, charged: row.places });
+            let same = |row: &Unspent| (&row.subject, row.seconds, row.start) == (&lease.subject, seconds, start);
+            let before = tables.counts.iter().find(|row| same(row)).map_or(0, |row| row.places);
+            let taken = want.take(before, nodes);
+            let charged = before + taken;
+            if taken > 0 {
+                put(&mut tables.counts, &Unspent { subject, seconds, start, places: charged }, same);
+                tables.nodes.push((lease.node, lease.at));
+            }
+            leased.push(Leased { taken, charged });
         }
         Ok(leased)
     }

@@ -11,7 +11,7 @@ use crate::{
     store::{
         AuditPage, AuditQuery, COUNT_LIFETIME_MICROS, Candidate, Changes, Decision, ExpiringQuery, ExpiryFilter, Facts,
         KeyChange, KeyPage, KeyQuery, Lease, Leased, Lookup, NODE_LIFETIME_MICROS, OrganizationRecord, OwnerFacts, OwnerRecord,
-        Place, Reads, Rehash, Remains, SecretRecord, Store, StoredKey, Transaction, Unspent, Want,
+        Place, Reads, Rehash, Remains, SecretRecord, Store, StoredKey, Transaction, Unspent,
     },
 };
 use async_trait::async_trait;
@@ -422,16 +422,21 @@ impl Store for MemoryStore {
     async fn lease(&self, lease: Arc<Lease>) -> Result<Vec<Leased>, StoreError> {
         let mut state = self.write();
         state.nodes.retain(|_, seen| seen.as_micros() > lease.at.as_micros() - NODE_LIFETIME_MICROS);
-        state.nodes.insert(lease.node, lease.at);
-        let nodes = u32::try_from(state.nodes.len()).unwrap_or(u32::MAX);
-        let charge = |want: &Want| {
+        let others = state.nodes.keys().filter(|node| **node != lease.node).count();
+        let nodes = u32::try_from(others).unwrap_or(u32::MAX).saturating_add(1);
+        let mut leased = Vec::with_capacity(lease.wants.len());
+        for want in &lease.wants {
             let name = (lease.subject.clone(), want.window.seconds(), want.start);
-            let charged = state.charged.entry(name).or_default();
-            let taken = want.take(*charged, nodes);
-            *charged += taken;
-            Leased { taken, charged: *charged }
-        };
-        Ok(lease.wants.iter().map(charge).collect())
+            let before = state.charged.get(&name).copied().unwrap_or_default();
+            let taken = want.take(before, nodes);
+            let charged = before.saturating_add(taken);
+            if taken > 0 {
+                state.charged.insert(name, charged);
+                state.nodes.insert(lease.node, lease.at);
+            }
+            leased.push(Leased { taken, charged });
+        }
+        Ok(leased)
     }
 
     async fn give_back(&self, unspent: &[Unspent]) -> Result<(), StoreError> {

@@ -89,8 +89,8 @@ pub trait Store: Send + Sync + 'static {
     async fn touch(&self, uses: &[(KeyId, DateTime<Utc>)]) -> Result<(), StoreError>;
 
     /// Takes places of windows: in one isolated and durable transaction, for each [`Want`] reads how many are charged to its
-    /// window's name, takes as many as [`Want::take`] says, and charges them. Notes that the node leases at that time; the
-    /// nodes that count are those that did within [`NODE_LIFETIME_MICROS`] before it, this one with them. One answer a want.
+    /// window's name, takes as many as [`Want::take`] says, and charges them. Notes that the node took some at that time, if it
+    /// did; the nodes that count are those that did within [`NODE_LIFETIME_MICROS`] before it, and this one. One answer a want.
     ///
     /// Cancelled at any point, or with an unknown outcome, places may be charged that nobody spends; never the other way about.
     async fn lease(&self, lease: Arc<Lease>) -> Result<Vec<Leased>, StoreError>;

@@ -6,7 +6,7 @@ use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 /// Marks a file as clove's: "clov".
 const APPLICATION_ID: i64 = 0x636c_6f76;
 /// Each version's statements, from version 1 on.
-const VERSIONS: [&str; 2] = [include_str!("schema/v1.sql"), include_str!("schema/v2.sql")];
+pub(crate) const VERSIONS: [&str; 2] = [include_str!("schema/v1.sql"), include_str!("schema/v2.sql")];
 /// The newest version.
 const NEWEST: i64 = 2;
 

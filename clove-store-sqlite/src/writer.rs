@@ -351,7 +351,7 @@ mod tests {
     #[test]
     fn a_job_that_fills_the_disk_leaves_every_other_whole_or_not_there() {
         let connection = Connection::open_in_memory().unwrap();
-        connection.execute_batch(include_str!("schema/v1.sql")).unwrap();
+        crate::schema::VERSIONS.iter().for_each(|version| connection.execute_batch(version).unwrap());
         let pages: i64 = connection.query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap();
         connection.pragma_update(None, "max_page_count", pages + 8).unwrap();
         let jobs = [("small", 2), ("huge", 1000), ("late", 2), ("huger", 1000), ("last", 2)];
@@ -374,7 +374,7 @@ mod tests {
     #[test]
     fn a_transaction_left_open_does_not_stop_the_next_batch() {
         let connection = Connection::open_in_memory().unwrap();
-        connection.execute_batch(include_str!("schema/v1.sql")).unwrap();
+        crate::schema::VERSIONS.iter().for_each(|version| connection.execute_batch(version).unwrap());
         execute(&connection, "BEGIN IMMEDIATE").unwrap();
         let (job, mut answer) = job("next", 1);
         commit_batch(&connection, vec![job]);

@@ -17,6 +17,7 @@ mod exact;
 mod find;
 mod pages;
 mod place;
+mod places;
 mod race;
 mod remains;
 mod replay;
@@ -49,6 +50,7 @@ fn cases() -> impl Iterator<Item = (&'static str, Case)> {
         scope::CASES,
         batch::CASES,
         remains::CASES,
+        places::CASES,
         find::CASES,
         pages::CASES,
         race::CASES,

@@ -127,6 +127,12 @@ caught! {
     a_last_use_that_moves_back_is_caught: MovesLastUseBack by "last_use_moves_forward_only";
     peppers_in_a_byte_are_caught: KeepsPeppersInAByte by "peppers_are_listed";
     a_missed_edge_is_caught: MissesTheEdge by "states_and_expiry_filter_at_their_edges", "edges_are_a_microsecond_sharp";
+    one_place_too_many_is_caught: LeasesOneTooMany by "a_lease_stops_at_the_limit", "racing_leases_stop_at_the_limit";
+    a_race_for_places_is_caught: RacesForPlaces by "racing_leases_stop_at_the_limit";
+    windows_without_a_start_are_caught: NamesWindowsByLength by "places_are_charged_to_the_name_of_their_window";
+    processes_taken_for_one_are_caught: CountsOneProcess by "processes_that_lease_share_what_is_left";
+    places_that_are_kept_are_caught: KeepsPlaces by "places_that_are_given_back_are_free_again";
+    counts_forgotten_too_early_are_caught: ForgetsCountsWithTheirWindow by "counts_are_forgotten_a_day_after_their_window";
     expired_places_read_unasked_are_caught: ReadsExpiredUnasked by "expired_places_are_not_read_unasked";
     a_batch_of_any_state_is_caught: IgnoresStatesOfBatches by "batches_read_keys_and_owners";
     a_batch_that_begins_anew_is_caught: BeginsBatchesAnew by "batches_go_on_after_a_key";

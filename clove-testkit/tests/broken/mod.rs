@@ -4,14 +4,15 @@ use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use clove_core::{
     Key, KeyId, KeyState, MemoryStore, Metadata, OperationId, OrganizationId, Owner, Refusal, Scope, Store, StoreError,
-    Timestamp,
+    Timestamp, Window,
     audit::Arguments,
     digest::{Digest, Scheme},
     error::Unique,
+    id::NodeId,
     store::{
-        AuditPage, AuditQuery, Candidate, Changes, Decision, ExpiringQuery, ExpiryFilter, Facts, KeyChange, KeyPage, KeyQuery,
-        Lease, Leased, Lookup, OrganizationRecord, OwnerFacts, OwnerRecord, Place, Reads, Rehash, SecretRecord, Transaction,
-        Unspent,
+        AuditPage, AuditQuery, COUNT_LIFETIME_MICROS, Candidate, Changes, Decision, ExpiringQuery, ExpiryFilter, Facts,
+        KeyChange, KeyPage, KeyQuery, Lease, Leased, Lookup, OrganizationRecord, OwnerFacts, OwnerRecord, Place, Reads, Rehash,
+        SecretRecord, Transaction, Unspent, Want,
     },
 };
 use std::{
@@ -63,6 +64,12 @@ pub(crate) enum Fault {
     MovesLastUseBack,
     KeepsPeppersInAByte,
     MissesTheEdge,
+    LeasesOneTooMany,
+    RacesForPlaces,
+    NamesWindowsByLength,
+    CountsOneProcess,
+    KeepsPlaces,
+    ForgetsCountsWithTheirWindow,
 }
 
 impl Fault {
@@ -395,12 +402,43 @@ impl Store for Broken {
         self.inner.touch(uses).await
     }
     async fn lease(&self, lease: Arc<Lease>) -> Result<Vec<Leased>, StoreError> {
-        self.inner.lease(lease).await
+        let mut lease = (*lease).clone();
+        if self.is(Fault::LeasesOneTooMany) {
+            lease.wants.iter_mut().for_each(|want| {
+                want.window = Window::new(want.window.count() + 1, Duration::from_secs(want.window.seconds().into())).unwrap();
+            });
+        }
+        if self.is(Fault::NamesWindowsByLength) {
+            lease.wants.iter_mut().for_each(|want| want.start = DateTime::UNIX_EPOCH.into());
+        }
+        if self.is(Fault::CountsOneProcess) {
+            lease.node =
+                NodeId::from_slice(&[7; 6].into_iter().chain([0x70, 0, 0x80]).chain([0; 7]).collect::<Vec<u8>>()).unwrap();
+        }
+        if self.is(Fault::RacesForPlaces) {
+            // What is charged is read first, and taken later whatever has become of it.
+            let asked =
+                Lease { wants: lease.wants.iter().map(|want| Want { least: 0, wanted: 0, ..*want }).collect(), ..lease.clone() };
+            let seen = self.inner.lease(Arc::new(asked)).await?;
+            std::thread::sleep(Duration::from_millis(1));
+            for (want, seen) in lease.wants.iter_mut().zip(seen) {
+                let room = clove_core::limit::MAX_COUNT - want.window.count();
+                if want.take(seen.charged, 1) > 0 {
+                    let length = Duration::from_secs(want.window.seconds().into());
+                    want.window = Window::new(want.window.count() + room.min(99), length).unwrap();
+                }
+            }
+        }
+        self.inner.lease(Arc::new(lease)).await
     }
     async fn give_back(&self, unspent: &[Unspent]) -> Result<(), StoreError> {
+        if self.is(Fault::KeepsPlaces) {
+            return Ok(());
+        }
         self.inner.give_back(unspent).await
     }
     async fn forget_counts(&self, now: Timestamp, limit: usize) -> Result<usize, StoreError> {
-        self.inner.forget_counts(now, limit).await
+        let day = if self.is(Fault::ForgetsCountsWithTheirWindow) { COUNT_LIFETIME_MICROS } else { 0 };
+        self.inner.forget_counts(Timestamp::from_micros(now.as_micros() + day).unwrap(), limit).await
     }
 }
