@@ -143,13 +143,15 @@ pub struct Maintenance {
 }
 
 impl Maintenance {
-    /// Flushes every second until the last handle is dropped.
-    pub async fn run(self) {
+    /// Flushes every second until the last handle is dropped. What could not be written stays for the next round, since no
+    /// verification depends on it; `failed` is told why, for the host's log.
+    pub async fn run(self, mut failed: impl FnMut(StoreError)) {
         while let Some(sleep) = self.inner.upgrade().map(|inner| inner.clock.sleep(INTERVAL)) {
             sleep.await;
             let Some(inner) = self.inner.upgrade() else { return };
-            // What could not be written stays for the next round; a verification does not depend on it.
-            let _ = inner.buffers.flush(&*inner.store).await;
+            if let Err(error) = inner.buffers.flush(&*inner.store).await {
+                failed(error);
+            }
         }
     }
 }
