@@ -132,11 +132,11 @@ async fn look_at_all(fixture: &Fixture, ear: &Ear) {
         hear!(ear, key, key.name, key.description, key.metadata, key.capabilities, key.state, key.status(clove.now()));
     }
     for event in trail.items {
-        hear!(ear, event, event.id, event.operation, event.actor, event.reason, event.action);
+        hear!(ear, event, event.id, event.operation, event.actor, event.reason, event.action, event.arguments);
         event.key.iter().for_each(|key| hear!(ear, *key));
     }
     let (id, name) = (keys.items[0].id, Some(keys.items[0].name.clone()));
-    hear!(ear, Remains { id, owner: owner.clone(), name, state: None, others: 0, others_held: 0 });
+    hear!(ear, Remains { id, owner: owner.clone(), name, state: None, revision: None, others: 0, others_held: 0 });
     let policy = clove.policy().clone();
     hear!(
         ear,

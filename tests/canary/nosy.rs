@@ -110,7 +110,7 @@ impl Store for Nosy {
                     match change {
                         KeyChange::Insert(stored) => nosy.secrets(&stored.secrets),
                         KeyChange::Update { secrets, .. } => nosy.secrets(secrets.iter().flatten()),
-                        KeyChange::Delete(_) => {}
+                        KeyChange::Stop { .. } | KeyChange::Delete(_) => {}
                     }
                 }
             }
