@@ -22,6 +22,8 @@ const STATEMENTS: usize = 64;
 
 /// The longest time-out for writes; SQLite counts milliseconds in 31 bits.
 const MAX_BUSY_TIMEOUT: Duration = Duration::from_secs(3600);
+/// The shortest time-out for opening.
+const OPENING_TIMEOUT: Duration = Duration::from_secs(5);
 /// Reads wait for other processes only while these recover or remove the log; a verification has a second at most.
 const READ_TIMEOUT: Duration = Duration::from_millis(250);
 
@@ -42,7 +44,8 @@ impl Options {
         Self { path: path.as_ref().to_owned(), busy_timeout: Duration::from_secs(5), readers, inline: true }
     }
 
-    /// How long a write waits for other processes' writes before it fails; 5 seconds unless set, and an hour at most.
+    /// How long a write waits for other processes' writes before it fails; 5 seconds unless set, and an hour at most. Opening
+    /// waits as long, and 5 seconds at least.
     #[must_use]
     pub fn busy_timeout(mut self, timeout: Duration) -> Self {
         self.busy_timeout = timeout.min(MAX_BUSY_TIMEOUT);
@@ -81,24 +84,30 @@ impl Options {
         tighten(&self.path).map_err(|error| StoreError::unavailable("giving the database file the mode 0600", error))?;
         self.use_wal(&writer)?;
         migrate(&mut writer)?;
+        let (scanner, thread) = Scanner::start("clove-sqlite-scan", self.connect_to_read()?)?;
+        let mut threads = vec![thread];
         let points = if self.inline {
             Points::Inline(Readers::new((0..self.readers).map(|_| self.connect_to_read()).collect::<Result<_, _>>()?))
         } else {
-            Points::Hop(Scanner::start("clove-sqlite-read", self.connect_to_read()?)?)
+            let (reader, thread) = Scanner::start("clove-sqlite-read", self.connect_to_read()?)?;
+            threads.push(thread);
+            Points::Hop(reader)
         };
-        Ok(SqliteStore {
-            inner: Arc::new(crate::Inner {
-                writer: Writer::start(writer)?,
-                scanner: Scanner::start("clove-sqlite-scan", self.connect_to_read()?)?,
-                points,
-            }),
-        })
+        writer.busy_timeout(self.busy_timeout).map_err(opening)?;
+        Ok(SqliteStore { inner: Arc::new(crate::Inner { points, scanner, writer: Writer::start(writer, threads)? }) })
+    }
+
+    /// How long opening waits for others that open, migrate or close the file: a store of this process that was dropped a moment
+    /// ago may be closing it still, and is no reason to fail.
+    fn opening_timeout(&self) -> Duration {
+        self.busy_timeout.max(OPENING_TIMEOUT)
     }
 
     fn connect(&self) -> Result<Connection, StoreError> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(&self.path, flags).map_err(opening)?;
-        connection.busy_timeout(self.busy_timeout).map_err(opening)?;
+        // The very first statement reads the schema, and may wait.
+        connection.busy_timeout(self.opening_timeout()).map_err(opening)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
         // Each commit is on the disk when it returns.
         connection.pragma_update(None, "synchronous", "FULL").map_err(opening)?;
@@ -118,7 +127,7 @@ impl Options {
                     return Err(StoreError::Unavailable { what: "switching the database to write-ahead logging", source: None });
                 }
                 Err(error)
-                    if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && began.elapsed() < self.busy_timeout =>
+                    if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && began.elapsed() < self.opening_timeout() =>
                 {
                     thread::sleep(Duration::from_millis(1));
                 }
@@ -129,8 +138,8 @@ impl Options {
 
     fn connect_to_read(&self) -> Result<Connection, StoreError> {
         let connection = self.connect()?;
-        connection.busy_timeout(self.busy_timeout.min(READ_TIMEOUT)).map_err(opening)?;
         connection.pragma_update(None, "query_only", true).map_err(opening)?;
+        connection.busy_timeout(self.busy_timeout.min(READ_TIMEOUT)).map_err(opening)?;
         Ok(connection)
     }
 }

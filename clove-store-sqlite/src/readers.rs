@@ -56,19 +56,20 @@ fn closed() -> StoreError {
 type Read = Box<dyn FnOnce(&Connection) + Send>;
 
 /// A thread with a connection of its own.
+///
+/// Closed or dropped, it reads what still waits by itself, and ends.
 pub(crate) struct Scanner {
     queue: Mutex<Option<mpsc::Sender<Read>>>,
-    thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Scanner {
-    pub(crate) fn start(name: &str, connection: Connection) -> Result<Self, StoreError> {
+    pub(crate) fn start(name: &str, connection: Connection) -> Result<(Self, JoinHandle<()>), StoreError> {
         let (queue, reads) = mpsc::channel::<Read>();
         let thread = thread::Builder::new()
             .name(name.into())
             .spawn(move || reads.into_iter().for_each(|read| read(&connection)))
             .map_err(|error| StoreError::unavailable("starting a reading thread", error))?;
-        Ok(Self { queue: Mutex::new(Some(queue)), thread: Mutex::new(Some(thread)) })
+        Ok((Self { queue: Mutex::new(Some(queue)) }, thread))
     }
 
     /// Reads on the thread. Where the caller has stopped waiting, nothing is read.
@@ -89,18 +90,5 @@ impl Scanner {
 
     pub(crate) fn close(&self) {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(thread) = thread
-            && thread.thread().id() != thread::current().id()
-        {
-            // Reads do not panic, and a scan that did has answered nobody.
-            let _ = thread.join();
-        }
-    }
-}
-
-impl Drop for Scanner {
-    fn drop(&mut self) {
-        self.close();
     }
 }

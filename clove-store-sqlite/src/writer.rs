@@ -50,23 +50,31 @@ struct State {
     /// How many jobs wake the thread.
     wanted: usize,
     closed: bool,
+    ended: bool,
+    /// Those who wait for the thread to end; they hear of it as these are dropped.
+    watchers: Vec<Sender<()>>,
 }
 
-/// The writing thread. Dropped, it writes all that waits, and ends.
+/// The writing thread. Closed or dropped, it writes all that waits by itself, and ends.
 pub(crate) struct Writer {
     queue: Arc<Queue>,
-    thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Writer {
-    pub(crate) fn start(connection: Connection) -> Result<Self, StoreError> {
+    /// Its connection is closed after those of `readers`, which end before it: the last one out moves the log into the file, and
+    /// of two that leave at once neither might.
+    pub(crate) fn start(connection: Connection, readers: Vec<JoinHandle<()>>) -> Result<Self, StoreError> {
         let queue = Arc::<Queue>::default();
         let theirs = Arc::clone(&queue);
-        let thread = thread::Builder::new()
+        let run = move || {
+            let _ended = Ended(&theirs);
+            theirs.run(connection, readers);
+        };
+        thread::Builder::new()
             .name("clove-sqlite-write".into())
-            .spawn(move || theirs.run(&connection))
+            .spawn(run)
             .map_err(|error| StoreError::unavailable("starting the writing thread", error))?;
-        Ok(Self { queue, thread: Mutex::new(Some(thread)) })
+        Ok(Self { queue })
     }
 
     /// Writes; the answer comes after the commit. A caller that stops waiting leaves the work to be done whole.
@@ -91,23 +99,23 @@ impl Writer {
         answer
     }
 
-    /// Writes all that waits, and ends the thread.
-    pub(crate) fn close(&self) {
-        self.queue.lock().closed = true;
-        self.queue.work.notify_one();
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(thread) = thread
-            && thread.thread().id() != thread::current().id()
-        {
-            // The thread catches what panics in a job; nothing else is to be learnt from how it ended.
-            let _ = thread.join();
+    /// Has the thread write all that waits, and end. What is given resolves when it has; nothing blocks.
+    pub(crate) fn close(&self) -> Receiver<()> {
+        let (watcher, ended) = oneshot::channel();
+        let mut state = self.queue.lock();
+        state.closed = true;
+        if !state.ended {
+            state.watchers.push(watcher);
         }
+        drop(state);
+        self.queue.work.notify_one();
+        ended
     }
 }
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        self.close();
+        drop(self.close());
     }
 }
 
@@ -116,12 +124,15 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn run(&self, connection: &Connection) {
-        let _ended = Ended(self);
+    fn run(&self, connection: Connection, readers: Vec<JoinHandle<()>>) {
         let mut last = 0;
         while let Some(batch) = self.next_batch(last) {
             last = batch.len();
-            commit_batch(connection, batch);
+            commit_batch(&connection, batch);
+        }
+        for reader in readers {
+            // It answers for what panics in it; nothing else is to be learnt from how it ended.
+            let _ = reader.join();
         }
     }
 
@@ -145,14 +156,15 @@ impl Queue {
     }
 }
 
-/// However the thread ends, nobody waits for it in vain: a job that is dropped tells its caller so.
+/// However the thread ends, nobody waits for it in vain: a job that is dropped tells its caller so. The connection is closed by
+/// then.
 struct Ended<'q>(&'q Queue);
 
 impl Drop for Ended<'_> {
     fn drop(&mut self) {
         let mut state = self.0.lock();
-        state.closed = true;
-        let left = std::mem::take(&mut state.waiting);
+        (state.closed, state.ended) = (true, true);
+        let left = (std::mem::take(&mut state.waiting), std::mem::take(&mut state.watchers));
         drop(state);
         drop(left);
     }
