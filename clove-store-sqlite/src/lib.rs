@@ -21,7 +21,7 @@
 //!
 //! - The file has mode 0600, write-ahead logging, and `synchronous = FULL`: a command is on the disk when it returns.
 //! - One thread writes, and takes all that waits into one commit. Reads do not wait for it.
-//! - Point reads run on the calling thread, scans on one of their own: see [`Options::inline_reads`].
+//! - Point reads run on the calling thread, scans on two of their own: see [`Options::inline_reads`].
 
 mod open;
 mod read;
@@ -45,7 +45,7 @@ use clove_core::{
         Transaction,
     },
 };
-use readers::{Readers, Scanner};
+use readers::{Pool, Readers};
 use rusqlite::Connection;
 use std::{collections::BTreeSet, path::Path, sync::Arc};
 use writer::{Work, Writer};
@@ -65,14 +65,14 @@ pub struct SqliteStore {
 /// Dropped in this order: the writer's connection is the last to be closed.
 struct Inner {
     points: Points,
-    scanner: Scanner,
+    scanner: Pool,
     writer: Writer,
 }
 
-/// Where point reads run: on the calling thread, or on one of their own, so that they never wait for a scan.
+/// Where point reads run: on the calling thread, or on threads of their own, so that they never wait for a scan.
 enum Points {
     Inline(Readers),
-    Hop(Scanner),
+    Hop(Pool),
 }
 
 /// The most last uses of one transaction: commands wait for no more than that.
@@ -93,7 +93,7 @@ impl SqliteStore {
     pub async fn close(&self) {
         match &self.inner.points {
             Points::Inline(readers) => readers.close(),
-            Points::Hop(thread) => thread.close(),
+            Points::Hop(pool) => pool.close(),
         }
         self.inner.scanner.close();
         // Dropped as the thread ends: there is nothing to receive but that.
@@ -106,7 +106,7 @@ impl SqliteStore {
     ) -> Result<T, StoreError> {
         match &self.inner.points {
             Points::Inline(readers) => readers.with(read),
-            Points::Hop(thread) => thread.read(read).await,
+            Points::Hop(pool) => pool.read(read).await,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     Points, SqliteStore,
-    readers::{Readers, Scanner},
+    readers::{Pool, Readers},
     schema::{migrate, opening, recognise},
     writer::Writer,
 };
@@ -20,6 +20,8 @@ use std::{
 /// The most statements that a connection keeps prepared: all there are.
 const STATEMENTS: usize = 64;
 
+/// How many threads scan: a page that has long to look for its rows leaves others one.
+const SCANNERS: usize = 2;
 /// The longest time-out for writes; SQLite counts milliseconds in 31 bits.
 const MAX_BUSY_TIMEOUT: Duration = Duration::from_secs(3600);
 /// The shortest time-out for opening.
@@ -52,7 +54,7 @@ impl Options {
         self
     }
 
-    /// How many connections serve point reads on calling threads, at least 1; one a core, 2 to 8, unless set.
+    /// How many connections serve point reads, at least 1; one a core, 2 to 8, unless set.
     #[must_use]
     pub fn readers(mut self, connections: usize) -> Self {
         self.readers = connections.max(1);
@@ -61,7 +63,7 @@ impl Options {
 
     /// Whether a point read runs on the calling thread, as it does unless set otherwise. From a page in memory it takes about
     /// 4 microseconds, and the hop to another thread that would avoid it 8 to 17. Set it to false where the file is so large
-    /// that reads wait for the disk: they then have a thread of their own, and [`Options::readers`] says nothing.
+    /// that reads wait for the disk: each connection of [`Options::readers`] then has a thread of its own.
     #[must_use]
     pub fn inline_reads(mut self, inline: bool) -> Self {
         self.inline = inline;
@@ -84,14 +86,14 @@ impl Options {
         tighten(&self.path).map_err(|error| StoreError::unavailable("giving the database file the mode 0600", error))?;
         self.use_wal(&writer)?;
         migrate(&mut writer)?;
-        let (scanner, thread) = Scanner::start("clove-sqlite-scan", self.connect_to_read()?)?;
-        let mut threads = vec![thread];
+        let (scanner, mut threads) = Pool::start("clove-sqlite-scan", self.connect_to_read(SCANNERS)?)?;
+        let readers = self.connect_to_read(self.readers)?;
         let points = if self.inline {
-            Points::Inline(Readers::new((0..self.readers).map(|_| self.connect_to_read()).collect::<Result<_, _>>()?))
+            Points::Inline(Readers::new(readers))
         } else {
-            let (reader, thread) = Scanner::start("clove-sqlite-read", self.connect_to_read()?)?;
-            threads.push(thread);
-            Points::Hop(reader)
+            let (pool, more) = Pool::start("clove-sqlite-read", readers)?;
+            threads.extend(more);
+            Points::Hop(pool)
         };
         writer.busy_timeout(self.busy_timeout).map_err(opening)?;
         Ok(SqliteStore { inner: Arc::new(crate::Inner { points, scanner, writer: Writer::start(writer, threads)? }) })
@@ -136,11 +138,14 @@ impl Options {
         }
     }
 
-    fn connect_to_read(&self) -> Result<Connection, StoreError> {
-        let connection = self.connect()?;
-        connection.pragma_update(None, "query_only", true).map_err(opening)?;
-        connection.busy_timeout(self.busy_timeout.min(READ_TIMEOUT)).map_err(opening)?;
-        Ok(connection)
+    fn connect_to_read(&self, connections: usize) -> Result<Vec<Connection>, StoreError> {
+        let connect = |_| {
+            let connection = self.connect()?;
+            connection.pragma_update(None, "query_only", true).map_err(opening)?;
+            connection.busy_timeout(self.busy_timeout.min(READ_TIMEOUT)).map_err(opening)?;
+            Ok(connection)
+        };
+        (0..connections).map(connect).collect()
     }
 }
 
