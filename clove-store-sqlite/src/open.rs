@@ -70,12 +70,14 @@ impl Options {
         self
     }
 
-    /// Opens the file; creates it with mode 0600 if it is missing, and tightens a wider mode.
+    /// Opens the file; creates it with mode 0600 if it is missing, and tightens a wider mode. Neither `:memory:` nor a URI is the
+    /// path of a file: for keys in memory there is `MemoryStore`.
     ///
     /// # Errors
     /// [`StoreError::NewerSchema`] and [`StoreError::Foreign`] for a file that this build must not touch, otherwise
     /// [`StoreError::Unavailable`] with the cause.
     pub fn open(self) -> Result<SqliteStore, StoreError> {
+        is_file(&self.path)?;
         create(&self.path).map_err(|error| StoreError::unavailable("creating the database file with mode 0600", error))?;
         let mut writer = self.connect()?;
         // Nothing of another program's file is changed, neither its mode nor its journal.
@@ -147,6 +149,17 @@ impl Options {
         };
         (0..connections).map(connect).collect()
     }
+}
+
+/// Refuses what SQLite takes for something else than the path of a file: it would keep keys in memory, one database a connection,
+/// or open another file than the one that was created. A file of such a name is opened with its folder before it.
+fn is_file(path: &Path) -> Result<(), StoreError> {
+    let what = match path.as_os_str().as_encoded_bytes() {
+        b"" | b":memory:" => "opening a file without a name; for keys in memory use MemoryStore",
+        [b'f', b'i', b'l', b'e', b':', ..] => "opening a URI; give the path of the file",
+        _ => return Ok(()),
+    };
+    Err(StoreError::Unavailable { what, source: None })
 }
 
 /// Creates the file, if it is missing.
