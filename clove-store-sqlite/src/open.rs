@@ -88,8 +88,12 @@ impl Options {
         tighten(&self.path).map_err(|error| StoreError::unavailable("giving the database file the mode 0600", error))?;
         self.use_wal(&writer)?;
         migrate(&mut writer)?;
-        let (scanner, mut threads) = Pool::start("clove-sqlite-scan", self.connect_to_read(SCANNERS)?)?;
-        let readers = self.connect_to_read(self.readers)?;
+        writer.busy_timeout(self.busy_timeout).map_err(opening)?;
+        self.start(writer, self.connect_to_read(SCANNERS)?, self.connect_to_read(self.readers)?)
+    }
+
+    fn start(&self, writer: Connection, scanners: Vec<Connection>, readers: Vec<Connection>) -> Result<SqliteStore, StoreError> {
+        let (scanner, mut threads) = Pool::start("clove-sqlite-scan", scanners)?;
         let points = if self.inline {
             Points::Inline(Readers::new(readers))
         } else {
@@ -97,7 +101,6 @@ impl Options {
             threads.extend(more);
             Points::Hop(pool)
         };
-        writer.busy_timeout(self.busy_timeout).map_err(opening)?;
         Ok(SqliteStore { inner: Arc::new(crate::Inner { points, scanner, writer: Writer::start(writer, threads)? }) })
     }
 
@@ -204,6 +207,9 @@ fn tighten(path: &Path) -> io::Result<()> {
 fn tighten(_: &Path) -> io::Result<()> {
     Ok(())
 }
+
+#[cfg(test)]
+mod threads;
 
 #[cfg(test)]
 mod tests {
