@@ -198,11 +198,10 @@ fn commit_batch(connection: &Connection, batch: Vec<Job>) {
 }
 
 fn fail_all(jobs: impl IntoIterator<Item = Job>, error: rusqlite::Error) {
-    let mut source = Some(error);
+    let error = Arc::new(error);
     for job in jobs {
-        let source = source.take().map(Into::into);
         // A caller that has gone does not want to know.
-        let _ = job.reply.send(Err(StoreError::Unavailable { what: "waiting for other writers", source }));
+        let _ = job.reply.send(Err(StoreError::unavailable("waiting for other writers", Arc::clone(&error))));
     }
 }
 
@@ -253,31 +252,40 @@ fn run(connection: &Connection, work: &Work) -> Done {
 
 /// Commits, and answers all. Nobody hears of success before it is durable.
 fn finish(connection: &Connection, done: Vec<(Sender<Done>, Done)>) {
-    let ended_by_itself = connection.is_autocommit();
     let alone_and_failed = matches!(done.as_slice(), [(_, Err(_))]);
-    let committed = if ended_by_itself {
-        Err(StoreError::Unavailable { what: "writing: the transaction was rolled back", source: None })
+    let failure = if connection.is_autocommit() {
+        Some(Failure::EndedByItself)
     } else if alone_and_failed {
-        roll_back(connection)
+        // Where this fails, the next batch begins with it; the job has failed either way.
+        let _ = roll_back(connection);
+        None
     } else {
-        commit(connection)
+        commit(connection).err()
     };
-    let mut failure = committed.err();
     for (reply, result) in done {
-        let result = match (&failure, result) {
-            (None, result) => result,
-            (Some(_), Err(own)) => Err(own),
-            (Some(StoreError::OutcomeUnknown { .. }), Ok(_)) => Err(failure
-                .replace(StoreError::OutcomeUnknown { source: None })
-                .unwrap_or(StoreError::OutcomeUnknown { source: None })),
-            (Some(_), Ok(_)) => {
-                let again = StoreError::Unavailable { what: "committing", source: None };
-                let first = StoreError::Unavailable { what: "committing", source: None };
-                Err(failure.replace(again).unwrap_or(first))
-            }
+        let result = match &failure {
+            Some(failure) => result.and_then(|_| Err(failure.told())),
+            None => result,
         };
         // A caller that has gone does not want to know.
         let _ = reply.send(result);
+    }
+}
+
+/// Why jobs that went well by themselves were not committed; each is told with its cause.
+enum Failure {
+    EndedByItself,
+    RolledBack(Arc<rusqlite::Error>),
+    Unknown(Arc<rusqlite::Error>),
+}
+
+impl Failure {
+    fn told(&self) -> StoreError {
+        match self {
+            Self::EndedByItself => StoreError::Unavailable { what: "writing: the transaction was rolled back", source: None },
+            Self::RolledBack(error) => StoreError::unavailable("committing", Arc::clone(error)),
+            Self::Unknown(error) => StoreError::OutcomeUnknown { source: Some(Arc::clone(error).into()) },
+        }
     }
 }
 
@@ -289,16 +297,13 @@ fn begin(connection: &Connection) -> Result<(), rusqlite::Error> {
     execute(connection, "BEGIN IMMEDIATE")
 }
 
-fn commit(connection: &Connection) -> Result<(), StoreError> {
+fn commit(connection: &Connection) -> Result<(), Failure> {
     let Err(error) = execute(connection, "COMMIT") else { return Ok(()) };
     let nothing_written = matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DiskFull));
     let rolled_back = connection.is_autocommit() || roll_back(connection).is_ok();
-    if nothing_written && rolled_back {
-        Err(StoreError::unavailable("committing", error))
-    } else {
-        // An fsync that failed may have reached the disk.
-        Err(StoreError::OutcomeUnknown { source: Some(error.into()) })
-    }
+    let error = Arc::new(error);
+    // An fsync that failed may have reached the disk.
+    Err(if nothing_written && rolled_back { Failure::RolledBack(error) } else { Failure::Unknown(error) })
 }
 
 fn roll_back(connection: &Connection) -> Result<(), StoreError> {
