@@ -19,6 +19,10 @@ use std::{
 /// The most jobs of one commit: it bounds how long the first of them waits for the last.
 const MAX_BATCH: usize = 256;
 
+/// The most jobs that wait. Each has had a caller, but work whose caller has gone is done too: while another process keeps the lock,
+/// callers that give up and come again would add to it without end.
+const MAX_WAITING: usize = 4096;
+
 /// How long a batch waits for as many jobs as the one before it answered: those callers are about to come back, and sharing one
 /// commit costs them less than taking turns. Less than a commit takes; a caller that comes alone never waits.
 const LINGER: Duration = Duration::from_micros(100);
@@ -85,8 +89,13 @@ impl Writer {
     fn push(&self, work: Work) -> Receiver<Done> {
         let (reply, answer) = oneshot::channel();
         let mut state = self.queue.lock();
-        if state.closed {
-            let _ = reply.send(Err(StoreError::Unavailable { what: "writing to a store that was closed", source: None }));
+        let refused = match state.waiting.len() {
+            _ if state.closed => Some("writing to a store that was closed"),
+            MAX_WAITING.. => Some("writing: too many writes wait already"),
+            _ => None,
+        };
+        if let Some(what) = refused {
+            let _ = reply.send(Err(StoreError::Unavailable { what, source: None }));
             return answer;
         }
         state.waiting.push_back(Job { work, reply });
@@ -393,5 +402,15 @@ mod tests {
         let (job, mut answer) = job("next", 1);
         commit_batch(&connection, vec![job]);
         assert!(answer.try_recv().unwrap().unwrap().is_ok());
+    }
+
+    #[test]
+    fn a_write_beyond_what_may_wait_is_refused_at_once_and_none_before_it() {
+        // Its thread, if it had one, would be waiting for a lock.
+        let writer = Writer { queue: Arc::default() };
+        let mut waiting: Vec<_> = (0..MAX_WAITING).map(|_| writer.push(Work::Touch(Vec::new()))).collect();
+        let refused = writer.push(Work::Touch(Vec::new())).try_recv().unwrap().unwrap();
+        assert!(matches!(refused, Err(StoreError::Unavailable { .. })));
+        assert!(waiting.iter_mut().all(|answer| answer.try_recv().unwrap().is_none()));
     }
 }
