@@ -90,3 +90,19 @@ async fn a_file_opens_again_right_after_its_last_handle_was_dropped() {
         begin(store.transact(write())).await;
     }
 }
+
+/// Closing any descriptor of a file gives up a process's POSIX locks on it, those of its other handles too. SQLite keeps such
+/// descriptors open; without locks, the next process out would take itself for the last, and remove the log.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_store_that_ends_leaves_another_on_its_file_locked_and_able_to_write() {
+    use std::os::unix::fs::MetadataExt;
+    let (folder, path) = file();
+    let (first, second) = (SqliteStore::open(&path).unwrap(), SqliteStore::open(&path).unwrap());
+    first.close().await;
+    let inode = format!(":{} ", std::fs::metadata(&path).unwrap().ino());
+    assert!(std::fs::read_to_string("/proc/locks").unwrap().lines().any(|lock| lock.contains(&inode)));
+    assert_eq!(files(&folder), 3, "the log is still in use");
+    second.transact(write()).await.unwrap();
+    assert!(SqliteStore::open(&path).unwrap().organization(&acme()).await.unwrap().is_some());
+}
