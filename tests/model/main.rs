@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
 mod cases;
+mod command;
 mod step;
 mod world;
 // A store of one's own.

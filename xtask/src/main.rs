@@ -12,15 +12,19 @@ const USAGE: &str = "usage:
   cargo xtask soak                       the long runs of races and crashes
   cargo xtask sqlx                       whether sqlx can join the lock file; a part of test";
 
+/// The tests that run for long when they are told to.
+const LONG: [&str; 3] = ["crash", "model", "races"];
+
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.split_first().map(|(command, rest)| (command.as_str(), rest)) {
         Some(("test", [])) => test::run_and_tell(),
         Some(("bench", rest)) => code(step::cargo(&["run", "--release", "--quiet", "--package", "clove-bench", "--"]).args(rest)),
-        Some(("soak", [])) => code(
-            step::cargo(&["test", "--release", "--package", "clove", "--tests", "--no-fail-fast", "--", "--nocapture"])
-                .env("CLOVE_SOAK", "1"),
-        ),
+        Some(("soak", [])) => {
+            let tests = LONG.iter().flat_map(|name| ["--test", name]);
+            let mut command = step::cargo(&["test", "--release", "--package", "clove", "--no-fail-fast"]);
+            code(command.args(tests).args(["--", "--nocapture"]).env("CLOVE_SOAK", "1"))
+        }
         Some(("sqlx", [])) => match sqlx::joins() {
             Ok(found) => {
                 println!("{found}");
