@@ -9,6 +9,8 @@ use subtle::ConstantTimeEq;
 use zeroize::optimization_barrier;
 
 /// 32 bytes that stand for a secret. Compared in constant time, shown nowhere.
+// Aligned as ids are, and as the words that are compared.
+#[repr(align(8))]
 #[derive(Clone, Copy)]
 pub struct Digest([u8; 32]);
 
