@@ -45,8 +45,10 @@ impl PartialEq for Digest {
 impl Eq for Digest {}
 
 impl std::hash::Hash for Digest {
+    /// The first word alone: each part of a digest is as good as random.
     fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
-        self.0.hash(state);
+        let [first, ..] = self.words();
+        state.write_u64(first);
     }
 }
 
