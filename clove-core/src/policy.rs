@@ -433,6 +433,7 @@ impl Hashing {
     }
 
     /// The digest alone.
+    #[inline(always)]
     pub(crate) fn current_fast_digest(&self, secret: &[u8]) -> Option<Digest> {
         match self.current {
             Current::Sha256 => Some(sha256(secret)),
