@@ -35,8 +35,8 @@ struct State {
     keys: BTreeMap<KeyId, StoredKey>,
     /// What verification reads, made anew with each change: one look-up, one clone of an `Arc`.
     candidates: FastMap<KeyId, Arc<Candidate>>,
-    /// The same by the digest of each secret, of whatever scheme.
-    by_digest: FastMap<Digest, Arc<Candidate>>,
+    /// The same by the digest of each secret; `None` under a slow one, which nothing is found by.
+    by_digest: FastMap<Digest, Option<Arc<Candidate>>>,
     /// How many secrets are under each pepper.
     peppers: BTreeMap<u16, usize>,
     events: BTreeMap<AuditId, AuditEvent>,
@@ -288,7 +288,8 @@ impl State {
             self.candidates.remove(&id);
             return;
         };
-        self.by_digest.extend(stored.secrets.iter().map(|secret| (secret.digest, Arc::clone(&candidate))));
+        let found = |secret: &SecretRecord| secret.is_fast().then(|| Arc::clone(&candidate));
+        self.by_digest.extend(stored.secrets.iter().map(|secret| (secret.digest, found(secret))));
         self.candidates.insert(id, candidate);
     }
 }
@@ -301,10 +302,7 @@ impl Store for MemoryStore {
 
     fn find_by_digest(&self, digests: &[Digest]) -> Lookup<'_> {
         let state = self.read();
-        let found = digests.iter().find_map(|digest| {
-            let candidate = state.by_digest.get(digest)?;
-            candidate.secrets.iter().any(|secret| secret.is_fast() && secret.digest == *digest).then(|| Arc::clone(candidate))
-        });
+        let found = digests.iter().find_map(|digest| state.by_digest.get(digest)?.clone());
         Lookup::Ready(Ok(found))
     }
 
