@@ -33,6 +33,7 @@ struct State {
     organizations: BTreeMap<OrganizationId, OrganizationRecord>,
     owners: BTreeMap<Owner, OwnerRecord>,
     keys: BTreeMap<KeyId, StoredKey>,
+    by_owner: BTreeMap<Owner, BTreeSet<KeyId>>,
     /// What verification reads, made anew with each change: one look-up, one clone of an `Arc`.
     candidates: FastMap<KeyId, Arc<Candidate>>,
     /// The same by the digest of each secret; `None` under a slow one, which nothing is found by.
@@ -115,7 +116,7 @@ impl State {
     }
 
     fn remains(&self, key: &Key) -> Remains {
-        let others = || self.keys.values().map(|other| &other.key).filter(|other| other.owner == key.owner && other.id != key.id);
+        let others = || self.of(&key.owner).map(|other| &other.key).filter(|other| other.id != key.id);
         let count = |count| u32::try_from(count).unwrap_or(u32::MAX);
         Remains {
             id: key.id,
@@ -130,7 +131,11 @@ impl State {
 
     fn expired_places(&self, owner: &Owner, now: DateTime<Utc>) -> impl Iterator<Item = &Key> {
         let expired = move |key: &&Key| key.holds_place() && key.expires_at.is_some_and(|at| at <= now);
-        self.keys.values().map(|stored| &stored.key).filter(move |key| key.owner == *owner).filter(expired)
+        self.of(owner).map(|stored| &stored.key).filter(expired)
+    }
+
+    fn of(&self, owner: &Owner) -> impl DoubleEndedIterator<Item = &StoredKey> {
+        self.by_owner.get(owner).into_iter().flatten().filter_map(|id| self.keys.get(id))
     }
 
     /// The key with this id, unless it is a foreign one.
@@ -138,8 +143,11 @@ impl State {
         self.keys.get(&id).filter(|stored| scope.holds(&stored.key.owner))
     }
 
-    fn in_scope<'a>(&'a self, scope: &'a Scope) -> impl DoubleEndedIterator<Item = &'a StoredKey> {
-        self.keys.values().filter(|stored| scope.holds(&stored.key.owner))
+    fn in_scope<'a>(&'a self, scope: &'a Scope) -> Box<dyn DoubleEndedIterator<Item = &'a StoredKey> + 'a> {
+        match scope {
+            Scope::Owner(owner) => Box::new(self.of(owner)),
+            Scope::Organization(_) => Box::new(self.keys.values().filter(|stored| scope.holds(&stored.key.owner))),
+        }
     }
 
     /// Whether the changes can be written; asked before anything is.
@@ -216,6 +224,7 @@ impl State {
                 KeyChange::Insert(stored) => {
                     touched.insert(stored.key.id);
                     self.adopt(&stored.secrets);
+                    self.by_owner.entry(stored.key.owner.clone()).or_default().insert(stored.key.id);
                     self.keys.insert(stored.key.id, stored.clone());
                 }
                 KeyChange::Update { key, secrets } => {
@@ -231,6 +240,9 @@ impl State {
                 KeyChange::Delete(id) => {
                     touched.insert(*id);
                     if let Some(stored) = self.keys.remove(id) {
+                        if let Some(ids) = self.by_owner.get_mut(&stored.key.owner) {
+                            ids.remove(id);
+                        }
                         self.forget(&stored.secrets);
                     }
                 }
