@@ -9,11 +9,11 @@ use std::process::{Command, ExitCode};
 const USAGE: &str = "usage:
   cargo xtask test                       everything there is to check
   cargo xtask bench [--json] [--only F]  the figures, each beside its limit
-  cargo xtask soak                       the long runs of races and crashes
+  cargo xtask soak                       the long runs of races, crashes and migrations
   cargo xtask sqlx                       whether sqlx can join the lock file; a part of test";
 
 /// The tests that run for long when they are told to.
-const LONG: [&str; 3] = ["crash", "model", "races"];
+const LONG: [&str; 4] = ["crash", "migration", "model", "races"];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -22,7 +22,8 @@ fn main() -> ExitCode {
         Some(("bench", rest)) => code(step::cargo(&["run", "--release", "--quiet", "--package", "clove-bench", "--"]).args(rest)),
         Some(("soak", [])) => {
             let tests = LONG.iter().flat_map(|name| ["--test", name]);
-            let mut command = step::cargo(&["test", "--release", "--package", "clove", "--no-fail-fast"]);
+            let mut command =
+                step::cargo(&["test", "--release", "--package", "clove", "--package", "clove-store-sqlite", "--no-fail-fast"]);
             code(command.args(tests).args(["--", "--nocapture"]).env("CLOVE_SOAK", "1"))
         }
         Some(("sqlx", [])) => match sqlx::joins() {
