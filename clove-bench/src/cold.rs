@@ -17,8 +17,8 @@ const ROUNDS: usize = 15;
 /// Keys in a round, drawn anew for each, and those before that fill SQLite's cache.
 const TIMES: usize = 5_000;
 const WARM_UP: usize = 3_000;
-/// What the store opens: one to write, one to scan, the others for point reads. The limit opens as many.
-const CONNECTIONS: usize = 4;
+/// What the store opens: one to write, two to scan, the others for point reads. The limit opens as many.
+const CONNECTIONS: usize = 5;
 const OWNERS: u64 = 1_000;
 const BAR: Bar = Bar::AtMost(1.3);
 
@@ -60,7 +60,7 @@ fn measure(name: &str, keys: u64) -> Figure {
             verify(TIMES)
         },
         |round| {
-            let store = Options::new(&path).readers(CONNECTIONS - 2).open().expect("a store");
+            let store = Options::new(&path).readers(CONNECTIONS - 3).open().expect("a store");
             let clove = Clove::new(store, fixture::policy());
             let mut numbers = Numbers(round as u64);
             let mut verify = |times| {

@@ -23,6 +23,7 @@ mod limits;
 mod malformed;
 mod measure;
 mod memory;
+mod unknown;
 
 use figure::{Figure, Printer};
 use std::process::ExitCode;
@@ -37,9 +38,10 @@ struct Group {
     run: Run,
 }
 
-const GROUPS: [Group; 4] = [
+const GROUPS: [Group; 5] = [
     Group { names: malformed::names, run: malformed::run },
     Group { names: memory::names, run: memory::run },
+    Group { names: unknown::names, run: unknown::run },
     Group { names: cold::names, run: cold::run },
     Group { names: create::names, run: create::run },
 ];

@@ -35,10 +35,11 @@ struct State {
     organizations: BTreeMap<OrganizationId, OrganizationRecord>,
     owners: BTreeMap<Owner, OwnerRecord>,
     keys: BTreeMap<KeyId, StoredKey>,
+    by_owner: BTreeMap<Owner, BTreeSet<KeyId>>,
     /// What verification reads, made anew with each change: one look-up, one clone of an `Arc`.
     candidates: FastMap<KeyId, Arc<Candidate>>,
-    /// The same by the digest of each secret, of whatever scheme.
-    by_digest: FastMap<Digest, Arc<Candidate>>,
+    /// The same by the digest of each secret; `None` under a slow one, which nothing is found by.
+    by_digest: FastMap<Digest, Option<Arc<Candidate>>>,
     /// How many secrets are under each pepper.
     peppers: BTreeMap<u16, usize>,
     events: BTreeMap<AuditId, AuditEvent>,
@@ -121,7 +122,7 @@ impl State {
     }
 
     fn remains(&self, key: &Key) -> Remains {
-        let others = || self.keys.values().map(|other| &other.key).filter(|other| other.owner == key.owner && other.id != key.id);
+        let others = || self.of(&key.owner).map(|other| &other.key).filter(|other| other.id != key.id);
         let count = |count| u32::try_from(count).unwrap_or(u32::MAX);
         Remains {
             id: key.id,
@@ -136,7 +137,11 @@ impl State {
 
     fn expired_places(&self, owner: &Owner, now: DateTime<Utc>) -> impl Iterator<Item = &Key> {
         let expired = move |key: &&Key| key.holds_place() && key.expires_at.is_some_and(|at| at <= now);
-        self.keys.values().map(|stored| &stored.key).filter(move |key| key.owner == *owner).filter(expired)
+        self.of(owner).map(|stored| &stored.key).filter(expired)
+    }
+
+    fn of(&self, owner: &Owner) -> impl DoubleEndedIterator<Item = &StoredKey> {
+        self.by_owner.get(owner).into_iter().flatten().filter_map(|id| self.keys.get(id))
     }
 
     /// The key with this id, unless it is a foreign one.
@@ -144,8 +149,11 @@ impl State {
         self.keys.get(&id).filter(|stored| scope.holds(&stored.key.owner))
     }
 
-    fn in_scope<'a>(&'a self, scope: &'a Scope) -> impl DoubleEndedIterator<Item = &'a StoredKey> {
-        self.keys.values().filter(|stored| scope.holds(&stored.key.owner))
+    fn in_scope<'a>(&'a self, scope: &'a Scope) -> Box<dyn DoubleEndedIterator<Item = &'a StoredKey> + 'a> {
+        match scope {
+            Scope::Owner(owner) => Box::new(self.of(owner)),
+            Scope::Organization(_) => Box::new(self.keys.values().filter(|stored| scope.holds(&stored.key.owner))),
+        }
     }
 
     /// Whether the changes can be written; asked before anything is.
@@ -224,6 +232,7 @@ impl State {
                 KeyChange::Insert(stored) => {
                     touched.insert(stored.key.id);
                     self.adopt(&stored.secrets);
+                    self.by_owner.entry(stored.key.owner.clone()).or_default().insert(stored.key.id);
                     self.keys.insert(stored.key.id, stored.clone());
                 }
                 KeyChange::Update { key, secrets } => {
@@ -239,6 +248,9 @@ impl State {
                 KeyChange::Delete(id) => {
                     touched.insert(*id);
                     if let Some(stored) = self.keys.remove(id) {
+                        if let Some(ids) = self.by_owner.get_mut(&stored.key.owner) {
+                            ids.remove(id);
+                        }
                         self.forget(&stored.secrets);
                     }
                 }
@@ -295,7 +307,8 @@ impl State {
             self.candidates.remove(&id);
             return;
         };
-        self.by_digest.extend(stored.secrets.iter().map(|secret| (secret.digest, Arc::clone(&candidate))));
+        let found = |secret: &SecretRecord| secret.is_fast().then(|| Arc::clone(&candidate));
+        self.by_digest.extend(stored.secrets.iter().map(|secret| (secret.digest, found(secret))));
         self.candidates.insert(id, candidate);
     }
 }
@@ -308,10 +321,7 @@ impl Store for MemoryStore {
 
     fn find_by_digest(&self, digests: &[Digest]) -> Lookup<'_> {
         let state = self.read();
-        let found = digests.iter().find_map(|digest| {
-            let candidate = state.by_digest.get(digest)?;
-            candidate.secrets.iter().any(|secret| secret.is_fast() && secret.digest == *digest).then(|| Arc::clone(candidate))
-        });
+        let found = digests.iter().find_map(|digest| state.by_digest.get(digest)?.clone());
         Lookup::Ready(Ok(found))
     }
 

@@ -452,6 +452,7 @@ impl Hashing {
     }
 
     /// The digests under which a bare secret may be stored.
+    #[inline(always)]
     pub(crate) fn lookup_digests(&self, secret: &[u8]) -> LookupDigests {
         let mut digests = LookupDigests { all: [Digest::from_bytes([0; 32]); MAX_LOOKUP_SCHEMES], count: 0 };
         let own = self.sha256.then(|| sha256(secret));
@@ -486,6 +487,7 @@ impl Hashing {
     }
 
     /// The digest alone.
+    #[inline(always)]
     pub(crate) fn current_fast_digest(&self, secret: &[u8]) -> Option<Digest> {
         match self.current {
             Current::Sha256 => Some(sha256(secret)),

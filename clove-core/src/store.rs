@@ -36,10 +36,17 @@ pub trait Store: Send + Sync + 'static {
     /// organization are open, read in one snapshot that began after this call.
     ///
     /// Every request comes this way: a store that answers from memory gives [`Lookup::Ready`], and nobody pays for waiting.
+    ///
+    /// # Errors
+    /// [`Unavailable`](StoreError::Unavailable) where it cannot be read; [`Corrupt`](StoreError::Corrupt) where the row of this key,
+    /// a secret of it, or whether it is open cannot be made out. Another key's row is no reason.
     fn find_by_id(&self, id: KeyId) -> Lookup<'_>;
 
     /// The same by a secret's digest: at most four digests, one statement. Argon2id secrets are never found this way.
     /// The candidate holds at least the secret that matched.
+    ///
+    /// # Errors
+    /// As [`Store::find_by_id`]; `Corrupt` names the key where its id can be read.
     fn find_by_digest(&self, digests: &[Digest]) -> Lookup<'_>;
 
     /// Runs `transaction`: reads [`Reads`], calls [`Transaction::decide`] with the facts, and on [`Decision::Commit`]
@@ -54,38 +61,78 @@ pub trait Store: Send + Sync + 'static {
     /// - **Cancelled** at any point, it has happened whole or not at all; running the same transaction again tells.
     ///
     /// Where rows are locked, the order is organization, owner, key.
+    ///
+    /// # Errors
+    /// In each case but one nothing was written:
+    /// - [`Conflict`](StoreError::Conflict): a row to be inserted is not unique.
+    /// - [`Unavailable`](StoreError::Unavailable): the store cannot be reached, is busy, full, read-only or closed, or caught a panic of `decide`.
+    /// - [`Corrupt`](StoreError::Corrupt): a row that [`Reads`] names, or the event to be replayed, cannot be read. A batch passes
+    ///   over such keys instead, and [`Reads::Remains`] needs no more of one than whose it is.
+    /// - [`OutcomeUnknown`](StoreError::OutcomeUnknown): the answer to the commit was lost, and all is written, or nothing.
     async fn transact(&self, transaction: Arc<Transaction>) -> Result<Decision, StoreError>;
 
     /// Reads one key within `scope`; a foreign one is `None`.
+    ///
+    /// # Errors
+    /// [`Unavailable`](StoreError::Unavailable), or [`Corrupt`](StoreError::Corrupt) where the row of this key cannot be read.
     async fn get(&self, scope: &Scope, id: KeyId) -> Result<Option<Key>, StoreError>;
 
     /// A page of keys within the scope, newest id first.
+    ///
+    /// # Errors
+    /// [`Unavailable`](StoreError::Unavailable) only: a row that cannot be read is told in the page.
     async fn list(&self, query: &KeyQuery) -> Result<KeyPage, StoreError>;
 
     /// A page of keys within the scope that expire in a time range, ordered by (`expires_at`, id), soonest first.
+    ///
+    /// # Errors
+    /// [`Unavailable`](StoreError::Unavailable) only: a row that cannot be read is told in the page.
     async fn expiring(&self, query: &ExpiringQuery) -> Result<KeyPage, StoreError>;
 
     /// Reads an owner's row, and how many of its places are held by keys that have expired at `now`.
+    ///
+    /// # Errors
+    /// [`Unavailable`](StoreError::Unavailable), or [`Corrupt`](StoreError::Corrupt) where the row of this owner cannot be read.
     async fn owner(&self, owner: &Owner, now: DateTime<Utc>) -> Result<Option<OwnerFacts>, StoreError>;
 
     /// Reads an organization's row.
+    ///
+    /// # Errors
+    /// [`Unavailable`](StoreError::Unavailable), or [`Corrupt`](StoreError::Corrupt) where that row cannot be read.
     async fn organization(&self, organization: &OrganizationId) -> Result<Option<OrganizationRecord>, StoreError>;
 
     /// A page of the audit trail, newest id first.
+    ///
+    /// # Errors
+    /// [`Unavailable`](StoreError::Unavailable) only: events that cannot be read are counted in the page.
     async fn audit(&self, query: &AuditQuery) -> Result<AuditPage, StoreError>;
 
     /// The pepper versions under which secrets are stored, of keys of whatever state.
+    ///
+    /// # Errors
+    /// [`Unavailable`](StoreError::Unavailable) only: a version that cannot be read is passed over.
     async fn peppers_in_use(&self) -> Result<BTreeSet<u16>, StoreError>;
 
     /// A page of the ids of keys with a secret under this pepper version, ascending, after `after`.
+    ///
+    /// # Errors
+    /// [`Unavailable`](StoreError::Unavailable) only: an id that cannot be read is passed over.
     async fn keys_under_pepper(&self, version: u16, after: Option<KeyId>, limit: usize) -> Result<Vec<KeyId>, StoreError>;
 
     /// Replaces digests, each only where the key still has a secret with the old digest. Touches neither revision nor
     /// audit trail. Need not be durable when it returns, but is written whole or not at all.
+    ///
+    /// # Errors
+    /// [`Unavailable`](StoreError::Unavailable): nothing was written. [`OutcomeUnknown`](StoreError::OutcomeUnknown): all or nothing.
+    /// Either way it may be done again. A digest that another secret has already is no error, and that change is left out.
     async fn rehash(&self, changes: &[Rehash]) -> Result<(), StoreError>;
 
     /// Moves each key's last use forward, never back; unknown keys are passed over. Touches neither revision nor audit
     /// trail. Need not be durable when it returns.
+    ///
+    /// # Errors
+    /// [`Unavailable`](StoreError::Unavailable) or [`OutcomeUnknown`](StoreError::OutcomeUnknown): some uses may be written, and all
+    /// may be written again.
     async fn touch(&self, uses: &[(KeyId, DateTime<Utc>)]) -> Result<(), StoreError>;
 
     /// Takes places of windows: in one isolated and durable transaction, for each [`Want`] reads how many are charged to its

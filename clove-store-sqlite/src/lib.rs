@@ -21,7 +21,7 @@
 //!
 //! - The file has mode 0600, write-ahead logging, and `synchronous = FULL`: a command is on the disk when it returns.
 //! - One thread writes, and takes all that waits into one commit. Reads do not wait for it.
-//! - Point reads run on the calling thread, scans on one of their own: see [`Options::inline_reads`].
+//! - Point reads run on the calling thread, scans on two of their own: see [`Options::inline_reads`].
 
 mod open;
 mod places;
@@ -46,27 +46,34 @@ use clove_core::{
         Rehash, Transaction, Unspent,
     },
 };
-use readers::{Readers, Scanner};
+use readers::{Pool, Readers};
 use rusqlite::Connection;
 use std::{collections::BTreeSet, path::Path, sync::Arc};
 use writer::{Done, Work, Writer};
 
-/// A store on one SQLite file. Clones share it; the last one dropped writes what still waits.
+/// A store on one SQLite file. Clones share it.
+///
+/// Nothing acknowledged is lost however it ends: a write returns when it is on the disk. As the last clone is dropped, what no
+/// caller waits for any more is left to the store's threads, which write it, close the file and end by themselves, without
+/// holding up the dropping thread. The file may be opened again at once; a process that exits before them loses what was not yet
+/// written, each command whole. [`SqliteStore::close`] waits for them: call it before exiting, or before moving or removing the
+/// file.
 #[derive(Clone)]
 pub struct SqliteStore {
     inner: Arc<Inner>,
 }
 
+/// Dropped in this order: the writer's connection is the last to be closed.
 struct Inner {
-    writer: Writer,
-    scanner: Scanner,
     points: Points,
+    scanner: Pool,
+    writer: Writer,
 }
 
-/// Where point reads run: on the calling thread, or on one of their own, so that they never wait for a scan.
+/// Where point reads run: on the calling thread, or on threads of their own, so that they never wait for a scan.
 enum Points {
     Inline(Readers),
-    Hop(Scanner),
+    Hop(Pool),
 }
 
 /// The most last uses of one transaction: commands wait for no more than that.
@@ -81,15 +88,17 @@ impl SqliteStore {
         Options::new(path).open()
     }
 
-    /// Writes what still waits, ends the store's threads and closes its connections; later calls fail. Blocks the calling thread for as long as the
-    /// last commit takes.
+    /// Writes what still waits, ends the store's threads and closes its connections; later calls fail. Returns when all of that is
+    /// done: the file may then be moved or removed. The calling thread is not blocked by it, and where the caller stops waiting, it
+    /// is done nevertheless.
     pub async fn close(&self) {
-        self.inner.writer.close();
-        self.inner.scanner.close();
         match &self.inner.points {
             Points::Inline(readers) => readers.close(),
-            Points::Hop(thread) => thread.close(),
+            Points::Hop(pool) => pool.close(),
         }
+        self.inner.scanner.close();
+        // Dropped as the thread ends: there is nothing to receive but that.
+        let _ = self.inner.writer.close().await;
     }
 
     async fn point_read<T: Send + 'static>(
@@ -98,7 +107,7 @@ impl SqliteStore {
     ) -> Result<T, StoreError> {
         match &self.inner.points {
             Points::Inline(readers) => readers.with(read),
-            Points::Hop(thread) => thread.read(read).await,
+            Points::Hop(pool) => pool.read(read).await,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     Points, SqliteStore,
-    readers::{Readers, Scanner},
+    readers::{Pool, Readers},
     schema::{migrate, opening, recognise},
     writer::Writer,
 };
@@ -20,8 +20,12 @@ use std::{
 /// The most statements that a connection keeps prepared: all there are.
 const STATEMENTS: usize = 64;
 
+/// How many threads scan: a page that has long to look for its rows leaves others one.
+const SCANNERS: usize = 2;
 /// The longest time-out for writes; SQLite counts milliseconds in 31 bits.
 const MAX_BUSY_TIMEOUT: Duration = Duration::from_secs(3600);
+/// The shortest time-out for opening.
+const OPENING_TIMEOUT: Duration = Duration::from_secs(5);
 /// Reads wait for other processes only while these recover or remove the log; a verification has a second at most.
 const READ_TIMEOUT: Duration = Duration::from_millis(250);
 
@@ -42,14 +46,15 @@ impl Options {
         Self { path: path.as_ref().to_owned(), busy_timeout: Duration::from_secs(5), readers, inline: true }
     }
 
-    /// How long a write waits for other processes' writes before it fails; 5 seconds unless set, and an hour at most.
+    /// How long a write waits for other processes' writes before it fails; 5 seconds unless set, and an hour at most. Opening
+    /// waits as long, and 5 seconds at least.
     #[must_use]
     pub fn busy_timeout(mut self, timeout: Duration) -> Self {
         self.busy_timeout = timeout.min(MAX_BUSY_TIMEOUT);
         self
     }
 
-    /// How many connections serve point reads on calling threads, at least 1; one a core, 2 to 8, unless set.
+    /// How many connections serve point reads, at least 1; one a core, 2 to 8, unless set.
     #[must_use]
     pub fn readers(mut self, connections: usize) -> Self {
         self.readers = connections.max(1);
@@ -58,19 +63,21 @@ impl Options {
 
     /// Whether a point read runs on the calling thread, as it does unless set otherwise. From a page in memory it takes about
     /// 4 microseconds, and the hop to another thread that would avoid it 8 to 17. Set it to false where the file is so large
-    /// that reads wait for the disk: they then have a thread of their own, and [`Options::readers`] says nothing.
+    /// that reads wait for the disk: each connection of [`Options::readers`] then has a thread of its own.
     #[must_use]
     pub fn inline_reads(mut self, inline: bool) -> Self {
         self.inline = inline;
         self
     }
 
-    /// Opens the file; creates it with mode 0600 if it is missing, and tightens a wider mode.
+    /// Opens the file; creates it with mode 0600 if it is missing, and tightens a wider mode. Neither `:memory:` nor a URI is the
+    /// path of a file: for keys in memory there is `MemoryStore`.
     ///
     /// # Errors
     /// [`StoreError::NewerSchema`] and [`StoreError::Foreign`] for a file that this build must not touch, otherwise
     /// [`StoreError::Unavailable`] with the cause.
     pub fn open(self) -> Result<SqliteStore, StoreError> {
+        is_file(&self.path)?;
         create(&self.path).map_err(|error| StoreError::unavailable("creating the database file with mode 0600", error))?;
         let mut writer = self.connect()?;
         // Nothing of another program's file is changed, neither its mode nor its journal.
@@ -81,24 +88,33 @@ impl Options {
         tighten(&self.path).map_err(|error| StoreError::unavailable("giving the database file the mode 0600", error))?;
         self.use_wal(&writer)?;
         migrate(&mut writer)?;
+        writer.busy_timeout(self.busy_timeout).map_err(opening)?;
+        self.start(writer, self.connect_to_read(SCANNERS)?, self.connect_to_read(self.readers)?)
+    }
+
+    fn start(&self, writer: Connection, scanners: Vec<Connection>, readers: Vec<Connection>) -> Result<SqliteStore, StoreError> {
+        let (scanner, mut threads) = Pool::start("clove-sqlite-scan", scanners)?;
         let points = if self.inline {
-            Points::Inline(Readers::new((0..self.readers).map(|_| self.connect_to_read()).collect::<Result<_, _>>()?))
+            Points::Inline(Readers::new(readers))
         } else {
-            Points::Hop(Scanner::start("clove-sqlite-read", self.connect_to_read()?)?)
+            let (pool, more) = Pool::start("clove-sqlite-read", readers)?;
+            threads.extend(more);
+            Points::Hop(pool)
         };
-        Ok(SqliteStore {
-            inner: Arc::new(crate::Inner {
-                writer: Writer::start(writer)?,
-                scanner: Scanner::start("clove-sqlite-scan", self.connect_to_read()?)?,
-                points,
-            }),
-        })
+        Ok(SqliteStore { inner: Arc::new(crate::Inner { points, scanner, writer: Writer::start(writer, threads)? }) })
+    }
+
+    /// How long opening waits for others that open, migrate or close the file: a store of this process that was dropped a moment
+    /// ago may be closing it still, and is no reason to fail.
+    fn opening_timeout(&self) -> Duration {
+        self.busy_timeout.max(OPENING_TIMEOUT)
     }
 
     fn connect(&self) -> Result<Connection, StoreError> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(&self.path, flags).map_err(opening)?;
-        connection.busy_timeout(self.busy_timeout).map_err(opening)?;
+        // The very first statement reads the schema, and may wait.
+        connection.busy_timeout(self.opening_timeout()).map_err(opening)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
         // Each commit is on the disk when it returns.
         connection.pragma_update(None, "synchronous", "FULL").map_err(opening)?;
@@ -118,7 +134,7 @@ impl Options {
                     return Err(StoreError::Unavailable { what: "switching the database to write-ahead logging", source: None });
                 }
                 Err(error)
-                    if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && began.elapsed() < self.busy_timeout =>
+                    if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && began.elapsed() < self.opening_timeout() =>
                 {
                     thread::sleep(Duration::from_millis(1));
                 }
@@ -127,12 +143,26 @@ impl Options {
         }
     }
 
-    fn connect_to_read(&self) -> Result<Connection, StoreError> {
-        let connection = self.connect()?;
-        connection.busy_timeout(self.busy_timeout.min(READ_TIMEOUT)).map_err(opening)?;
-        connection.pragma_update(None, "query_only", true).map_err(opening)?;
-        Ok(connection)
+    fn connect_to_read(&self, connections: usize) -> Result<Vec<Connection>, StoreError> {
+        let connect = |_| {
+            let connection = self.connect()?;
+            connection.pragma_update(None, "query_only", true).map_err(opening)?;
+            connection.busy_timeout(self.busy_timeout.min(READ_TIMEOUT)).map_err(opening)?;
+            Ok(connection)
+        };
+        (0..connections).map(connect).collect()
     }
+}
+
+/// Refuses what SQLite takes for something else than the path of a file: it would keep keys in memory, one database a connection,
+/// or open another file than the one that was created. A file of such a name is opened with its folder before it.
+fn is_file(path: &Path) -> Result<(), StoreError> {
+    let what = match path.as_os_str().as_encoded_bytes() {
+        b"" | b":memory:" => "opening a file without a name; for keys in memory use MemoryStore",
+        [b'f', b'i', b'l', b'e', b':', ..] => "opening a URI; give the path of the file",
+        _ => return Ok(()),
+    };
+    Err(StoreError::Unavailable { what, source: None })
 }
 
 /// Creates the file, if it is missing.
@@ -177,6 +207,9 @@ fn tighten(path: &Path) -> io::Result<()> {
 fn tighten(_: &Path) -> io::Result<()> {
     Ok(())
 }
+
+#[cfg(test)]
+mod threads;
 
 #[cfg(test)]
 mod tests {

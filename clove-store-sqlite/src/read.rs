@@ -162,13 +162,11 @@ pub(crate) fn owner_flag(connection: &Connection, owner: &Owner) -> Result<Optio
 }
 
 pub(crate) fn owner_facts(connection: &Connection, of: &Owner, now: DateTime<Utc>) -> Result<Option<OwnerFacts>, StoreError> {
-    // Both statements see one snapshot.
-    let snapshot = connection.unchecked_transaction().map_err(failed)?;
-    let Some(record) = owner(&snapshot, of)? else { return Ok(None) };
     let params = params![of.organization.as_str(), of.account.as_str(), now.timestamp_micros()];
-    let mut statement = snapshot.prepare_cached(sql::COUNT_EXPIRED_PLACES).map_err(failed)?;
-    let held_by_expired = statement.query_row(params, |row| row.get(0)).map_err(failed)?;
-    Ok(Some(OwnerFacts { record, held_by_expired }))
+    let read = |row: &Row<'_>| {
+        Ok(OwnerFacts { record: rows::owner_record(row)?, held_by_expired: rows::int(row, 9, "held_by_expired")? })
+    };
+    one(connection, sql::OWNER_FACTS, params, CorruptRow::Owner, read)
 }
 
 /// A scope's organization and account, the latter `None` for a whole organization.

@@ -47,8 +47,6 @@ pub(crate) const EXPIRED_PLACES: &str = concat!(
     "WHERE k.org = ?1 AND k.account = ?2 AND k.state = 'active' AND k.expiry_latched = 0 \
      AND k.expires_at IS NOT NULL AND k.expires_at <= ?3"
 );
-pub(crate) const COUNT_EXPIRED_PLACES: &str = "SELECT count(*) FROM keys WHERE org = ?1 AND account = ?2 AND state = 'active' \
-     AND expiry_latched = 0 AND expires_at IS NOT NULL AND expires_at <= ?3";
 pub(crate) const COUNT_OTHERS: &str = "SELECT count(*), count(*) FILTER (WHERE state = 'active' AND expiry_latched = 0) FROM keys \
      WHERE org = ?1 AND account = ?2 AND id <> ?3";
 
@@ -94,8 +92,19 @@ pub(crate) const EXPIRING: &str = concat!(
 
 pub(crate) const SECRETS_OF_KEY: &str =
     "SELECT digest, scheme, pepper, argon2_cost, argon2_salt, valid_until FROM secrets WHERE key_id = ?1";
-pub(crate) const OWNER: &str = "SELECT org, account, open, held, records, active_limit, creation_day, creations, request_limits \
-     FROM owners WHERE org = ?1 AND account = ?2";
+macro_rules! owner_columns {
+    () => {
+        "SELECT org, account, open, held, records, active_limit, creation_day, creations, \
+         request_limits"
+    };
+}
+pub(crate) const OWNER: &str = concat!(owner_columns!(), " FROM owners WHERE org = ?1 AND account = ?2");
+/// The row, and how many of its places are held by keys that have expired: one statement sees one snapshot.
+pub(crate) const OWNER_FACTS: &str = concat!(
+    owner_columns!(),
+    ", (SELECT count(*) FROM keys k WHERE k.org = ?1 AND k.account = ?2 AND k.state = 'active' AND k.expiry_latched = 0 \
+     AND k.expires_at IS NOT NULL AND k.expires_at <= ?3) FROM owners WHERE org = ?1 AND account = ?2"
+);
 pub(crate) const ORGANIZATION: &str = "SELECT id, open FROM organizations WHERE id = ?1";
 
 macro_rules! audit_columns {
@@ -177,7 +186,6 @@ mod tests {
         FIND_BY_DIGESTS: "SEARCH s USING INDEX secrets_by_digest (digest=?)",
         KEY_BY_ID: "SEARCH k USING PRIMARY KEY (id=?)",
         EXPIRED_PLACES: "SEARCH k USING INDEX places_by_expiry (org=? AND account=? AND expires_at>",
-        COUNT_EXPIRED_PLACES: "SEARCH keys USING INDEX places_by_expiry (org=? AND account=? AND expires_at>",
         COUNT_OTHERS: "SEARCH keys USING INDEX keys_by_owner (org=? AND account=?)",
         LIST_OF_OWNER: "SEARCH k USING INDEX keys_by_owner (org=? AND account=? AND id<?)",
         LIST_OF_ORGANIZATION: "SEARCH k USING INDEX keys_by_organization (org=? AND id<?)",
@@ -186,6 +194,7 @@ mod tests {
         EXPIRING: "SEARCH k USING INDEX keys_by_expiry (org=? AND (expires_at,id)>(?,?) AND expires_at<?)",
         SECRETS_OF_KEY: "SEARCH secrets USING PRIMARY KEY (key_id=?)",
         OWNER: "SEARCH owners USING PRIMARY KEY (org=? AND account=?)",
+        OWNER_FACTS: "SEARCH k USING INDEX places_by_expiry (org=? AND account=? AND expires_at>",
         ORGANIZATION: "SEARCH organizations USING PRIMARY KEY (id=?)",
         EVENT_BY_OPERATION: "SEARCH audit USING INDEX audit_by_operation (operation=?)",
         AUDIT_OF_KEY: "SEARCH audit USING INDEX audit_by_key (key_id=? AND id<?)",

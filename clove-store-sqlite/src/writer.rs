@@ -19,6 +19,10 @@ use std::{
 /// The most jobs of one commit: it bounds how long the first of them waits for the last.
 const MAX_BATCH: usize = 256;
 
+/// The most jobs that wait. Each has had a caller, but work whose caller has gone is done too: while another process keeps the lock,
+/// callers that give up and come again would add to it without end.
+const MAX_WAITING: usize = 4096;
+
 /// How long a batch waits for as many jobs as the one before it answered: those callers are about to come back, and sharing one
 /// commit costs them less than taking turns. Less than a commit takes; a caller that comes alone never waits.
 const LINGER: Duration = Duration::from_micros(100);
@@ -60,23 +64,31 @@ struct State {
     /// How many jobs wake the thread.
     wanted: usize,
     closed: bool,
+    ended: bool,
+    /// Those who wait for the thread to end; they hear of it as these are dropped.
+    watchers: Vec<Sender<()>>,
 }
 
-/// The writing thread. Dropped, it writes all that waits, and ends.
+/// The writing thread. Closed or dropped, it writes all that waits by itself, and ends.
 pub(crate) struct Writer {
     queue: Arc<Queue>,
-    thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Writer {
-    pub(crate) fn start(connection: Connection) -> Result<Self, StoreError> {
+    /// Its connection is closed after those of `readers`, which end before it: the last one out moves the log into the file, and
+    /// of two that leave at once neither might.
+    pub(crate) fn start(connection: Connection, readers: Vec<JoinHandle<()>>) -> Result<Self, StoreError> {
         let queue = Arc::<Queue>::default();
         let theirs = Arc::clone(&queue);
-        let thread = thread::Builder::new()
+        let run = move || {
+            let _ended = Ended(&theirs);
+            theirs.run(connection, readers);
+        };
+        thread::Builder::new()
             .name("clove-sqlite-write".into())
-            .spawn(move || theirs.run(&connection))
+            .spawn(run)
             .map_err(|error| StoreError::unavailable("starting the writing thread", error))?;
-        Ok(Self { queue, thread: Mutex::new(Some(thread)) })
+        Ok(Self { queue })
     }
 
     /// Writes; the answer comes after the commit. A caller that stops waiting leaves the work to be done whole.
@@ -87,8 +99,13 @@ impl Writer {
     fn push(&self, work: Work) -> Receiver<Outcome> {
         let (reply, answer) = oneshot::channel();
         let mut state = self.queue.lock();
-        if state.closed {
-            let _ = reply.send(Err(StoreError::Unavailable { what: "writing to a store that was closed", source: None }));
+        let refused = match state.waiting.len() {
+            _ if state.closed => Some("writing to a store that was closed"),
+            MAX_WAITING.. => Some("writing: too many writes wait already"),
+            _ => None,
+        };
+        if let Some(what) = refused {
+            let _ = reply.send(Err(StoreError::Unavailable { what, source: None }));
             return answer;
         }
         state.waiting.push_back(Job { work, reply });
@@ -101,23 +118,23 @@ impl Writer {
         answer
     }
 
-    /// Writes all that waits, and ends the thread.
-    pub(crate) fn close(&self) {
-        self.queue.lock().closed = true;
-        self.queue.work.notify_one();
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(thread) = thread
-            && thread.thread().id() != thread::current().id()
-        {
-            // The thread catches what panics in a job; nothing else is to be learnt from how it ended.
-            let _ = thread.join();
+    /// Has the thread write all that waits, and end. What is given resolves when it has; nothing blocks.
+    pub(crate) fn close(&self) -> Receiver<()> {
+        let (watcher, ended) = oneshot::channel();
+        let mut state = self.queue.lock();
+        state.closed = true;
+        if !state.ended {
+            state.watchers.push(watcher);
         }
+        drop(state);
+        self.queue.work.notify_one();
+        ended
     }
 }
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        self.close();
+        drop(self.close());
     }
 }
 
@@ -126,12 +143,15 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn run(&self, connection: &Connection) {
-        let _ended = Ended(self);
+    fn run(&self, connection: Connection, readers: Vec<JoinHandle<()>>) {
         let mut last = 0;
         while let Some(batch) = self.next_batch(last) {
             last = batch.len();
-            commit_batch(connection, batch);
+            commit_batch(&connection, batch);
+        }
+        for reader in readers {
+            // It answers for what panics in it; nothing else is to be learnt from how it ended.
+            let _ = reader.join();
         }
     }
 
@@ -155,14 +175,15 @@ impl Queue {
     }
 }
 
-/// However the thread ends, nobody waits for it in vain: a job that is dropped tells its caller so.
+/// However the thread ends, nobody waits for it in vain: a job that is dropped tells its caller so. The connection is closed by
+/// then.
 struct Ended<'q>(&'q Queue);
 
 impl Drop for Ended<'_> {
     fn drop(&mut self) {
         let mut state = self.0.lock();
-        state.closed = true;
-        let left = std::mem::take(&mut state.waiting);
+        (state.closed, state.ended) = (true, true);
+        let left = (std::mem::take(&mut state.waiting), std::mem::take(&mut state.watchers));
         drop(state);
         drop(left);
     }
@@ -196,11 +217,10 @@ fn commit_batch(connection: &Connection, batch: Vec<Job>) {
 }
 
 fn fail_all(jobs: impl IntoIterator<Item = Job>, error: rusqlite::Error) {
-    let mut source = Some(error);
+    let error = Arc::new(error);
     for job in jobs {
-        let source = source.take().map(Into::into);
         // A caller that has gone does not want to know.
-        let _ = job.reply.send(Err(StoreError::Unavailable { what: "waiting for other writers", source }));
+        let _ = job.reply.send(Err(StoreError::unavailable("waiting for other writers", Arc::clone(&error))));
     }
 }
 
@@ -254,31 +274,40 @@ fn run(connection: &Connection, work: &Work) -> Outcome {
 
 /// Commits, and answers all. Nobody hears of success before it is durable.
 fn finish(connection: &Connection, done: Vec<(Sender<Outcome>, Outcome)>) {
-    let ended_by_itself = connection.is_autocommit();
     let alone_and_failed = matches!(done.as_slice(), [(_, Err(_))]);
-    let committed = if ended_by_itself {
-        Err(StoreError::Unavailable { what: "writing: the transaction was rolled back", source: None })
+    let failure = if connection.is_autocommit() {
+        Some(Failure::EndedByItself)
     } else if alone_and_failed {
-        roll_back(connection)
+        // Where this fails, the next batch begins with it; the job has failed either way.
+        let _ = roll_back(connection);
+        None
     } else {
-        commit(connection)
+        commit(connection).err()
     };
-    let mut failure = committed.err();
     for (reply, result) in done {
-        let result = match (&failure, result) {
-            (None, result) => result,
-            (Some(_), Err(own)) => Err(own),
-            (Some(StoreError::OutcomeUnknown { .. }), Ok(_)) => Err(failure
-                .replace(StoreError::OutcomeUnknown { source: None })
-                .unwrap_or(StoreError::OutcomeUnknown { source: None })),
-            (Some(_), Ok(_)) => {
-                let again = StoreError::Unavailable { what: "committing", source: None };
-                let first = StoreError::Unavailable { what: "committing", source: None };
-                Err(failure.replace(again).unwrap_or(first))
-            }
+        let result = match &failure {
+            Some(failure) => result.and_then(|_| Err(failure.told())),
+            None => result,
         };
         // A caller that has gone does not want to know.
         let _ = reply.send(result);
+    }
+}
+
+/// Why jobs that went well by themselves were not committed; each is told with its cause.
+enum Failure {
+    EndedByItself,
+    RolledBack(Arc<rusqlite::Error>),
+    Unknown(Arc<rusqlite::Error>),
+}
+
+impl Failure {
+    fn told(&self) -> StoreError {
+        match self {
+            Self::EndedByItself => StoreError::Unavailable { what: "writing: the transaction was rolled back", source: None },
+            Self::RolledBack(error) => StoreError::unavailable("committing", Arc::clone(error)),
+            Self::Unknown(error) => StoreError::OutcomeUnknown { source: Some(Arc::clone(error).into()) },
+        }
     }
 }
 
@@ -290,16 +319,13 @@ fn begin(connection: &Connection) -> Result<(), rusqlite::Error> {
     execute(connection, "BEGIN IMMEDIATE")
 }
 
-fn commit(connection: &Connection) -> Result<(), StoreError> {
+fn commit(connection: &Connection) -> Result<(), Failure> {
     let Err(error) = execute(connection, "COMMIT") else { return Ok(()) };
     let nothing_written = matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DiskFull));
     let rolled_back = connection.is_autocommit() || roll_back(connection).is_ok();
-    if nothing_written && rolled_back {
-        Err(StoreError::unavailable("committing", error))
-    } else {
-        // An fsync that failed may have reached the disk.
-        Err(StoreError::OutcomeUnknown { source: Some(error.into()) })
-    }
+    let error = Arc::new(error);
+    // An fsync that failed may have reached the disk.
+    Err(if nothing_written && rolled_back { Failure::RolledBack(error) } else { Failure::Unknown(error) })
 }
 
 fn roll_back(connection: &Connection) -> Result<(), StoreError> {
@@ -379,5 +405,15 @@ mod tests {
         let (job, mut answer) = job("next", 1);
         commit_batch(&connection, vec![job]);
         assert!(answer.try_recv().unwrap().unwrap().is_ok());
+    }
+
+    #[test]
+    fn a_write_beyond_what_may_wait_is_refused_at_once_and_none_before_it() {
+        // Its thread, if it had one, would be waiting for a lock.
+        let writer = Writer { queue: Arc::default() };
+        let mut waiting: Vec<_> = (0..MAX_WAITING).map(|_| writer.push(Work::Touch(Vec::new()))).collect();
+        let refused = writer.push(Work::Touch(Vec::new())).try_recv().unwrap().unwrap();
+        assert!(matches!(refused, Err(StoreError::Unavailable { .. })));
+        assert!(waiting.iter_mut().all(|answer| answer.try_recv().unwrap().is_none()));
     }
 }

@@ -75,6 +75,22 @@ fn what_cannot_be_opened_says_why() {
     assert!(matches!(&error, StoreError::Unavailable { source: Some(_), .. }), "{error}");
 }
 
+#[test]
+fn what_sqlite_takes_for_no_file_is_refused_and_creates_none() {
+    for (path, hint) in
+        [("", "MemoryStore"), (":memory:", "MemoryStore"), ("file:keys.db", "URI"), ("file::memory:?cache=shared", "URI")]
+    {
+        let error = SqliteStore::open(path).unwrap_err();
+        assert!(matches!(error, StoreError::Unavailable { .. }) && error.to_string().contains(hint), "{path}: {error}");
+        assert!(!std::path::Path::new(path).exists(), "{path}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    for name in [":memory:", "file:keys.db"] {
+        let _store = SqliteStore::open(folder.path().join(name)).unwrap();
+        assert!(folder.path().join(name).metadata().unwrap().len() > 0, "{name}");
+    }
+}
+
 #[tokio::test]
 async fn a_locked_file_is_unavailable_for_writes_and_good_for_reads() {
     let (_folder, path) = file();

@@ -1,5 +1,6 @@
-//! The house's own commands: `cargo xtask test`, `bench` and `soak`.
+//! The house's own commands: `cargo xtask test`, `bench`, `soak` and `sqlx`.
 
+mod sqlx;
 mod step;
 mod test;
 
@@ -8,16 +9,33 @@ use std::process::{Command, ExitCode};
 const USAGE: &str = "usage:
   cargo xtask test                       everything there is to check
   cargo xtask bench [--json] [--only F]  the figures, each beside its limit
-  cargo xtask soak                       the long runs of races and crashes";
+  cargo xtask soak                       the long runs of races, crashes and migrations
+  cargo xtask sqlx                       whether sqlx can join the lock file; a part of test";
+
+/// The tests that run for long when they are told to.
+const LONG: [&str; 4] = ["crash", "migration", "model", "races"];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.split_first().map(|(command, rest)| (command.as_str(), rest)) {
-        Some(("test", [])) => test::run(),
+        Some(("test", [])) => test::run_and_tell(),
         Some(("bench", rest)) => code(step::cargo(&["run", "--release", "--quiet", "--package", "clove-bench", "--"]).args(rest)),
         Some(("soak", [])) => {
-            code(step::cargo(&["test", "--release", "--package", "clove", "--tests", "--", "--nocapture"]).env("CLOVE_SOAK", "1"))
+            let tests = LONG.iter().flat_map(|name| ["--test", name]);
+            let mut command =
+                step::cargo(&["test", "--release", "--package", "clove", "--package", "clove-store-sqlite", "--no-fail-fast"]);
+            code(command.args(tests).args(["--", "--nocapture"]).env("CLOVE_SOAK", "1"))
         }
+        Some(("sqlx", [])) => match sqlx::joins() {
+            Ok(found) => {
+                println!("{found}");
+                ExitCode::SUCCESS
+            }
+            Err(wrong) => {
+                eprintln!("{wrong}");
+                ExitCode::FAILURE
+            }
+        },
         _ => {
             eprintln!("{USAGE}");
             ExitCode::from(2)

@@ -1,6 +1,7 @@
 //! One step of a longer run: a command, its output shown as it comes, its test results counted.
 
 use std::{
+    fmt,
     io::{BufRead, BufReader},
     path::Path,
     process::{Command, Stdio},
@@ -15,12 +16,49 @@ pub(crate) struct Count {
     pub(crate) ignored: u64,
 }
 
+impl std::ops::Add for Count {
+    type Output = Self;
+    fn add(self, other: Self) -> Self {
+        Self { passed: self.passed + other.passed, failed: self.failed + other.failed, ignored: self.ignored + other.ignored }
+    }
+}
+
+/// What became of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Ok,
+    Failed,
+    NotRun,
+}
+
 /// How a step ended.
 pub(crate) struct Ended {
     pub(crate) name: String,
     pub(crate) took: Duration,
-    pub(crate) ok: bool,
+    pub(crate) outcome: Outcome,
     pub(crate) count: Count,
+}
+
+impl Ended {
+    /// A step that something in its way has kept from running.
+    pub(crate) fn not_run(name: &str) -> Self {
+        Self { name: name.to_owned(), took: Duration::ZERO, outcome: Outcome::NotRun, count: Count::default() }
+    }
+}
+
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let outcome = match self.outcome {
+            Outcome::Ok => "ok",
+            Outcome::Failed => "FAILED",
+            Outcome::NotRun => "not run",
+        };
+        write!(f, "{outcome:7} {:>7.1} s  {:36}", self.took.as_secs_f64(), self.name)?;
+        match self.count {
+            Count { passed: 0, failed: 0, .. } => Ok(()),
+            Count { passed, failed, ignored } => write!(f, " {passed} tests passed, {failed} failed, {ignored} ignored"),
+        }
+    }
 }
 
 /// `cargo` at the root of the workspace.
@@ -30,7 +68,7 @@ pub(crate) fn cargo(arguments: &[&str]) -> Command {
     command
 }
 
-fn root() -> &'static Path {
+pub(crate) fn root() -> &'static Path {
     let own = Path::new(env!("CARGO_MANIFEST_DIR"));
     own.parent().unwrap_or(own)
 }
@@ -48,7 +86,23 @@ pub(crate) fn run(name: &str, command: &mut Command) -> Ended {
         eprintln!("{name} did not run: {error}");
         false
     });
-    Ended { name: name.to_owned(), took: began.elapsed(), ok: ok && count.failed == 0, count }
+    Ended { name: name.to_owned(), took: began.elapsed(), outcome: outcome(ok && count.failed == 0), count }
+}
+
+/// Looks at something under a heading, and says what was found.
+pub(crate) fn check(name: &str, look: impl FnOnce() -> Result<String, String>) -> Ended {
+    println!("\n== {name}");
+    let began = Instant::now();
+    let found = look();
+    match &found {
+        Ok(found) => println!("{found}"),
+        Err(wrong) => eprintln!("{wrong}"),
+    }
+    Ended { name: name.to_owned(), took: began.elapsed(), outcome: outcome(found.is_ok()), count: Count::default() }
+}
+
+fn outcome(ok: bool) -> Outcome {
+    if ok { Outcome::Ok } else { Outcome::Failed }
 }
 
 fn watch(command: &mut Command, mut each: impl FnMut(&str)) -> std::io::Result<bool> {

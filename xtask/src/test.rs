@@ -1,73 +1,87 @@
 //! `cargo xtask test`: everything there is to check, on a bare machine, and what ran.
 
-use crate::step::{self, Ended, cargo};
+use crate::{
+    sqlx,
+    step::{self, Count, Ended, Outcome, cargo},
+};
 use std::process::{Command, ExitCode};
 
-/// What the core must not pull in for hosts that want none of it.
-const ABSENT_FROM_THE_BARE_CORE: [&str; 4] = ["tokio", "rusqlite", "libsqlite3-sys", "serde_json"];
+/// What a library without its default features must not pull in, for hosts that want none of it.
+const ABSENT_WITHOUT_FEATURES: [&str; 4] = ["tokio", "rusqlite", "libsqlite3-sys", "serde_json"];
 
+/// What a step does.
+enum Does {
+    /// Runs cargo.
+    Cargo(&'static [&'static str]),
+    /// Runs cargo, once everything has been built.
+    AfterBuild(&'static [&'static str]),
+    /// Looks for itself, and says what it found.
+    Checks(fn() -> Result<String, String>),
+}
+use Does::{AfterBuild, Cargo, Checks};
+
+const BUILD: &str = "build";
+const STEPS: [(&str, Does); 12] = [
+    ("format", Cargo(&["fmt", "--all", "--check"])),
+    ("dependencies of the bare core", Checks(|| is_bare("clove-core"))),
+    ("dependencies of the bare facade", Checks(|| is_bare("clove"))),
+    ("sqlx can join the lock file", Checks(sqlx::joins)),
+    (BUILD, Cargo(&["test", "--workspace", "--all-features", "--lib", "--bins", "--tests", "--examples", "--no-run", "--quiet"])),
+    (
+        "tests of all crates and examples",
+        AfterBuild(&["test", "--workspace", "--all-features", "--lib", "--bins", "--tests", "--examples", "--no-fail-fast"]),
+    ),
+    ("doc tests", AfterBuild(&["test", "--workspace", "--all-features", "--doc", "--no-fail-fast"])),
+    ("quickstart", AfterBuild(&["run", "--quiet", "--example", "quickstart"])),
+    ("documentation", AfterBuild(&["doc", "--workspace", "--all-features", "--no-deps", "--quiet"])),
+    ("lints", AfterBuild(&["clippy", "--workspace", "--all-targets", "--all-features", "--quiet", "--", "-D", "warnings"])),
+    (
+        "lints of the core without features",
+        AfterBuild(&["clippy", "--package", "clove-core", "--no-default-features", "--quiet", "--", "-D", "warnings"]),
+    ),
+    ("the facade without features", AfterBuild(&["check", "--package", "clove", "--no-default-features", "--quiet"])),
+];
+
+/// Goes through all steps, whatever becomes of one; only what is not built is not run.
 fn run_all() -> Vec<Ended> {
-    let mut ended = Vec::new();
-    let steps: [(&str, &[&str]); 9] = [
-        ("format", &["fmt", "--all", "--check"]),
-        ("lints", &["clippy", "--workspace", "--all-targets", "--all-features", "--quiet", "--", "-D", "warnings"]),
-        (
-            "lints of the core without features",
-            &["clippy", "--package", "clove-core", "--no-default-features", "--quiet", "--", "-D", "warnings"],
-        ),
-        ("the facade without features", &["check", "--package", "clove", "--no-default-features", "--quiet"]),
-        (
-            "tests of all crates and examples",
-            &["test", "--workspace", "--all-features", "--lib", "--bins", "--tests", "--examples"],
-        ),
-        ("doc tests", &["test", "--workspace", "--all-features", "--doc"]),
-        ("documentation", &["doc", "--workspace", "--all-features", "--no-deps", "--quiet"]),
-        ("the lock file is settled", &["fetch", "--locked", "--quiet"]),
-        ("quickstart", &["run", "--quiet", "--example", "quickstart"]),
-    ];
-    for (name, arguments) in steps {
-        let mut command = cargo(arguments);
-        command.env("RUSTDOCFLAGS", "-D warnings");
-        let folder = std::env::temp_dir().join(format!("clove-quickstart-{}.db", std::process::id()));
-        command.env("CLOVE_QUICKSTART_DB", &folder);
-        let step = step::run(name, &mut command);
-        let ok = step.ok;
+    let (mut ended, mut built) = (Vec::new(), false);
+    for (name, does) in STEPS {
+        let step = match does {
+            AfterBuild(_) if !built => Ended::not_run(name),
+            Cargo(arguments) | AfterBuild(arguments) => run(name, arguments),
+            Checks(check) => step::check(name, check),
+        };
+        built |= name == BUILD && step.outcome == Outcome::Ok;
         ended.push(step);
-        for file in ["", "-wal", "-shm"] {
-            // Only the last step makes these.
-            let _ = std::fs::remove_file(format!("{}{file}", folder.display()));
-        }
-        if !ok {
-            return ended;
-        }
     }
-    ended.push(bare_core());
     ended
 }
 
-/// The core alone names no runtime, no store and no JSON.
-fn bare_core() -> Ended {
-    let name = "dependencies of the bare core";
-    let began = std::time::Instant::now();
-    println!("\n== {name}");
-    let tree =
-        cargo(&["tree", "--package", "clove-core", "--no-default-features", "--edges", "normal", "--prefix", "none"]).output();
-    let found: Vec<&str> = match &tree {
-        Ok(output) if output.status.success() => {
-            let text = String::from_utf8_lossy(&output.stdout);
-            let names: Vec<&str> = text.lines().filter_map(|line| line.split(' ').next()).collect();
-            ABSENT_FROM_THE_BARE_CORE.into_iter().filter(|name| names.contains(name)).collect()
-        }
-        _ => vec!["cargo tree failed"],
-    };
-    println!(
-        "{}",
-        if found.is_empty() { "none of what must be absent".to_owned() } else { format!("found: {}", found.join(", ")) }
-    );
-    Ended { name: name.to_owned(), took: began.elapsed(), ok: found.is_empty(), count: Default::default() }
+fn run(name: &str, arguments: &[&str]) -> Ended {
+    let file = std::env::temp_dir().join(format!("clove-quickstart-{}.db", std::process::id()));
+    let mut command = cargo(arguments);
+    let step = step::run(name, command.env("RUSTDOCFLAGS", "-D warnings").env("CLOVE_QUICKSTART_DB", &file));
+    for rest in ["", "-wal", "-shm"] {
+        // Only the quickstart makes these.
+        let _ = std::fs::remove_file(format!("{}{rest}", file.display()));
+    }
+    step
 }
 
-pub(crate) fn run() -> ExitCode {
+/// A library alone names no runtime, no store and no JSON.
+fn is_bare(package: &str) -> Result<String, String> {
+    let tree = cargo(&["tree", "--package", package, "--no-default-features", "--edges", "normal", "--prefix", "none"]).output();
+    let tree = tree.map_err(|error| format!("cargo did not start: {error}"))?;
+    if !tree.status.success() {
+        return Err(String::from_utf8_lossy(&tree.stderr).into_owned());
+    }
+    let text = String::from_utf8_lossy(&tree.stdout);
+    let names: Vec<&str> = text.lines().filter_map(|line| line.split(' ').next()).collect();
+    let found: Vec<&str> = ABSENT_WITHOUT_FEATURES.into_iter().filter(|name| names.contains(name)).collect();
+    if found.is_empty() { Ok("none of what must be absent".to_owned()) } else { Err(format!("found: {}", found.join(", "))) }
+}
+
+pub(crate) fn run_and_tell() -> ExitCode {
     if Command::new("cc").arg("--version").output().is_err() {
         eprintln!(
             "A C compiler is missing, and the bundled SQLite is C: install one, for example with `apt-get install gcc libc6-dev`."
@@ -76,13 +90,10 @@ pub(crate) fn run() -> ExitCode {
     }
     let ended = run_all();
     println!("\n== what ran");
-    for step in &ended {
-        let tests = step.count.passed + step.count.failed;
-        let tests = if tests > 0 { format!("{tests} tests, {} ignored", step.count.ignored) } else { String::new() };
-        println!("{:6} {:>7.1} s  {:36} {tests}", if step.ok { "ok" } else { "FAILED" }, step.took.as_secs_f64(), step.name);
-    }
-    let passed: u64 = ended.iter().map(|step| step.count.passed).sum();
-    let failed: u64 = ended.iter().map(|step| step.count.failed).sum();
-    println!("\n{passed} passed, {failed} failed");
-    if ended.iter().all(|step| step.ok) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    ended.iter().for_each(|step| println!("{step}"));
+    let count = ended.iter().fold(Count::default(), |sum, step| sum + step.count);
+    let steps = |outcome| ended.iter().filter(|step| step.outcome == outcome).count();
+    println!("\n{} tests passed, {} failed, {} ignored", count.passed, count.failed, count.ignored);
+    println!("{} steps ok, {} failed, {} not run", steps(Outcome::Ok), steps(Outcome::Failed), steps(Outcome::NotRun));
+    if steps(Outcome::Ok) == ended.len() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

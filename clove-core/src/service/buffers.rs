@@ -17,12 +17,12 @@ use std::{
     time::Duration,
 };
 
-/// Independent locks, so that verifications seldom meet.
-const SHARDS: usize = 16;
+/// Logs, each with its own lock, so that verifications seldom meet.
+const LOGS: usize = 16;
 /// How many uses a log notes before they are told apart by key.
 const RECENT: usize = 1024;
-/// The most keys whose last use waits in one shard; the use of further ones is not noted until the next flush.
-const MAX_USES: usize = 8192;
+/// The most keys whose last use waits; the use of further ones is not noted until the next flush.
+const MAX_USES: usize = 131_072;
 /// The most digests waiting; further ones wait for their secret's next use.
 const MAX_REHASHES: usize = 1024;
 /// How often maintenance flushes.
@@ -34,9 +34,9 @@ type Uses = HashMap<KeyId, Timestamp, foldhash::fast::RandomState>;
 pub(super) struct Buffers {
     /// Uses as they come, one log a thread as far as they go. A log's end is always at hand; a map of thousands of keys is far
     /// away in memory.
-    recent: [Mutex<Vec<(KeyId, Timestamp)>>; SHARDS],
-    /// Last uses, by key.
-    uses: [Mutex<Uses>; SHARDS],
+    recent: [Mutex<Vec<(KeyId, Timestamp)>>; LOGS],
+    /// Last uses, by key. One lock for a whole log: with one for each use, the processor would wait for memory use by use.
+    uses: Mutex<Uses>,
     rehashes: Mutex<Vec<Rehash>>,
 }
 
@@ -54,7 +54,7 @@ fn thread_number() -> usize {
 
 impl Buffers {
     pub(super) fn used(&self, key: KeyId, at: Timestamp) {
-        let Some(recent) = self.recent.get(thread_number() % SHARDS) else { return };
+        let Some(recent) = self.recent.get(thread_number() % LOGS) else { return };
         let mut recent = lock(recent);
         if recent.len() >= RECENT {
             self.settle(&mut recent);
@@ -64,18 +64,17 @@ impl Buffers {
 
     /// Tells a log's uses apart by key.
     fn settle(&self, recent: &mut Vec<(KeyId, Timestamp)>) {
-        recent.drain(..).for_each(|(key, at)| self.note(key, at));
+        self.note(recent.drain(..));
     }
 
-    fn note(&self, key: KeyId, at: Timestamp) {
-        // The last byte of an id is random.
-        let shard = key.as_bytes().last().map_or(0, |byte| usize::from(*byte) % SHARDS);
-        let Some(uses) = self.uses.get(shard) else { return };
-        let mut uses = lock(uses);
-        if let Some(last) = uses.get_mut(&key) {
-            *last = at.max(*last);
-        } else if uses.len() < MAX_USES {
-            uses.insert(key, at);
+    fn note(&self, used: impl Iterator<Item = (KeyId, Timestamp)>) {
+        let mut uses = lock(&self.uses);
+        for (key, at) in used {
+            if let Some(last) = uses.get_mut(&key) {
+                *last = at.max(*last);
+            } else if uses.len() < MAX_USES {
+                uses.insert(key, at);
+            }
         }
     }
 
@@ -101,8 +100,8 @@ impl Buffers {
 
     fn take_uses(&self) -> Vec<(KeyId, DateTime<Utc>)> {
         self.recent.iter().for_each(|recent| self.settle(&mut lock(recent)));
-        let taken = self.uses.iter().flat_map(|uses| std::mem::take(&mut *lock(uses)));
-        taken.map(|(key, at)| (key, at.into())).collect()
+        let taken = std::mem::take(&mut *lock(&self.uses));
+        taken.into_iter().map(|(key, at)| (key, at.into())).collect()
     }
 }
 
@@ -115,7 +114,7 @@ struct Taken<'b> {
 
 impl Drop for Taken<'_> {
     fn drop(&mut self) {
-        self.uses.drain(..).for_each(|(key, at)| self.buffers.note(key, at.into()));
+        self.buffers.note(self.uses.drain(..).map(|(key, at)| (key, at.into())));
         self.rehashes.drain(..).for_each(|change| self.buffers.rehash(change));
     }
 }
@@ -143,13 +142,15 @@ pub struct Maintenance {
 }
 
 impl Maintenance {
-    /// Flushes every second until the last handle is dropped.
-    pub async fn run(self) {
+    /// Flushes every second until the last handle is dropped. What could not be written stays for the next round, since no
+    /// verification depends on it; `failed` is told why, for the host's log.
+    pub async fn run(self, mut failed: impl FnMut(StoreError)) {
         while let Some(sleep) = self.inner.upgrade().map(|inner| inner.clock.sleep(INTERVAL)) {
             sleep.await;
             let Some(inner) = self.inner.upgrade() else { return };
-            // What could not be written stays for the next round; a verification does not depend on it.
-            let _ = inner.buffers.flush(&*inner.store).await;
+            if let Err(error) = inner.buffers.flush(&*inner.store).await {
+                failed(error);
+            }
         }
     }
 }

@@ -106,6 +106,7 @@ impl Clove {
         }
     }
 
+    #[inline(always)]
     fn prove_by_digest(&self, found: Option<Arc<Candidate>>, digests: &[Digest]) -> Proof<'_> {
         let is_presented = |stored: &SecretRecord| stored.is_fast() && digests.contains(&stored.digest);
         if let Some(candidate) = found

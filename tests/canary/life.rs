@@ -1,0 +1,206 @@
+//! A whole life of keys, of which everything is heard.
+
+use crate::{
+    IMPORTED, METADATA, PEPPERS,
+    ear::{Ear, hear},
+    nosy::Nosy,
+};
+use chrono::TimeDelta;
+use clove::{
+    Action, ActiveLimit, Attempt, By, CapabilitySet, Clove, DenialReason, Description, Edit, Error, Expiry, Fault, GuessLimit,
+    Hashing, KeyId, KeyState, LimitChoice, Limits, ListAudit, ListKeys, MemoryStore, Metadata, Name, NewKey, OperationId, Pepper,
+    Policy, Refusal, Requirement, Role, Scope, Secret, SecretFormat, StoreError, SystemClock, Tier, TierName, Verdict,
+    error::{CorruptRow, Unique},
+    lifecycle,
+    store::Remains,
+};
+use clove_testkit::Fixture;
+use std::time::Duration;
+
+pub(crate) fn policy(hashing: Hashing) -> Policy {
+    Policy::builder().hashing(hashing).imports(GuessLimit::default()).build().unwrap()
+}
+
+pub(crate) fn pepper(version: u16) -> Pepper {
+    Pepper::new(version, PEPPERS[usize::from(version) - 1]).unwrap()
+}
+
+/// Lives it, and returns the secrets in it.
+pub(crate) async fn live(fixture: &Fixture, store: &Nosy, ear: &Ear) -> Vec<String> {
+    let (clove, owner, by) = (&fixture.clove, &fixture.owner, &fixture.by);
+    let mut secrets = vec![IMPORTED.to_owned()];
+    let description = Description::new("canary").unwrap();
+    let new = NewKey::named("canary").unwrap().metadata(Metadata::new(METADATA).unwrap()).description(description);
+    let first = clove.create(owner, new.clone(), by).await.unwrap();
+    hear!(ear, first, first.key, new, *by, *owner);
+    let credential = first.credential.unwrap();
+    hear!(ear, credential, *credential.secret());
+    secrets.push(credential.secret().reveal().to_owned());
+    let id = first.key.id;
+    let rotated = clove.rotate(owner, id, 1, TimeDelta::hours(1), by).await.unwrap();
+    hear!(ear, rotated);
+    secrets.push(rotated.credential.unwrap().secret().reveal().to_owned());
+    let imported = clove.import(owner, NewKey::named("moved in").unwrap(), Secret::from_foreign(IMPORTED.into()), by).await;
+    let imported = imported.unwrap();
+    hear!(ear, imported);
+    let own = Secret::from_foreign(secrets[1].clone());
+    hear!(ear, clove.import(owner, NewKey::named("own").unwrap(), own, by).await.unwrap_err());
+    refused(ear, clove.create(owner, NewKey::named("third").unwrap(), by).await);
+    refused(ear, clove.rotate(owner, id, 1, TimeDelta::zero(), by).await);
+
+    present(clove, &secrets, [id, imported.key.id], ear).await;
+    clove.shut_down().await.unwrap();
+    rehash_under_the_next_pepper(fixture, store, &secrets, ear).await;
+    panic_with_what_was_given(fixture, store, &secrets).await;
+
+    let disabled = clove.disable(owner, id, by).await.unwrap();
+    hear!(ear, disabled);
+    denied(ear, clove.verify(&secrets[1]).await.unwrap());
+    clove.report_leaked(&secrets[2], &By::new("canary", format!("it said {}", secrets[2])).unwrap()).await.unwrap();
+    refused(ear, clove.enable(owner, id, by).await);
+    refused(ear, clove.get(owner, KeyId::new(clove.now())).await);
+
+    clove.set_active_limit(owner, Some(ActiveLimit::AtMost(9)), by).await.unwrap();
+    let gone = clove.create(owner, NewKey::named("gone").unwrap(), by).await.unwrap();
+    let edit = Edit::new().metadata(Metadata::new(METADATA).unwrap());
+    hear!(ear, edit, clove.edit(owner, gone.key.id, 1, edit.clone(), by).await.unwrap());
+    refused(ear, clove.edit(owner, gone.key.id, 1, Edit::new(), by).await);
+    clove.delete(owner, gone.key.id, by).await.unwrap();
+    secrets.push(gone.credential.unwrap().secret().reveal().to_owned());
+    hear!(ear, clove.close_owner(owner, by).await.unwrap());
+    refused(ear, clove.create(owner, new.clone(), by).await);
+    denied(ear, clove.verify(&secrets[2]).await.unwrap());
+    clove.reopen_owner(owner, by).await.unwrap();
+    look_at_all(fixture, ear).await;
+    secrets
+}
+
+/// Presents each secret in each form, right and wrong.
+async fn present(clove: &Clove, secrets: &[String], ids: [KeyId; 2], ear: &Ear) {
+    let required = Requirement::all_of(["models:read"]).unwrap();
+    hear!(ear, required, clove::Capability::new("models:read").unwrap());
+    for secret in secrets {
+        let with_id = ids.map(|id| format!("{id};{secret}"));
+        for text in with_id.into_iter().chain([secret.clone(), format!("{secret}x")]) {
+            let attempt = Attempt::new(&text).requiring(&required).from_peer("canary");
+            hear!(ear, attempt);
+            denied(ear, clove.verify(attempt).await.unwrap());
+            let verdict = clove.verify(&text).await.unwrap();
+            hear!(ear, verdict);
+            for grant in verdict.granted() {
+                hear!(ear, grant, grant.id(), *grant.capabilities());
+                grant.limits().for_each(|state| hear!(ear, state, state.of, state.window));
+            }
+            let exhausted = clove.verify(Attempt::new(&text).costing(u64::MAX)).await.unwrap().denied();
+            if let Some(DenialReason::LimitReached(exhausted)) = exhausted.iter().map(clove::Denial::reason).next() {
+                hear!(ear, *exhausted);
+            }
+        }
+    }
+}
+
+/// Another process, on the next pepper: a use hashes anew.
+async fn rehash_under_the_next_pepper(fixture: &Fixture, store: &Nosy, secrets: &[String], ear: &Ear) {
+    let hashing = Hashing::hmac(pepper(2)).readable(pepper(1));
+    let next = Clove::with_clock(store.clone(), policy(hashing), fixture.clock().clone());
+    for secret in secrets {
+        hear!(ear, next.verify(secret).await.unwrap());
+    }
+    let before = store.kept().len();
+    next.flush().await.unwrap();
+    assert!(store.kept().len() > before, "nothing was hashed anew");
+    // And one without either pepper.
+    let bare = Clove::with_clock(store.clone(), policy(Hashing::sha256()), fixture.clock().clone());
+    hear!(ear, bare.verify(&secrets[2]).await.unwrap_err());
+}
+
+/// A store that tells all that it was given in the message of a panic.
+async fn panic_with_what_was_given(fixture: &Fixture, store: &Nosy, secrets: &[String]) {
+    store.panic_from_now_on(true);
+    let (clove, owner, by, secret) = (fixture.clove.clone(), fixture.owner.clone(), fixture.by.clone(), secrets[2].clone());
+    let create = {
+        let clove = clove.clone();
+        tokio::spawn(async move { clove.create(&owner, NewKey::named("never").unwrap(), &by).await.map(drop) })
+    };
+    assert!(create.await.unwrap_err().is_panic());
+    assert!(tokio::spawn(async move { clove.verify(&secret).await.map(drop) }).await.unwrap_err().is_panic());
+    store.panic_from_now_on(false);
+}
+
+/// What is read back, and what a host holds.
+async fn look_at_all(fixture: &Fixture, ear: &Ear) {
+    let (clove, owner) = (&fixture.clove, &fixture.owner);
+    let (one, events) =
+        (ListKeys { limit: Some(1), ..ListKeys::default() }, ListAudit { limit: Some(200), ..ListAudit::default() });
+    let (keys, trail) = (clove.list(owner, &one).await.unwrap(), clove.audit(owner, &events).await.unwrap());
+    hear!(ear, one, events, keys, trail, *keys.next.as_ref().unwrap(), clove.active_keys(owner).await.unwrap());
+    hear!(ear, clove.expiring(owner, TimeDelta::days(90), None, None).await.unwrap());
+    for key in fixture.keys().await.unwrap() {
+        hear!(ear, key, key.name, key.description, key.metadata, key.capabilities, key.state, key.status(clove.now()));
+    }
+    for event in trail.items {
+        hear!(ear, event, event.id, event.operation, event.actor, event.reason, event.action, event.arguments);
+        event.key.iter().for_each(|key| hear!(ear, *key));
+    }
+    let (id, name) = (keys.items[0].id, Some(keys.items[0].name.clone()));
+    hear!(ear, Remains { id, owner: owner.clone(), name, state: None, revision: None, others: 0, others_held: 0 });
+    let policy = clove.policy().clone();
+    hear!(
+        ear,
+        policy,
+        policy.active_limit(),
+        *policy.expiry(),
+        Expiry::Days(30),
+        policy.clone().to_builder(),
+        GuessLimit::default()
+    );
+    let tier = TierName::new("canary").unwrap();
+    hear!(ear, tier, Tier::unlimited(), Limits::standard(), LimitChoice::Tier(tier.clone()));
+    hear!(ear, Hashing::hmac(pepper(1)).readable(pepper(2)), pepper(1), SecretFormat::default(), Role::Owner);
+    hear!(ear, lifecycle::effect(Action::Revoke, KeyState::Active, false), Scope::from(owner), owner.organization, owner.account);
+    hear!(ear, *clove, clove.maintenance(), *fixture, *fixture.clock(), SystemClock, clove::Timestamp::from(clove.now()));
+    hear!(ear, MemoryStore::new(), Name::new("canary").unwrap(), CapabilitySet::all());
+}
+
+/// Texts that are refused, with a secret in them where there is room for one, and errors that no life meets.
+pub(crate) fn fail(secret: &str, ear: &Ear) {
+    hear!(ear, Metadata::new(format!("{METADATA}}}")).unwrap_err(), Pepper::new(2, &PEPPERS[0][..31]).unwrap_err());
+    hear!(ear, NewKey::named(format!("{secret}\n")).unwrap_err(), NewKey::named(format!("my {secret}")).map(drop));
+    hear!(ear, secret.parse::<clove::Cursor>().unwrap_err(), secret.parse::<KeyId>().unwrap_err());
+    hear!(ear, By::new(format!("a {secret}"), "why").unwrap_err());
+    let (now, source) = (chrono::DateTime::UNIX_EPOCH, || StoreError::unavailable("failing", std::io::Error::other("full")));
+    let (id, operation) = (KeyId::new(now), OperationId::new(now));
+    hear!(ear, source(), StoreError::OutcomeUnknown { source: None }, StoreError::NewerSchema { found: 2, supported: 1 });
+    hear!(ear, StoreError::Foreign { what: "a file" }, StoreError::Conflict(Unique::Digest));
+    hear!(ear, Unique::KeyId, Unique::Digest, Unique::OperationId, Unique::AuditId);
+    for row in
+        [CorruptRow::Key(id), CorruptRow::UnreadableKeyId, CorruptRow::Owner, CorruptRow::Organization, CorruptRow::AuditEvent]
+    {
+        hear!(ear, row, StoreError::Corrupt { row: row.clone(), what: "its state" });
+    }
+    let capability = clove::Capability::new("models:read").unwrap();
+    for refusal in [
+        Refusal::TooManyRecords { records: 1, limit: 1 },
+        Refusal::TooManyCreations { limit: 1, resets_at: now },
+        Refusal::BeyondAuthority { capability },
+        Refusal::Unreadable { id },
+        Refusal::OperationReused { operation },
+    ] {
+        hear!(ear, refusal);
+    }
+    hear!(ear, Fault::Store(source()), Fault::Overloaded, Fault::DeadlineExceeded { deadline: Duration::from_secs(1) });
+    hear!(ear, Fault::System { what: "a thread" }, Error::Fault(Fault::Overloaded), Error::System { what: "a thread" });
+    hear!(ear, Error::Store(source()), Error::OutcomeUnknown { operation, source: source() });
+}
+
+fn refused<T>(ear: &Ear, outcome: Result<T, Error>) {
+    let error = outcome.err().unwrap();
+    hear!(ear, error);
+    let Error::Refused(refusal) = error else { panic!("not refused") };
+    hear!(ear, refusal);
+}
+
+fn denied(ear: &Ear, verdict: Verdict) {
+    hear!(ear, verdict);
+    verdict.denied().iter().for_each(|denial| hear!(ear, *denial, *denial.reason()));
+}
