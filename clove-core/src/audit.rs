@@ -115,7 +115,7 @@ impl fmt::Display for Action {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct AuditEvent {
-    /// Its own id; sorts by time.
+    /// Its own id, made at the event's time: sorted by id, events are sorted by time.
     pub id: AuditId,
     /// The command that wrote it. Unique in the trail: a command that touches several keys gives each further event an
     /// id of its own.

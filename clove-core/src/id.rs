@@ -152,6 +152,14 @@ uuid_id!(
     counted_tail()
 );
 
+impl AuditId {
+    /// The lowest id of an event at `at` or later: a store may look for times by id.
+    #[must_use]
+    pub fn first_at(at: impl Into<Timestamp>) -> Self {
+        Self(uuid_v7(at.into(), 0))
+    }
+}
+
 impl KeyId {
     pub(crate) fn from_uuid_v7(uuid: Uuid) -> Self {
         Self(uuid)
@@ -300,5 +308,23 @@ impl From<&OrganizationId> for Scope {
 impl From<&Scope> for Scope {
     fn from(scope: &Scope) -> Self {
         scope.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn ids_of_events_lie_between_the_first_ones_of_their_microsecond_and_of_the_next() {
+        let at = |micros| Timestamp::from_micros(micros).unwrap();
+        for micros in (0..3_000).chain(1_767_614_400_123_000..1_767_614_400_125_000) {
+            let (first, next) = (AuditId::first_at(at(micros)), AuditId::first_at(at(micros + 1)));
+            for id in [AuditId::new(at(micros)), AuditId::new(at(micros))] {
+                assert!(first <= id && id < next, "{micros}");
+            }
+        }
+        assert_eq!(AuditId::first_at(at(-1)), AuditId::first_at(at(0)));
     }
 }

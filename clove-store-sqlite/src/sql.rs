@@ -114,7 +114,7 @@ macro_rules! audit_columns {
 }
 macro_rules! audit_filter {
     () => {
-        " AND (?4 IS NULL OR action = ?4) AND (?5 IS NULL OR at >= ?5) AND (?6 IS NULL OR at < ?6) AND id < ?7 ORDER BY id DESC"
+        " AND (?4 IS NULL OR action = ?4) AND (?5 IS NULL OR at >= ?5) AND (?6 IS NULL OR at < ?6) AND id >= ?7 AND id < ?8 ORDER BY id DESC"
     };
 }
 pub(crate) const EVENT_BY_OPERATION: &str = concat!(audit_columns!(), "WHERE operation = ?1");
@@ -183,9 +183,9 @@ mod tests {
         OWNER_FACTS: "SEARCH k USING INDEX places_by_expiry (org=? AND account=? AND expires_at>",
         ORGANIZATION: "SEARCH organizations USING PRIMARY KEY (id=?)",
         EVENT_BY_OPERATION: "SEARCH audit USING INDEX audit_by_operation (operation=?)",
-        AUDIT_OF_KEY: "SEARCH audit USING INDEX audit_by_key (key_id=? AND id<?)",
-        AUDIT_OF_OWNER: "SEARCH audit USING INDEX audit_by_owner (org=? AND account=? AND id<?)",
-        AUDIT_OF_ORGANIZATION: "SEARCH audit USING INDEX audit_by_organization (org=? AND id<?)",
+        AUDIT_OF_KEY: "SEARCH audit USING INDEX audit_by_key (key_id=? AND id>? AND id<?)",
+        AUDIT_OF_OWNER: "SEARCH audit USING INDEX audit_by_owner (org=? AND account=? AND id>? AND id<?)",
+        AUDIT_OF_ORGANIZATION: "SEARCH audit USING INDEX audit_by_organization (org=? AND id>? AND id<?)",
         PEPPERS: "SEARCH secrets USING COVERING INDEX secrets_by_pepper (pepper>?)",
         KEYS_UNDER_PEPPER: "SEARCH secrets USING COVERING INDEX secrets_by_pepper (pepper=? AND key_id>?)",
         PUT_ORGANIZATION: "",
