@@ -30,7 +30,7 @@ pub const FIND_BY_DIGEST: &str = concat!(
     candidate_columns!(),
     "FROM secrets s CROSS JOIN keys k ON k.id = s.key_id ",
     owner_joins!(),
-    "WHERE s.digest = ?1 AND s.scheme <> 'argon2id'"
+    "WHERE s.digest = ?1 AND s.argon2_salt IS NULL"
 );
 
 /// What a verification reads by up to four digests.
@@ -38,7 +38,7 @@ pub const FIND_BY_DIGESTS: &str = concat!(
     candidate_columns!(),
     "FROM secrets s CROSS JOIN keys k ON k.id = s.key_id ",
     owner_joins!(),
-    "WHERE s.digest IN (?1, ?2, ?3, ?4) AND s.scheme <> 'argon2id'"
+    "WHERE s.digest IN (?1, ?2, ?3, ?4) AND s.argon2_salt IS NULL"
 );
 
 pub(crate) const KEY_BY_ID: &str = concat!(key_columns!(), "WHERE k.id = ?1");
