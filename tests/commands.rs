@@ -6,8 +6,8 @@ mod support;
 
 use chrono::TimeDelta;
 use clove::{
-    Action, By, CapabilitySet, Clove, Description, Edit, Error, Expiry, Issued, KeyId, ListAudit, Metadata, Name, Owner, Refusal,
-    Status,
+    Action, By, CapabilitySet, Clove, Description, Edit, Error, Expiry, Hashing, Issued, KeyId, KeyState, ListAudit, Metadata,
+    Name, OperationId, Owner, Refusal, Status,
 };
 use clove_testkit::Fixture;
 use std::{future::Future, time::Duration};
@@ -255,6 +255,36 @@ async fn a_report_of_a_leak_answers_alike_and_audits_only_what_is_known() {
     for changed in [true, false] {
         clove.report_leaked(credential.secret().reveal(), by).await.unwrap();
         assert_eq!(actions(&fixture).await.pop(), Some((Action::ReportLeaked, changed)));
+    }
+}
+
+#[tokio::test]
+async fn a_leak_is_reported_by_a_text_with_secrets_in_it() {
+    let fixture = unlimited();
+    let slow = Fixture::new(hashed(Hashing::argon2id(clove::Argon2Cost::OWASP))).unwrap();
+    for text in
+        ["{} ", " {}\r\n", "key={}", "\"{}\"", "Bearer {}", "x-api-key: {}, and more", "{}.", "\u{fffd}{}\u{fffd}", "{} {}"]
+    {
+        for (fixture, with_id) in [(&fixture, false), (&fixture, true), (&slow, true)] {
+            let issued = fixture.key_in(Status::Active).await.unwrap();
+            let (other, credential) = (fixture.key_in(Status::Active).await.unwrap(), issued.credential.unwrap());
+            let presented = if with_id { credential.reveal().to_string() } else { credential.secret().reveal().to_owned() };
+            fixture.clove.report_leaked(text.replace("{}", &presented), &fixture.by).await.unwrap();
+            let state = async |key: &clove::Key| fixture.clove.get(&fixture.owner, key.id).await.unwrap().state;
+            assert_eq!(state(&issued.key).await, KeyState::Compromised, "{text}");
+            assert_eq!(state(&other.key).await, KeyState::Active, "{text}");
+        }
+    }
+    let keys = [fixture.key_in(Status::Active).await.unwrap(), fixture.key_in(Status::Active).await.unwrap()];
+    let secrets = keys.map(|issued| (issued.key.id, issued.credential.unwrap()));
+    // A secret behind another key's id is one all the same, and each of several is.
+    let text = format!("{};{} and {}", secrets[1].0, secrets[0].1.secret().reveal(), secrets[1].1.secret().reveal());
+    let by = fixture.by.clone().operation(OperationId::new(fixture.clove.now()));
+    for _ in 0..2 {
+        fixture.clove.report_leaked(&text, &by).await.unwrap();
+    }
+    for (id, _) in &secrets {
+        assert_eq!(fixture.clove.get(&fixture.owner, *id).await.unwrap().state, KeyState::Compromised);
     }
 }
 

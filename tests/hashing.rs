@@ -253,6 +253,17 @@ async fn wrong_guesses_do_not_shut_out_a_slow_secret_of_the_hosts_own() {
 }
 
 #[tokio::test]
+async fn wrong_guesses_do_not_shut_out_a_slow_secret_from_before_a_fast_policy() {
+    let house = House::new();
+    let credential = house.key(&house.process(Hashing::argon2id(Argon2Cost::OWASP))).await;
+    let fast = house.process(Hashing::sha256());
+    for _ in 0..11 {
+        assert!(!is_good(&fast, &format!("{};clv-00000000000000000000000000000Wt4", credential.id())).await);
+    }
+    assert!(is_good(&fast, &credential.reveal()).await);
+}
+
+#[tokio::test]
 async fn under_a_slow_policy_an_unknown_id_and_a_wrong_secret_of_a_fast_key_are_hashed_alike() {
     let house = House::new();
     let old = house.key(&house.process(Hashing::sha256())).await;
@@ -305,9 +316,16 @@ fn hashing_that_cannot_work_does_not_build() {
     ] {
         assert!(Policy::builder().hashing(hashing).build().is_err(), "{what}");
     }
-    for (memory, passes, lanes) in
-        [(0, 0, 0), (19_455, 2, 1), (19_456, 1, 1), (19_456, 2, 0), (19_456, 2, 9), (262_145, 2, 1), (19_456, 17, 1)]
-    {
+    for (memory, passes, lanes) in [
+        (0, 0, 0),
+        (19_455, 2, 1),
+        (19_456, 1, 1),
+        (19_456, 2, 0),
+        (19_456, 2, 9),
+        (262_145, 2, 1),
+        (19_456, 17, 1),
+        (262_144, 5, 1),
+    ] {
         assert!(Argon2Cost::new(memory, passes, lanes).is_err(), "{memory} {passes} {lanes}");
     }
     let error = Pepper::new(1, b"canary-short-pepper").unwrap_err().to_string();

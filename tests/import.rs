@@ -176,14 +176,14 @@ async fn a_guess_at_one_key_says_nothing_about_another() {
 }
 
 #[tokio::test]
-async fn guesses_in_the_hosts_own_form_at_an_imported_key_are_bounded_too() {
+async fn guesses_in_the_hosts_own_form_at_an_imported_key_are_answered_at_once_and_shut_nobody_out() {
     let fixture = importing(2, 100);
     let issued = import(&fixture, "a-secret-from-elsewhere").await.unwrap();
     let own = format!("{};clv-00000000000000000000000000000Wt4", issued.key.id);
-    for _ in 0..2 {
-        assert!(!is_good(&fixture.clove, &own).await);
+    for _ in 0..9 {
+        assert!(support::poll_and_drop(fixture.clove.verify(&own)).is_ready(), "as for an unknown id");
     }
-    assert!(!is_good(&fixture.clove, &issued.credential.unwrap().reveal()).await, "shut");
+    assert!(is_good(&fixture.clove, &issued.credential.unwrap().reveal()).await);
 }
 
 #[tokio::test]
@@ -224,6 +224,29 @@ async fn a_leaked_imported_secret_flags_its_key() {
     fixture.clove.report_leaked(&*issued.credential.unwrap().reveal(), &fixture.by).await.unwrap();
     let key = fixture.clove.get(&fixture.owner, issued.key.id).await.unwrap();
     assert_eq!(key.status(fixture.clove.now()), Status::Compromised);
+}
+
+#[tokio::test]
+async fn reports_of_leaks_leave_room_in_the_queue() {
+    let fixture = importing(10, 100);
+    let credential = import(&fixture, "a-secret-from-elsewhere").await.unwrap().credential.unwrap().reveal();
+    let texts: Vec<String> = (0..80).map(|_| format!("{};junk", KeyId::new(fixture.clove.now()))).collect();
+    let mut reports: Vec<_> = texts.iter().map(|text| Box::pin(fixture.clove.report_leaked(text, &fixture.by))).collect();
+    for report in &mut reports {
+        let _ = report.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    }
+    assert!(fixture.clove.verify(Attempt::new(&*credential).from_peer("198.51.100.1")).await.unwrap().granted().is_some());
+}
+
+#[tokio::test]
+async fn keys_that_were_imported_stay_good_after_the_last_import() {
+    let store = MemoryStore::new();
+    let fixture = Fixture::on(store.clone(), Policy::builder().imports(GuessLimit::default()).build().unwrap()).unwrap();
+    let credential = import(&fixture, "a-secret-from-elsewhere").await.unwrap().credential.unwrap();
+    let policy = Policy::builder().no_new_imports(GuessLimit::default()).build().unwrap();
+    let after = Fixture::on(store, policy).unwrap();
+    assert!(is_good(&after.clove, &credential.reveal()).await);
+    assert_eq!(invalid(import(&after, "another-from-elsewhere").await).field, "import");
 }
 
 #[tokio::test]

@@ -6,9 +6,11 @@ mod support;
 
 use chrono::TimeDelta;
 use clove::{
-    Action, ActiveLimit, By, CapabilitySet, Clove, Description, Edit, Error, Expiry, GuessLimit, Issued, KeyId, Metadata, Name,
-    OperationId, Owner, Policy, Refusal, Secret, Status, Stopped, StoreError,
+    Action, ActiveLimit, By, CapabilitySet, Clove, Description, Edit, Error, Expiry, ExpiryPolicy, GuessLimit, Issued, KeyId,
+    MemoryStore, Metadata, Name, OperationId, Owner, Policy, Refusal, Secret, Status, Stopped, StoreError,
 };
+use clove_testkit::Fixture;
+use std::time::Duration;
 use support::{DAY, Ending, Mode, actions, fixture, is_good, named, poll_and_drop, refusal, spied, unlimited};
 
 #[tokio::test]
@@ -104,7 +106,7 @@ async fn an_operation_id_is_refused_for_the_same_command_with_other_arguments() 
     reused(clove.create(owner, named("laptop").capabilities(CapabilitySet::all()), &create).await.map(drop));
     reused(clove.create(owner, named("laptop"), &create).await.map(drop));
     reused(clove.create(owner, wish().expiry(Expiry::Days(30)), &create).await.map(drop));
-    reused(clove.create(owner, wish().description(Description::new("ours").unwrap()), &create).await.map(drop));
+    reused(clove.create(owner, wish().description(Description::new("everybody's").unwrap()), &create).await.map(drop));
     reused(clove.create(owner, wish().metadata(Metadata::new(r#"{"team":1}"#).unwrap()), &create).await.map(drop));
 
     let edit = by();
@@ -141,6 +143,53 @@ async fn an_operation_id_is_refused_for_the_same_command_with_other_arguments() 
     assert!(clove.edit(owner, id, 1, change(), &edit).await.unwrap().changed);
     clove.rotate(owner, id, 2, TimeDelta::hours(1), &rotate).await.unwrap();
     clove.set_active_limit(owner, Some(ActiveLimit::AtMost(9)), &limit).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_command_that_was_carried_out_is_answered_though_it_would_be_refused_now() {
+    let any = ExpiryPolicy { custom: Some((1, 99)), ..ExpiryPolicy::default() };
+    let policy = || Policy::builder().expiry(any.clone()).imports(GuessLimit::default());
+    let store = MemoryStore::new();
+    let before = Fixture::on(store.clone(), policy().build().unwrap()).unwrap();
+    let owner = &before.owner;
+    let by = || before.by.clone().operation(OperationId::new(before.clove.now())).may_grant(CapabilitySet::all());
+    let (create, import, rotate, edit) = (by(), by(), by(), by());
+    let tomorrow = Expiry::At(before.clove.now() + TimeDelta::days(1));
+    let wish = || named("short").expiry(tomorrow).capabilities(CapabilitySet::all());
+    let secret = || Secret::from_foreign("sk-elsewhere".into());
+    let change = || Edit::new().capabilities(CapabilitySet::all());
+    let id = before.clove.create(owner, wish(), &create).await.unwrap().key.id;
+    let imported = before.clove.import(owner, named("moved in"), secret(), &import).await.unwrap().key.id;
+    before.clove.rotate(owner, id, 1, TimeDelta::days(20), &rotate).await.unwrap();
+    before.clove.edit(owner, imported, 1, change(), &edit).await.unwrap();
+
+    before.clock().advance(Duration::from_secs(1));
+    let stricter = policy().max_grace(TimeDelta::days(7)).no_new_imports(GuessLimit::default()).build().unwrap();
+    let after = Clove::with_clock(store, stricter, before.clock().clone());
+    let nothing = |by: &By| by.clone().may_grant(CapabilitySet::none());
+    let again = after.create(owner, wish(), &nothing(&create)).await.unwrap();
+    assert!(again.key.id == id && again.credential.is_none());
+    assert_eq!(after.import(owner, named("moved in"), secret(), &import).await.unwrap().key.id, imported);
+    assert_eq!(after.rotate(owner, id, 1, TimeDelta::days(20), &rotate).await.unwrap().key.id, id);
+    assert!(after.edit(owner, imported, 1, change(), &nothing(&edit)).await.unwrap().changed);
+
+    // What was not carried out is refused as ever.
+    assert!(matches!(after.create(owner, wish(), &by()).await, Err(Error::Invalid(_))));
+    assert!(matches!(after.import(owner, named("late"), secret(), &by()).await, Err(Error::Invalid(_))));
+    assert!(matches!(after.rotate(owner, id, 2, TimeDelta::days(20), &by()).await, Err(Error::Invalid(_))));
+    assert!(matches!(refusal(after.edit(owner, id, 2, change(), &nothing(&by())).await), Refusal::BeyondAuthority { .. }));
+}
+
+#[tokio::test]
+async fn a_new_key_is_given_out_though_the_store_is_away_after_its_lost_answer() {
+    let (fixture, spy) = spied(Policy::profile_a());
+    spy.end([Ending::CommitsThenUnknown]);
+    let away = spy.clone();
+    spy.before_transact(1, async move { away.set(Mode::Fails) });
+    let issued = fixture.clove.create(&fixture.owner, named("a key"), &fixture.by).await.unwrap();
+    spy.set(Mode::Works);
+    assert!(is_good(&fixture.clove, &issued.credential.unwrap().reveal()).await);
+    assert_eq!(fixture.keys().await.unwrap(), [issued.key]);
 }
 
 #[tokio::test]

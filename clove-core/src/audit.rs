@@ -119,7 +119,7 @@ impl fmt::Display for Action {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct AuditEvent {
-    /// Its own id; sorts by time.
+    /// Its own id, made at the event's time: sorted by id, events are sorted by time.
     pub id: AuditId,
     /// The command that wrote it. Unique in the trail: a command that touches several keys gives each further event an
     /// id of its own.
@@ -159,7 +159,7 @@ impl AuditEvent {
     }
 }
 
-/// What a command was given, cut to 64 bits: a repetition under the same operation id must give the same. Guards against mistakes,
+/// What a command was given, descriptions and metadata by their length alone, cut to 64 bits: a repetition under the same operation id must give the same. Guards against mistakes,
 /// not against forgery. Mixed with the operation id, so that two events say nothing of each other.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct Arguments([u8; 8]);
@@ -178,10 +178,10 @@ impl Arguments {
     }
 
     /// Arguments in a fixed order, `None` where one was left out.
-    pub(crate) fn of<'a>(operation: OperationId, given: impl IntoIterator<Item = Option<&'a str>>) -> Self {
+    pub(crate) fn of(operation: OperationId, given: impl IntoIterator<Item = Option<String>>) -> Self {
         let mut hash = Sha256::new_with_prefix(operation.as_bytes());
         for argument in given {
-            let length = argument.map_or(u64::MAX, |text| u64::try_from(text.len()).unwrap_or(u64::MAX));
+            let length = argument.as_ref().map_or(u64::MAX, |text| u64::try_from(text.len()).unwrap_or(u64::MAX));
             hash.update(length.to_be_bytes());
             hash.update(argument.unwrap_or_default());
         }
@@ -211,7 +211,7 @@ pub struct AuditedKey {
 }
 
 /// By whom, why and under which operation id a command is given, and what that actor may grant.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct By {
     pub(crate) actor: Actor,
     pub(crate) reason: Reason,
@@ -219,6 +219,20 @@ pub struct By {
     pub(crate) may_grant: crate::capability::CapabilitySet,
     pub(crate) may_limit: bool,
     pub(crate) role: Role,
+}
+
+impl fmt::Debug for By {
+    /// The reason by its size: nobody has looked for secrets in it yet.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("By")
+            .field("actor", &self.actor)
+            .field("reason", &format_args!("{} bytes", self.reason.as_str().len()))
+            .field("operation", &self.operation)
+            .field("may_grant", &self.may_grant)
+            .field("may_limit", &self.may_limit)
+            .field("role", &self.role)
+            .finish()
+    }
 }
 
 impl By {
@@ -253,8 +267,9 @@ impl By {
     }
 
     /// Gives the command under this id, so that it can be repeated after an unknown outcome. For one command only: another
-    /// one, or the same with other arguments, is refused as [`crate::Refusal::OperationReused`]. The revision that it is based
-    /// on and an imported secret are not compared. Without it, each call has a fresh one.
+    /// one, or the same with other arguments, is refused as [`crate::Refusal::OperationReused`]. Descriptions and metadata are
+    /// compared by their length, the revision that it is based on and an imported secret not at all. Without it, each call has a
+    /// fresh one.
     #[must_use]
     pub fn operation(mut self, operation: OperationId) -> Self {
         self.operation = Some(operation);

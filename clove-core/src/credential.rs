@@ -51,6 +51,12 @@ pub(crate) fn parse<'a>(text: &'a [u8], formats: &[SecretFormat], foreign: bool)
     (foreign && is_foreign(secret)).then_some(Presented::Foreign(id, secret))
 }
 
+/// The id of an `id;` that a text ends with.
+pub(crate) fn id_before(secret: &[u8]) -> Option<KeyId> {
+    let id = secret.strip_suffix(b";")?;
+    parse_uuid_v7(id.last_chunk::<SEPARATOR>()?).map(KeyId::from_uuid_v7)
+}
+
 /// Whether a text can be a secret that clove did not generate: 1 to 256 printable ASCII characters without spaces.
 pub(crate) fn is_foreign(text: &[u8]) -> bool {
     (1..=MAX_FOREIGN_BYTES).contains(&text.len()) && text.iter().all(u8::is_ascii_graphic)

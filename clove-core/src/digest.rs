@@ -74,6 +74,8 @@ pub enum Scheme {
         cost: Argon2Cost,
         /// Its salt.
         salt: [u8; 16],
+        /// Whether the secret was imported; if not, it is of the host's own form.
+        imported: bool,
     },
 }
 
@@ -84,7 +86,8 @@ impl Scheme {
         match self {
             Self::Sha256 => "sha256",
             Self::HmacSha256 { .. } => "hmac-sha256",
-            Self::Argon2id { .. } => "argon2id",
+            Self::Argon2id { imported: false, .. } => "argon2id",
+            Self::Argon2id { imported: true, .. } => "argon2id-imported",
         }
     }
 }
@@ -113,6 +116,9 @@ impl Argon2Cost {
     pub const MAX_ITERATIONS: u32 = 16;
     /// The most lanes.
     pub const MAX_LANES: u32 = 8;
+    /// The most memory times iterations, in KiB: 1 GiB, which takes some 400 ms. A hash must end well within a verification's
+    /// deadline.
+    pub const MAX_WORK_KIB: u32 = 1024 * 1024;
 
     /// The first choice of the OWASP Password Storage Cheat Sheet for servers: 19 MiB, 2 iterations, 1 lane.
     pub const OWASP: Self = Self { memory_kib: 19_456, iterations: 2, lanes: 1 };
@@ -121,19 +127,36 @@ impl Argon2Cost {
     /// (12288, 3), (9216, 4) or (7168, 5).
     ///
     /// # Errors
-    /// If it is weaker, or above 256 MiB, 16 iterations or 8 lanes.
+    /// If it is weaker, or above 256 MiB, 16 iterations, 8 lanes, or 1 GiB of memory times iterations.
     pub fn new(memory_kib: u32, iterations: u32, lanes: u32) -> Result<Self, Invalid> {
         const LEAST: [(u32, u32); 5] = [(47_104, 1), (19_456, 2), (12_288, 3), (9_216, 4), (7_168, 5)];
         let strong = LEAST.iter().any(|&(memory, passes)| memory_kib >= memory && iterations >= passes);
-        if !strong
-            || memory_kib > Self::MAX_MEMORY_KIB
-            || iterations > Self::MAX_ITERATIONS
+        Self::from_stored(memory_kib, iterations, lanes).ok().filter(|_| strong).ok_or_else(|| {
+            Invalid::new(
+                "argon2id cost",
+                "must be at least (47104 KiB, 1), (19456, 2), (12288, 3), (9216, 4) or (7168, 5) and at most (262144 KiB, 16), their \
+                 product 1048576 KiB, with 1 to 8 lanes",
+                format!("{memory_kib} KiB, {iterations} iterations, {lanes} lanes"),
+            )
+        })
+    }
+
+    /// A stored cost, however weak it is by the rules of today: a rule that has become stricter must not make a living key corrupt.
+    ///
+    /// # Errors
+    /// If it is above what a hash may cost.
+    pub fn from_stored(memory_kib: u32, iterations: u32, lanes: u32) -> Result<Self, Invalid> {
+        let work = memory_kib.saturating_mul(iterations);
+        if memory_kib > Self::MAX_MEMORY_KIB
+            || !(1..=Self::MAX_ITERATIONS).contains(&iterations)
             || !(1..=Self::MAX_LANES).contains(&lanes)
+            || work > Self::MAX_WORK_KIB
         {
+            let size = format!("{memory_kib} KiB, {iterations} iterations, {lanes} lanes");
             return Err(Invalid::new(
                 "argon2id cost",
-                "must be at least (47104 KiB, 1), (19456, 2), (12288, 3), (9216, 4) or (7168, 5) and at most (262144 KiB, 16) with 1 to 8 lanes",
-                format!("{memory_kib} KiB, {iterations} iterations, {lanes} lanes"),
+                "must be at most (262144 KiB, 16), their product 1048576 KiB, 8 lanes",
+                size,
             ));
         }
         Ok(Self { memory_kib, iterations, lanes })

@@ -6,8 +6,13 @@ use crate::{
     text::{check_stored, is_deceptive},
 };
 use std::{
+    collections::hash_map::RandomState,
     fmt,
-    sync::atomic::{AtomicU16, Ordering},
+    hash::BuildHasher,
+    sync::{
+        LazyLock,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 use uuid::Uuid;
 
@@ -47,14 +52,25 @@ fn uuid_v7(now: Timestamp, tail: u64) -> Uuid {
     Uuid::from_u64_pair((millis << 16) | 0x7000 | fraction, (1 << 63) | (tail & (u64::MAX >> 2)))
 }
 
-fn random_tail() -> u64 {
+/// Bits of this process's generator: quick enough for each request. Processes forked from one that used it share them.
+fn quick_tail(_: Timestamp) -> u64 {
     rand::random()
 }
 
-/// Random bits behind 14 that count up in this process: ids made at one reading of the clock still sort as they were made.
-fn counted_tail() -> u64 {
-    static COUNT: AtomicU16 = AtomicU16::new(0);
-    (u64::from(COUNT.fetch_add(1, Ordering::Relaxed)) << 48) | (random_tail() >> 16)
+/// Bits of the operating system, which no fork shares.
+fn random_tail(_: Timestamp) -> u64 {
+    // Where the system has none, an id of the process's generator is still one.
+    getrandom::u64().unwrap_or_else(|_| rand::random())
+}
+
+/// 30 bits that count up in this process, before random ones: ids made at one reading of the clock still sort as they were made. The
+/// count begins at another secret number with each reading, so that ids tell nobody how many others were made in between.
+fn counted_tail(now: Timestamp) -> u64 {
+    const HALF: u64 = (1 << 29) - 1;
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    static STARTS: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+    let count = (STARTS.hash_one(now) & HALF) + (COUNT.fetch_add(1, Ordering::Relaxed) & HALF);
+    (count << 32) | (random_tail(now) >> 32)
 }
 
 macro_rules! uuid_id {
@@ -70,7 +86,8 @@ macro_rules! uuid_id {
             /// A new one at `now`, with random bits from the process's generator.
             #[must_use]
             pub fn new(now: impl Into<Timestamp>) -> Self {
-                Self(uuid_v7(now.into(), $tail))
+                let now = now.into();
+                Self(uuid_v7(now, $tail(now)))
             }
 
             /// The canonical text's 16 bytes.
@@ -131,33 +148,41 @@ uuid_id!(
     /// A key's public id: a UUIDv7 in its one canonical form (RFC 9562 section 5.7).
     KeyId,
     "key id",
-    counted_tail()
+    counted_tail
 );
 uuid_id!(
     /// The id of one verified request, minted here; no client can choose it.
     GrantId,
     "grant id",
-    random_tail()
+    quick_tail
 );
 uuid_id!(
     /// One management command. Unique in the audit trail: repeating a command under its operation id changes nothing.
     OperationId,
     "operation id",
-    random_tail()
+    random_tail
 );
 uuid_id!(
     /// One audit event; sorts by time.
     AuditId,
     "audit id",
-    counted_tail()
+    counted_tail
 );
 
 uuid_id!(
     /// One process, as long as it runs, that takes places of request windows.
     NodeId,
     "node id",
-    random_tail()
+    random_tail
 );
+
+impl AuditId {
+    /// The lowest id of an event at `at` or later: a store may look for times by id.
+    #[must_use]
+    pub fn first_at(at: impl Into<Timestamp>) -> Self {
+        Self(uuid_v7(at.into(), 0))
+    }
+}
 
 impl KeyId {
     pub(crate) fn from_uuid_v7(uuid: Uuid) -> Self {
@@ -307,5 +332,44 @@ impl From<&OrganizationId> for Scope {
 impl From<&Scope> for Scope {
     fn from(scope: &Scope) -> Self {
         scope.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn ids_of_events_lie_between_the_first_ones_of_their_microsecond_and_of_the_next() {
+        let at = |micros| Timestamp::from_micros(micros).unwrap();
+        for micros in (0..3_000).chain(1_767_614_400_123_000..1_767_614_400_125_000) {
+            let (first, next) = (AuditId::first_at(at(micros)), AuditId::first_at(at(micros + 1)));
+            for id in [AuditId::new(at(micros)), AuditId::new(at(micros))] {
+                assert!(first <= id && id < next, "{micros}");
+            }
+        }
+        assert_eq!(AuditId::first_at(at(-1)), AuditId::first_at(at(0)));
+    }
+
+    #[test]
+    fn ids_of_one_reading_sort_as_they_were_made_whatever_is_made_at_others() {
+        let at = |micros| Timestamp::from_micros(micros).unwrap();
+        let mut last = KeyId::new(at(7));
+        for other in 0..100_000 {
+            let _ = AuditId::new(at(other));
+            let next = KeyId::new(at(7));
+            assert!(last < next);
+            last = next;
+        }
+    }
+
+    #[test]
+    fn ids_of_two_readings_do_not_tell_how_many_were_made_in_between() {
+        let at = |micros| Timestamp::from_micros(micros).unwrap();
+        let count = |id: KeyId| (id.as_uuid().as_u64_pair().1 >> 32) & 0x3fff_ffff;
+        let steps: Vec<u64> =
+            (0..100).map(|micros| count(KeyId::new(at(micros + 1))).wrapping_sub(count(KeyId::new(at(micros))))).collect();
+        assert!(steps.iter().filter(|step| **step > 1_000).count() > 90, "{steps:?}");
     }
 }

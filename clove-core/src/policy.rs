@@ -38,6 +38,7 @@ pub struct Policy {
     pub(crate) administrator_menu: BTreeSet<Action>,
     pub(crate) max_grace: TimeDelta,
     pub(crate) imports: Option<GuessLimit>,
+    pub(crate) takes_imports: bool,
     pub(crate) deadline: Duration,
     pub(crate) default_tier: Tier,
     pub(crate) tiers: BTreeMap<TierName, Tier>,
@@ -70,6 +71,7 @@ impl Policy {
             administrator_menu,
             max_grace: TimeDelta::days(30),
             imports: None,
+            takes_imports: false,
             deadline: Duration::from_secs(1),
             default_tier: Tier { key: Limits::standard(), account: None },
             tiers: BTreeMap::new(),
@@ -167,7 +169,7 @@ impl Policy {
         self.max_grace
     }
 
-    /// The limit on wrong guesses at imported secrets; `None` where there are no imports.
+    /// The limit on wrong guesses at imported secrets; `None` where imported keys are not recognized.
     #[must_use]
     pub fn imports(&self) -> Option<GuessLimit> {
         self.imports
@@ -235,7 +237,9 @@ impl PolicyBuilder {
         self.policy.expiry = expiry;
         self
     }
-    /// The format of new secrets. The one before it is retired: its secrets stay good.
+    /// The format of new secrets. Those that this policy has had are retired: their secrets stay good. A format that a former
+    /// policy of this host had, and this one does not, must be named by [`PolicyBuilder::retired_format`], or its keys are not
+    /// recognized.
     #[must_use]
     pub fn secret_format(mut self, format: SecretFormat) -> Self {
         self.policy.formats.retain(|known| *known != format);
@@ -290,10 +294,17 @@ impl PolicyBuilder {
         self.policy.max_grace = grace;
         self
     }
-    /// Allows imports, with a limit on wrong guesses at imported secrets.
+    /// Allows imports, with a limit on wrong guesses at imported secrets. Without this and [`PolicyBuilder::no_new_imports`],
+    /// imported keys are not recognized.
     #[must_use]
     pub fn imports(mut self, guesses: GuessLimit) -> Self {
-        self.policy.imports = Some(guesses);
+        (self.policy.imports, self.policy.takes_imports) = (Some(guesses), true);
+        self
+    }
+    /// Ends imports: keys that were imported stay good, with a limit on wrong guesses at their secrets, and no new ones are taken.
+    #[must_use]
+    pub fn no_new_imports(mut self, guesses: GuessLimit) -> Self {
+        (self.policy.imports, self.policy.takes_imports) = (Some(guesses), false);
         self
     }
     /// How long a verification may take; 1 second unless set.

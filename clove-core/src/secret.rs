@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Invalid};
 use crc::{CRC_32_ISO_HDLC, Crc, Table};
-use std::fmt;
+use std::{fmt, ops::Range};
 use zeroize::{Zeroize, Zeroizing};
 
 /// The digits of base62, in the order that the check characters use. Frozen.
@@ -135,15 +135,15 @@ impl SecretFormat {
     }
 }
 
-/// Where the first secret of one of the formats stands in a text: shape and check characters.
-pub(crate) fn find(formats: &[SecretFormat], text: &str) -> Option<std::ops::Range<usize>> {
-    let secret_at = |start: usize| {
+/// Where secrets of the formats stand in a text: shape and check characters.
+pub(crate) fn find<'a>(formats: &'a [SecretFormat], text: &'a [u8]) -> impl Iterator<Item = Range<usize>> + 'a {
+    let secret_at = move |start: usize| {
         formats.iter().find_map(|format| {
             let end = start + format.len();
-            text.as_bytes().get(start..end).filter(|part| format.has_shape(part) && is_checked(part)).map(|_| start..end)
+            text.get(start..end).filter(|part| format.has_shape(part) && is_checked(part)).map(|_| start..end)
         })
     };
-    (0..text.len()).find_map(secret_at)
+    (0..text.len()).filter_map(secret_at)
 }
 
 /// Looks at every byte, so that the compiler takes many at a time.

@@ -4,7 +4,7 @@ use crate::{
     error::Invalid,
     secret::{self, SecretFormat},
 };
-use std::fmt;
+use std::{fmt, ops::Range};
 use unicode_normalization::{UnicodeNormalization, char::is_combining_mark};
 use unicode_script::{Script, UnicodeScript};
 use unicode_security::MixedScript;
@@ -147,9 +147,13 @@ impl Reason {
         check_stored("reason", text.as_ref(), false).map(|text| Self(text.into()))
     }
 
+    fn first_secret(&self, formats: &[SecretFormat]) -> Option<Range<usize>> {
+        secret::find(formats, self.0.as_bytes()).next()
+    }
+
     /// Puts `[secret]` in the place of each secret of these formats.
     pub(crate) fn mask(&mut self, formats: &[SecretFormat]) {
-        while let Some(found) = secret::find(formats, &self.0) {
+        while let Some(found) = self.first_secret(formats) {
             let mut text = String::from(std::mem::take(&mut self.0));
             text.replace_range(found, "[secret]");
             self.0 = text.into();

@@ -243,7 +243,11 @@ pub(crate) fn audit(connection: &Connection, query: &AuditQuery) -> Result<Audit
         (None, Some(_)) => sql::AUDIT_OF_OWNER,
         (None, None) => sql::AUDIT_OF_ORGANIZATION,
     };
-    let before = query.before.map_or(ABOVE_ALL_IDS, |id| *id.as_bytes());
+    // Ids tell times, so that a page reads nothing newer than `until` and nothing older than `from`.
+    let bytes = |id: AuditId| *id.as_bytes();
+    let from = query.from.map_or([0; 16], |from| bytes(AuditId::first_at(from)));
+    let until = query.until.map_or(ABOVE_ALL_IDS, |until| bytes(AuditId::first_at(until)));
+    let before = query.before.map_or(until, |id| until.min(bytes(id)));
     let micros = |time: Option<DateTime<Utc>>| time.map(|time| time.timestamp_micros());
     let params = params![
         organization,
@@ -252,6 +256,7 @@ pub(crate) fn audit(connection: &Connection, query: &AuditQuery) -> Result<Audit
         query.action.map(|action| action.as_str()),
         micros(query.from),
         micros(query.until),
+        from.as_slice(),
         before.as_slice(),
     ];
     let mut statement = connection.prepare_cached(sql).map_err(failed)?;

@@ -147,7 +147,8 @@ pub(crate) fn secret(row: &Row<'_>, first: usize) -> Result<SecretRecord, Bad> {
     let scheme = match text(row, first + 1, "scheme")? {
         "sha256" => Scheme::Sha256,
         "hmac-sha256" => Scheme::HmacSha256 { pepper: int(row, first + 2, "pepper")? },
-        "argon2id" => Scheme::Argon2id {
+        name @ ("argon2id" | "argon2id-imported") => Scheme::Argon2id {
+            imported: name == "argon2id-imported",
             cost: cost(text(row, first + 3, "argon2_cost")?).ok_or("argon2_cost")?,
             salt: blob(row, first + 4, "argon2_salt")?.try_into().map_err(|_| "argon2_salt")?,
         },
@@ -163,7 +164,7 @@ pub(crate) fn secret(row: &Row<'_>, first: usize) -> Result<SecretRecord, Bad> {
 fn cost(text: &str) -> Option<Argon2Cost> {
     let mut parts = text.split(',').map(|part| part.parse().ok());
     let (memory, iterations, lanes) = (parts.next()??, parts.next()??, parts.next()??);
-    Argon2Cost::new(memory, iterations, lanes).ok().filter(|_| parts.next().is_none())
+    Argon2Cost::from_stored(memory, iterations, lanes).ok().filter(|_| parts.next().is_none())
 }
 
 /// A scheme's columns: name, pepper, cost, salt.
@@ -171,7 +172,7 @@ pub(crate) fn scheme_columns(scheme: &Scheme) -> (&'static str, Option<u16>, Opt
     let (pepper, cost, salt) = match scheme {
         Scheme::Sha256 => (None, None, None),
         Scheme::HmacSha256 { pepper } => (Some(*pepper), None, None),
-        Scheme::Argon2id { cost, salt } => {
+        Scheme::Argon2id { cost, salt, .. } => {
             let (memory, iterations, lanes) = cost.parts();
             (None, Some(format!("{memory},{iterations},{lanes}")), Some(*salt))
         }

@@ -30,7 +30,7 @@ pub const FIND_BY_DIGEST: &str = concat!(
     candidate_columns!(),
     "FROM secrets s CROSS JOIN keys k ON k.id = s.key_id ",
     owner_joins!(),
-    "WHERE s.digest = ?1 AND s.scheme <> 'argon2id'"
+    "WHERE s.digest = ?1 AND s.argon2_salt IS NULL"
 );
 
 /// What a verification reads by up to four digests.
@@ -38,7 +38,7 @@ pub const FIND_BY_DIGESTS: &str = concat!(
     candidate_columns!(),
     "FROM secrets s CROSS JOIN keys k ON k.id = s.key_id ",
     owner_joins!(),
-    "WHERE s.digest IN (?1, ?2, ?3, ?4) AND s.scheme <> 'argon2id'"
+    "WHERE s.digest IN (?1, ?2, ?3, ?4) AND s.argon2_salt IS NULL"
 );
 
 pub(crate) const KEY_BY_ID: &str = concat!(key_columns!(), "WHERE k.id = ?1");
@@ -115,7 +115,7 @@ macro_rules! audit_columns {
 }
 macro_rules! audit_filter {
     () => {
-        " AND (?4 IS NULL OR action = ?4) AND (?5 IS NULL OR at >= ?5) AND (?6 IS NULL OR at < ?6) AND id < ?7 ORDER BY id DESC"
+        " AND (?4 IS NULL OR action = ?4) AND (?5 IS NULL OR at >= ?5) AND (?6 IS NULL OR at < ?6) AND id >= ?7 AND id < ?8 ORDER BY id DESC"
     };
 }
 pub(crate) const EVENT_BY_OPERATION: &str = concat!(audit_columns!(), "WHERE operation = ?1");
@@ -197,9 +197,9 @@ mod tests {
         OWNER_FACTS: "SEARCH k USING INDEX places_by_expiry (org=? AND account=? AND expires_at>",
         ORGANIZATION: "SEARCH organizations USING PRIMARY KEY (id=?)",
         EVENT_BY_OPERATION: "SEARCH audit USING INDEX audit_by_operation (operation=?)",
-        AUDIT_OF_KEY: "SEARCH audit USING INDEX audit_by_key (key_id=? AND id<?)",
-        AUDIT_OF_OWNER: "SEARCH audit USING INDEX audit_by_owner (org=? AND account=? AND id<?)",
-        AUDIT_OF_ORGANIZATION: "SEARCH audit USING INDEX audit_by_organization (org=? AND id<?)",
+        AUDIT_OF_KEY: "SEARCH audit USING INDEX audit_by_key (key_id=? AND id>? AND id<?)",
+        AUDIT_OF_OWNER: "SEARCH audit USING INDEX audit_by_owner (org=? AND account=? AND id>? AND id<?)",
+        AUDIT_OF_ORGANIZATION: "SEARCH audit USING INDEX audit_by_organization (org=? AND id>? AND id<?)",
         PEPPERS: "SEARCH secrets USING COVERING INDEX secrets_by_pepper (pepper>?)",
         KEYS_UNDER_PEPPER: "SEARCH secrets USING COVERING INDEX secrets_by_pepper (pepper=? AND key_id>?)",
         PUT_ORGANIZATION: "",

@@ -87,7 +87,7 @@ async fn present(clove: &Clove, secrets: &[String], ids: [KeyId; 2], ear: &Ear) 
             denied(ear, clove.verify(attempt).await.unwrap());
             let verdict = clove.verify(&text).await.unwrap();
             hear!(ear, verdict);
-            for grant in verdict.granted() {
+            if let Some(grant) = verdict.granted() {
                 hear!(ear, grant, grant.id(), *grant.capabilities());
                 grant.limits().for_each(|state| hear!(ear, state, state.of, state.window));
             }
@@ -165,7 +165,8 @@ async fn look_at_all(fixture: &Fixture, ear: &Ear) {
 /// Texts that are refused, with a secret in them where there is room for one, and errors that no life meets.
 pub(crate) fn fail(secret: &str, ear: &Ear) {
     hear!(ear, Metadata::new(format!("{METADATA}}}")).unwrap_err(), Pepper::new(2, &PEPPERS[0][..31]).unwrap_err());
-    hear!(ear, NewKey::named(format!("{secret}\n")).unwrap_err(), NewKey::named(format!("my {secret}")).map(drop));
+    hear!(ear, NewKey::named(format!("{secret}\n")).unwrap_err(), NewKey::named(format!("my {secret}")).unwrap());
+    hear!(ear, Edit::new().name(Name::new(format!("my {secret}")).unwrap()), By::new("canary", format!("of {secret}")).unwrap());
     hear!(ear, secret.parse::<clove::Cursor>().unwrap_err(), secret.parse::<KeyId>().unwrap_err());
     hear!(ear, By::new(format!("a {secret}"), "why").unwrap_err());
     let (now, source) = (chrono::DateTime::UNIX_EPOCH, || StoreError::unavailable("failing", std::io::Error::other("full")));
@@ -185,6 +186,7 @@ pub(crate) fn fail(secret: &str, ear: &Ear) {
         Refusal::BeyondAuthority { capability },
         Refusal::Unreadable { id },
         Refusal::OperationReused { operation },
+        Refusal::MayNotSetLimits,
     ] {
         hear!(ear, refusal);
     }

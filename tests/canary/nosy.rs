@@ -45,7 +45,7 @@ impl Nosy {
     fn keep(&self, digest: Digest, scheme: Scheme) {
         let mut kept = self.kept.lock().unwrap();
         kept.insert(digest.as_bytes().to_vec());
-        if let Scheme::Argon2id { salt, cost } = scheme {
+        if let Scheme::Argon2id { salt, cost, .. } = scheme {
             hear!(self.ear, cost);
             kept.insert(salt.to_vec());
         }

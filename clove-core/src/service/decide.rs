@@ -31,8 +31,13 @@ impl Order {
     }
 
     /// The command's arguments beside the key and the scope.
-    pub(super) fn given<'a>(self, arguments: impl IntoIterator<Item = Option<&'a str>>) -> Self {
+    pub(super) fn given(self, arguments: impl IntoIterator<Item = Option<String>>) -> Self {
         Self { arguments: Arguments::of(self.operation, arguments), ..self }
+    }
+
+    /// Whether it may be a repetition: only a caller's own operation id can have been used before.
+    pub(super) fn may_repeat(&self) -> bool {
+        self.by.operation.is_some()
     }
 
     /// The same actor and reason under a fresh operation id.

@@ -20,9 +20,10 @@ use crate::{
     store::{Decision, KeyChange, Reads, SecretRecord, StoredKey},
 };
 use chrono::{DateTime, TimeDelta, Utc};
+use std::fmt;
 
 /// A key to be created or imported.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct NewKey {
     name: Name,
     description: Description,
@@ -30,6 +31,20 @@ pub struct NewKey {
     capabilities: Option<CapabilitySet>,
     limits: LimitChoice,
     metadata: Metadata,
+}
+
+impl fmt::Debug for NewKey {
+    /// Texts by their size: nobody has looked for secrets in them yet.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NewKey")
+            .field("name", &size(self.name.as_str()))
+            .field("description", &size(self.description.as_str()))
+            .field("expiry", &self.expiry)
+            .field("capabilities", &self.capabilities)
+            .field("limits", &self.limits)
+            .field("metadata", &self.metadata)
+            .finish()
+    }
 }
 
 impl NewKey {
@@ -78,12 +93,21 @@ impl NewKey {
         self
     }
 
-    fn arguments<'a>(&'a self, expiry: Option<&'a str>, limits: &'a str) -> [Option<&'a str>; 6] {
-        let capabilities = self.capabilities.as_ref().map(CapabilitySet::as_str);
-        let texts = [self.name.as_str(), self.description.as_str(), self.metadata.as_str(), limits];
-        let [name, description, metadata, limits] = texts.map(Some);
-        [name, description, metadata, capabilities, expiry, limits]
+    fn arguments(&self) -> [Option<String>; 6] {
+        [
+            Some(self.name.as_str().to_owned()),
+            Some(size(self.description.as_str())),
+            Some(size(self.metadata.as_str())),
+            self.capabilities.as_ref().map(|capabilities| capabilities.as_str().to_owned()),
+            self.expiry.map(Expiry::to_argument),
+            Some(self.limits.to_stored()),
+        ]
     }
+}
+
+/// What a command was given of a text that nobody is to guess from the trail once the key is gone.
+pub(super) fn size(text: &str) -> String {
+    format!("{} bytes", text.len())
 }
 
 /// A key that was given a secret.
@@ -107,7 +131,7 @@ impl Clove {
     /// host; otherwise the store's failure.
     pub async fn create(&self, owner: &Owner, new: NewKey, by: &By) -> Result<Issued, Error> {
         let secret = self.inner.policy.current_format().generate()?;
-        self.insert(Action::Create, owner, new, secret, by).await
+        self.insert(Action::Create, owner, new, secret, by, Ok(())).await
     }
 
     /// Makes a key for a secret that clove did not generate. It is hashed with Argon2id, and presented as `id;secret` only.
@@ -116,37 +140,66 @@ impl Clove {
     /// As [`Clove::create`]; [`Invalid`] where the policy does not allow imports, the secret is not 1 to 256 printable
     /// ASCII characters without spaces, or has the form of the host's own secrets.
     pub async fn import(&self, owner: &Owner, new: NewKey, secret: Secret, by: &By) -> Result<Issued, Error> {
-        let policy = &self.inner.policy;
-        let size = format!("{} bytes", secret.as_bytes().len());
-        if policy.imports.is_none() {
-            return Err(Invalid::new("import", "must be allowed by the policy: PolicyBuilder::imports", "not allowed").into());
-        }
-        if !is_foreign(secret.as_bytes()) {
-            return Err(
-                Invalid::new("imported secret", "must be 1 to 256 printable ASCII characters without spaces", size).into()
-            );
-        }
-        if policy.formats.iter().any(|format| format.has_shape(secret.as_bytes())) {
-            return Err(Invalid::new("imported secret", "must not have the form of this host's own secrets", size).into());
-        }
-        self.insert(Action::Import, owner, new, secret, by).await
+        let allowed = self.may_import(&secret);
+        self.insert(Action::Import, owner, new, secret, by, allowed).await
     }
 
-    async fn insert(&self, action: Action, owner: &Owner, new: NewKey, secret: Secret, by: &By) -> Result<Issued, Error> {
-        let policy = self.inner.policy.clone();
-        let expiry = new.expiry.map(Expiry::to_argument);
-        let order = Order::new(by, self.now()).given(new.arguments(expiry.as_deref(), &new.limits.to_stored()));
-        let id = KeyId::new(order.now);
-        let capabilities = new.capabilities.unwrap_or_else(|| policy.default_capabilities.clone());
-        if let Some(capability) = by.may_grant.first_beyond(&capabilities) {
+    fn may_import(&self, secret: &Secret) -> Result<(), Invalid> {
+        let (policy, size) = (&self.inner.policy, format!("{} bytes", secret.as_bytes().len()));
+        if !policy.takes_imports {
+            return Err(Invalid::new("import", "must be allowed by the policy: PolicyBuilder::imports", "not allowed"));
+        }
+        if !is_foreign(secret.as_bytes()) {
+            return Err(Invalid::new("imported secret", "must be 1 to 256 printable ASCII characters without spaces", size));
+        }
+        if policy.formats.iter().any(|format| format.has_shape(secret.as_bytes())) {
+            return Err(Invalid::new("imported secret", "must not have the form of this host's own secrets", size));
+        }
+        Ok(())
+    }
+
+    /// When a new key of this kind expires, if the policy and the actor's authority allow for it.
+    fn may_make(
+        &self,
+        new: &NewKey,
+        capabilities: &CapabilitySet,
+        by: &By,
+        now: DateTime<Utc>,
+    ) -> Result<Option<DateTime<Utc>>, Error> {
+        if let Some(capability) = by.may_grant.first_beyond(capabilities) {
             return Err(Refusal::BeyondAuthority { capability }.into());
         }
         if new.limits != LimitChoice::Default && !by.may_limit {
             return Err(Refusal::MayNotSetLimits.into());
         }
         self.refuse_secrets(Some(&new.name), Some(&new.description))?;
-        let expires_at =
-            policy.expiry.resolve(new.expiry.unwrap_or(policy.expiry.default), order.now)?.map(crate::clock::to_micros);
+        let expiry = &self.inner.policy.expiry;
+        Ok(expiry.resolve(new.expiry.unwrap_or(expiry.default), now)?.map(crate::clock::to_micros))
+    }
+
+    async fn insert(
+        &self,
+        action: Action,
+        owner: &Owner,
+        new: NewKey,
+        secret: Secret,
+        by: &By,
+        allowed: Result<(), Invalid>,
+    ) -> Result<Issued, Error> {
+        let policy = self.inner.policy.clone();
+        let order = Order::new(by, self.now()).given(new.arguments());
+        let (within, own) = (Scope::from(owner), order.event);
+        let reads = |expired_at| Reads::Owner { owner: owner.clone(), expired_at };
+        let capabilities = new.capabilities.clone().unwrap_or_else(|| policy.default_capabilities.clone());
+        let expires_at = allowed.map_err(Error::from).and_then(|()| self.may_make(&new, &capabilities, by, order.now));
+        let expires_at = match expires_at {
+            Ok(expires_at) => expires_at,
+            Err(refused) => {
+                let decision = self.unless_repeated(refused, order, reads(None), action, &within, None).await?;
+                return self.issued(decision, own, &within, secret, None).await;
+            }
+        };
+        let id = KeyId::new(order.now);
         let record = self.hash_new(id, &secret, action == Action::Import).await?;
         let key = Key {
             id,
@@ -163,8 +216,7 @@ impl Clove {
             expiry_latched: false,
             revision: 1,
         };
-        let (within, own) = (Scope::from(owner), order.event);
-        let reads = |expired_at| Reads::Owner { owner: owner.clone(), expired_at };
+        let made = key.clone();
         let decision = self
             .run_for_a_place(order, reads, move |order, facts| {
                 if let Some(replayed) = replay(facts, order, action, &within, None) {
@@ -180,7 +232,7 @@ impl Clove {
                 decided(admitted.map(|()| books.commit(order, Some(insert), event)))
             })
             .await?;
-        self.issued(decision, own, &owner.into(), secret).await
+        self.issued(decision, own, &owner.into(), secret, Some(made)).await
     }
 
     /// Gives a key a new secret. The older one stays good for `grace`, 0 for a suspended key, and no longer than the key;
@@ -199,15 +251,17 @@ impl Clove {
         by: &By,
     ) -> Result<Issued, Error> {
         let (scope, policy) = (scope.into(), self.inner.policy.clone());
+        let order = Order::new(by, self.now()).given([Some(format!("{} ms", grace.num_milliseconds()))]);
+        let reads = Reads::Key { scope: scope.clone(), id, expired_at: None };
+        let secret = policy.current_format().generate()?;
         if grace < TimeDelta::zero() || grace > policy.max_grace {
             let rule = format!("must be 0 to {} seconds", policy.max_grace.num_seconds());
-            return Err(Invalid::new("grace", rule, format!("{} seconds", grace.num_seconds())).into());
+            let refused = Invalid::new("grace", rule, format!("{} seconds", grace.num_seconds())).into();
+            let own = order.event;
+            let decision = self.unless_repeated(refused, order, reads, Action::Rotate, &scope, Some(id)).await?;
+            return self.issued(decision, own, &scope, secret, None).await;
         }
-        let argument = format!("{} ms", grace.num_milliseconds());
-        let order = Order::new(by, self.now()).given([Some(argument.as_str())]);
-        let secret = policy.current_format().generate()?;
         let record = self.hash_new(id, &secret, false).await?;
-        let reads = Reads::Key { scope: scope.clone(), id, expired_at: None };
         let (within, own, may_grant) = (scope.clone(), order.event, by.may_grant.clone());
         let decision = self
             .run(order, reads, move |order, facts| {
@@ -241,7 +295,7 @@ impl Clove {
                 })())
             })
             .await?;
-        self.issued(decision, own, &scope, secret).await
+        self.issued(decision, own, &scope, secret, None).await
     }
 
     async fn hash_new(&self, key: KeyId, secret: &Secret, foreign: bool) -> Result<SecretRecord, Error> {
@@ -252,11 +306,19 @@ impl Clove {
         let (cost, mut salt) = (hashing.argon2_cost, [0; 16]);
         getrandom::fill(&mut salt).map_err(|_| Error::System { what: "random bytes for a salt" })?;
         let digest = self.inner.hash_queue.hash(key, "", secret.as_bytes(), cost, salt).await?;
-        Ok(SecretRecord { digest, scheme: Scheme::Argon2id { cost, salt }, valid_until: None })
+        Ok(SecretRecord { digest, scheme: Scheme::Argon2id { cost, salt, imported: foreign }, valid_until: None })
     }
 
-    /// Answers with the credential where the transaction that stored its secret was this call's, `own` the id of its event.
-    async fn issued(&self, decision: Decision, own: AuditId, scope: &Scope, secret: Secret) -> Result<Issued, Error> {
+    /// Answers with the credential where the transaction that stored its secret was this call's: `own` is the id of its event, and
+    /// `made` a new key as it was made.
+    async fn issued(
+        &self,
+        decision: Decision,
+        own: AuditId,
+        scope: &Scope,
+        secret: Secret,
+        made: Option<Key>,
+    ) -> Result<Issued, Error> {
         match decision {
             Decision::Commit(changes) => {
                 let written = changes.keys.into_iter().next_back();
@@ -271,6 +333,8 @@ impl Clove {
             Decision::Replay(event, current) => {
                 let id = event.key.map(|audited| audited.id);
                 let (key, previous_valid_until) = match (current, id) {
+                    // Nothing needs to be read to give out what this call has made.
+                    (None, _) if event.id == own && made.is_some() => (made, None),
                     (Some(stored), _) => (Some(stored.key), older_valid_until(&stored.secrets)),
                     (None, Some(id)) => (self.inner.store.get(scope, id).await?, None),
                     (None, None) => (None, None),

@@ -7,27 +7,66 @@ use super::{
 };
 use crate::{
     audit::{Action, By},
+    credential::{self, Presented},
     digest::Digest,
-    error::{Error, Refusal, StoreError},
+    error::{Error, Fault, Refusal, StoreError},
     id::Scope,
     policy::Policy,
+    secret::find,
     store::{Changes, Decision, Facts, KeyChange, Reads, SecretRecord},
 };
 
+/// How often a secret whose digest has changed is proven again.
+const MAX_ROUNDS: usize = 8;
+/// How much of a report's text is searched, in bytes.
+const MAX_TEXT: usize = 64 * 1024;
+/// How many secrets of one text are reported.
+const MAX_FOUND: usize = 16;
+
 impl Clove {
     /// Whoever presents a secret may have it flagged. The leak of a current secret flags its key; that of a rotated-out one
-    /// ends its grace, and flags the key where not all of its row can be read. The answer is the same whether the secret was known or not.
+    /// ends its grace, and flags the key where not all of its row can be read. The answer is the same whether the secret was known
+    /// or not.
+    ///
+    /// Takes a credential, or a text with some in it, such as the line of a log: what has the host's own form is found wherever it
+    /// stands, up to 16 of them in the first 64 KiB; an imported secret only by itself, with its id.
     ///
     /// # Errors
-    /// [`Error::Fault`] or the store's failure.
-    pub async fn report_leaked(&self, credential: impl AsRef<[u8]>, by: &By) -> Result<(), Error> {
-        let Some(presented) = self.parse(credential.as_ref()) else { return Ok(()) };
-        let order = Order::new(by, self.now());
+    /// [`Error::Fault`], where slow hashes are needed and many reports wait for them too; or the store's failure.
+    pub async fn report_leaked(&self, text: impl AsRef<[u8]>, by: &By) -> Result<(), Error> {
+        let text = text.as_ref();
+        if let Some(presented) = self.parse(text.trim_ascii())
+            && self.report(&presented, by, true).await?
+        {
+            return Ok(());
+        }
+        let text = text.get(..MAX_TEXT).unwrap_or(text);
+        for (place, found) in find(&self.inner.policy.formats, text).take(MAX_FOUND).enumerate() {
+            let (before, secret) = (text.get(..found.start).unwrap_or_default(), text.get(found).unwrap_or_default());
+            let with_id = credential::id_before(before).map(|id| Presented::WithId(id, secret));
+            for presented in with_id.into_iter().chain([Presented::Bare(secret)]) {
+                if self.report(&presented, by, place == 0).await? {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether it was a secret of some key. Only the first one of a text is reported under the caller's operation id.
+    async fn report(&self, presented: &Presented<'_>, by: &By, is_first: bool) -> Result<bool, Error> {
+        let mut order = None;
         // The digest that was proven may be replaced before the transaction reads it: by a rehash, and then the secret is as
         // good as before, or by a rotation that gave it no grace, and then it is dead. Proving it again tells which. A round
-        // is lost only to another process's work, and a secret is rehashed forward only: the rounds come to an end.
-        while let Some(Proven { candidate, place }) = self.within_deadline(self.prove(&presented, None).into_future()).await? {
-            let Some(leaked) = candidate.secrets.get(place).map(|secret| secret.digest) else { return Ok(()) };
+        // is lost only to another process's work, and a secret is rehashed forward only.
+        for _ in 0..MAX_ROUNDS {
+            let proven = self.within_deadline(self.prove(presented, None).into_future()).await?;
+            let Some(Proven { candidate, place }) = proven else { return Ok(false) };
+            let Some(leaked) = candidate.secrets.get(place).map(|secret| secret.digest) else { return Ok(false) };
+            let order = order.get_or_insert_with(|| {
+                let order = Order::new(by, self.now());
+                if is_first { order } else { order.next() }
+            });
             let (id, scope, policy) = (candidate.id, Scope::from(&candidate.owner), self.inner.policy.clone());
             let reads = Reads::Key { scope: scope.clone(), id, expired_at: None };
             let within = scope.clone();
@@ -47,11 +86,13 @@ impl Clove {
             match decision? {
                 Decision::Commit(changes) if changes.events.is_empty() => {}
                 // Deleted in the meantime: as good as unknown.
-                Decision::Refuse(Refusal::NotFound) | Decision::Commit(_) | Decision::Replay(..) => return Ok(()),
+                Decision::Refuse(Refusal::NotFound) => return Ok(false),
+                Decision::Commit(_) | Decision::Replay(..) => return Ok(true),
                 Decision::Refuse(refusal) => return Err(refusal.into()),
             }
         }
-        Ok(())
+        // The look-ups do not see what the transactions do.
+        Err(Fault::Overloaded.into())
     }
 }
 

@@ -4,6 +4,7 @@ use super::{
     Clove,
     decide::{Books, Order, Subject, change_state, decided, replay, require_revision, the_key},
     detail,
+    issue::size,
 };
 use crate::{
     audit::{Action, By, Role},
@@ -30,13 +31,26 @@ pub struct Applied {
 }
 
 /// What to change of a key; what is not named stays.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Edit {
     name: Option<Name>,
     description: Option<Description>,
     metadata: Option<Metadata>,
     capabilities: Option<CapabilitySet>,
     limits: Option<LimitChoice>,
+}
+
+impl fmt::Debug for Edit {
+    /// Texts by their size: nobody has looked for secrets in them yet.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Edit")
+            .field("name", &self.name.as_ref().map(|name| size(name.as_str())))
+            .field("description", &self.description.as_ref().map(|description| size(description.as_str())))
+            .field("metadata", &self.metadata)
+            .field("capabilities", &self.capabilities)
+            .field("limits", &self.limits)
+            .finish()
+    }
 }
 
 impl Edit {
@@ -77,13 +91,13 @@ impl Edit {
         self
     }
 
-    fn arguments<'a>(&'a self, limits: Option<&'a str>) -> [Option<&'a str>; 5] {
+    fn arguments(&self) -> [Option<String>; 5] {
         [
-            self.name.as_ref().map(Name::as_str),
-            self.description.as_ref().map(Description::as_str),
-            self.metadata.as_ref().map(Metadata::as_str),
-            self.capabilities.as_ref().map(CapabilitySet::as_str),
-            limits,
+            self.name.as_ref().map(|name| name.as_str().to_owned()),
+            self.description.as_ref().map(|description| size(description.as_str())),
+            self.metadata.as_ref().map(|metadata| size(metadata.as_str())),
+            self.capabilities.as_ref().map(|capabilities| capabilities.as_str().to_owned()),
+            self.limits.as_ref().map(LimitChoice::to_stored),
         ]
     }
 
@@ -139,18 +153,14 @@ impl Clove {
     /// [`Refusal`] if the key is not here, has changed since, or gets capabilities beyond what the actor may grant; [`Invalid`]
     /// if name or description hold a secret of this host; otherwise the store's failure.
     pub async fn edit(&self, scope: impl Into<Scope>, id: KeyId, revision: u64, edit: Edit, by: &By) -> Result<Applied, Error> {
-        if let Some(capability) = edit.capabilities.as_ref().and_then(|wanted| by.may_grant.first_beyond(wanted)) {
-            return Err(Refusal::BeyondAuthority { capability }.into());
-        }
-        if edit.limits.is_some() && !by.may_limit {
-            return Err(Refusal::MayNotSetLimits.into());
-        }
-        self.refuse_secrets(edit.name.as_ref(), edit.description.as_ref())?;
-        let limits = edit.limits.as_ref().map(LimitChoice::to_stored);
         let scope = scope.into();
         let reads = Reads::Key { scope: scope.clone(), id, expired_at: None };
         let within = scope.clone();
-        let order = Order::new(by, self.now()).given(edit.arguments(limits.as_deref()));
+        let order = Order::new(by, self.now()).given(edit.arguments());
+        if let Err(refused) = self.may_edit(&edit, by) {
+            let decision = self.unless_repeated(refused, order, reads, Action::Edit, &scope, Some(id)).await?;
+            return self.applied(decision, &scope, id).await;
+        }
         let decision = self
             .run(order, reads, move |order, facts| {
                 if let Some(replayed) = replay(facts, order, Action::Edit, &within, Some(id)) {
@@ -171,6 +181,40 @@ impl Clove {
             })
             .await?;
         self.applied(decision, &scope, id).await
+    }
+
+    fn may_edit(&self, edit: &Edit, by: &By) -> Result<(), Error> {
+        if let Some(capability) = edit.capabilities.as_ref().and_then(|wanted| by.may_grant.first_beyond(wanted)) {
+            return Err(Refusal::BeyondAuthority { capability }.into());
+        }
+        if edit.limits.is_some() && !by.may_limit {
+            return Err(Refusal::MayNotSetLimits.into());
+        }
+        Ok(self.refuse_secrets(edit.name.as_ref(), edit.description.as_ref())?)
+    }
+
+    /// A command that is refused by its arguments may be the repetition of one that was carried out, before the policy, the actor
+    /// or the time were others: then it is answered as such.
+    pub(super) async fn unless_repeated(
+        &self,
+        refused: Error,
+        order: Order,
+        reads: Reads,
+        action: Action,
+        scope: &Scope,
+        key: Option<KeyId>,
+    ) -> Result<Decision, Error> {
+        if !order.may_repeat() {
+            return Err(refused);
+        }
+        let within = scope.clone();
+        let decide = move |order: &Order, facts: &Facts| {
+            replay(facts, order, action, &within, key).unwrap_or(Decision::Refuse(Refusal::NotFound))
+        };
+        match self.run(order, reads, decide).await? {
+            Decision::Refuse(Refusal::NotFound) => Err(refused),
+            repeated => Ok(repeated),
+        }
     }
 
     /// Sets an owner's own active limit; `None` goes back to the policy's. A lowered limit disables nothing, and refuses
@@ -201,7 +245,7 @@ impl Clove {
         set: impl Fn(&mut OwnerRecord) + Send + Sync + 'static,
     ) -> Result<(), Error> {
         let subject = owner.clone();
-        let order = Order::new(by, self.now()).given([Some(detail.as_str())]);
+        let order = Order::new(by, self.now()).given([Some(detail.clone())]);
         let decision = self
             .run(order, Reads::Owner { owner: owner.clone(), expired_at: None }, move |order, facts| {
                 if let Some(replayed) = replay(facts, order, action, &(&subject).into(), None) {
@@ -241,7 +285,9 @@ impl Clove {
     /// A secret pasted where a name or a description belongs would be shown to everyone who may look at the key.
     pub(super) fn refuse_secrets(&self, name: Option<&Name>, description: Option<&Description>) -> Result<(), Invalid> {
         for (field, text) in [("name", name.map(Name::as_str)), ("description", description.map(Description::as_str))] {
-            if let Some(text) = text.filter(|text| crate::secret::find(self.inner.policy.secret_formats(), text).is_some()) {
+            if let Some(text) =
+                text.filter(|text| crate::secret::find(self.inner.policy.secret_formats(), text.as_bytes()).next().is_some())
+            {
                 return Err(Invalid::new(field, "must not hold a secret of a key", format!("{} bytes", text.len())));
             }
         }

@@ -26,6 +26,8 @@ use std::{
 
 /// What an unknown key's secret is compared with.
 const DUMMY: Digest = Digest::from_bytes([0x5c; 32]);
+/// The label of all reports of leaks together: they leave others their room in the queue of hashes.
+const REPORTS: &str = "reports of leaks";
 
 impl Clove {
     /// Verifies a presented credential: a [`Grant`], or a [`Denial`] with its reason.
@@ -90,7 +92,7 @@ impl Clove {
                 // Hashed whether the id is known or not: so both cost alike, and the processor has it while it looks up.
                 let digest = self.inner.policy.hashing.current_fast_digest(secret);
                 let foreign = matches!(presented, Presented::Foreign(..));
-                let claim = Claim { id, secret, foreign, counted: foreign || digest.is_some(), peer };
+                let claim = Claim { id, secret, foreign, peer };
                 match self.inner.store.find_by_id(id) {
                     Lookup::Ready(Ok(Some(candidate))) => self.prove_candidate(candidate, claim, digest),
                     Lookup::Ready(Ok(None)) => self.prove_nothing(claim, digest),
@@ -127,7 +129,7 @@ impl Clove {
 
     #[inline(always)]
     fn prove_candidate<'a>(&'a self, candidate: Arc<Candidate>, claim: Claim<'a>, digest: Option<Digest>) -> Proof<'a> {
-        match self.prove_fast(&candidate, claim.secret, digest) {
+        match self.prove_fast(&candidate, claim, digest) {
             Ok(Fast::Proven(place)) => Proof::Made(Proven { candidate, place }),
             // Under a slow policy an unknown id is hashed for slowly, and so is a wrong secret of a key from before it.
             Ok(Fast::Wrong) if !claim.foreign && digest.is_some() => Proof::NotMade,
@@ -136,11 +138,11 @@ impl Clove {
         }
     }
 
-    /// Proves a secret against a key's fast digests: which of them it is, or whether slow ones are left to try. `digest` is the
-    /// one under the current scheme.
+    /// Proves a secret against a key's fast digests: which of them it is, or whether slow ones of its form are left to try. `digest`
+    /// is the one under the current scheme.
     #[inline(always)]
-    fn prove_fast(&self, candidate: &Candidate, secret: &[u8], digest: Option<Digest>) -> Result<Fast, Fault> {
-        let hashing = &self.inner.policy.hashing;
+    fn prove_fast(&self, candidate: &Candidate, claim: Claim<'_>, digest: Option<Digest>) -> Result<Fast, Fault> {
+        let (hashing, secret) = (&self.inner.policy.hashing, claim.secret);
         let (mut slow, mut unknown) = (false, None);
         for (place, stored) in candidate.secrets.iter().enumerate() {
             let digest = match (stored.scheme, digest) {
@@ -155,8 +157,8 @@ impl Clove {
                         continue;
                     }
                 },
-                (Scheme::Argon2id { .. }, _) => {
-                    slow = true;
+                (Scheme::Argon2id { imported, .. }, _) => {
+                    slow |= imported == claim.foreign;
                     continue;
                 }
             };
@@ -178,7 +180,8 @@ impl Clove {
         }
         let mut proven = None;
         for (place, stored) in candidate.secrets.iter().enumerate() {
-            if let Scheme::Argon2id { cost, salt } = stored.scheme
+            if let Scheme::Argon2id { cost, salt, imported } = stored.scheme
+                && imported == claim.foreign
                 && self.hash_claim(&claim, cost, salt).await? == stored.digest
             {
                 proven = Some(place);
@@ -209,7 +212,7 @@ impl Clove {
 
     /// Whether the claim may be hashed; `None` is no, after too many wrong ones.
     fn enter(&self, claim: &Claim<'_>, exists: bool) -> Result<Option<Pass<'_>>, Fault> {
-        let Some(peer) = claim.peer.filter(|_| claim.counted) else { return Ok(Some(Pass::Uncounted)) };
+        let Some(peer) = claim.peer.filter(|_| claim.foreign) else { return Ok(Some(Pass::Uncounted)) };
         match self.inner.throttle.enter(claim.id, exists, peer, self.inner.clock.monotonic()) {
             Entry::Open(ticket) => Ok(Some(Pass::Counted(ticket))),
             Entry::Shut => Ok(None),
@@ -218,7 +221,7 @@ impl Clove {
     }
 
     async fn hash_claim(&self, claim: &Claim<'_>, cost: Argon2Cost, salt: [u8; 16]) -> Result<Digest, Fault> {
-        self.inner.hash_queue.hash(claim.id, claim.peer.unwrap_or_default(), claim.secret, cost, salt).await
+        self.inner.hash_queue.hash(claim.id, claim.peer.unwrap_or(REPORTS), claim.secret, cost, salt).await
     }
 
     async fn hash_for_nothing(&self, claim: Claim<'_>, pass: Pass<'_>) -> Result<Option<Proven>, Fault> {
@@ -313,10 +316,9 @@ impl<'a> Begun<'a> {
 struct Claim<'a> {
     id: KeyId,
     secret: &'a [u8],
+    /// Whether it is in the form of an imported secret. Only such a one can be one, and counts as a guess where it is wrong: there is
+    /// no guessing the 128 random bits of the host's own, and by counting them whoever knows an id could shut its owner out.
     foreign: bool,
-    /// Whether a wrong one counts as a guess. Not where the host's own secrets are slow as well: there is no guessing 128 random
-    /// bits, and by counting them whoever knows an id could shut its owner out.
-    counted: bool,
     peer: Option<&'a str>,
 }
 

@@ -89,7 +89,7 @@ pub struct AuditQuery {
     pub key: Option<KeyId>,
     /// Only this action.
     pub action: Option<Action>,
-    /// Only events at this time or later.
+    /// Only events at this time or later. An event's id is made at its time: see [`AuditId::first_at`].
     pub from: Option<DateTime<Utc>>,
     /// Only events before this time.
     pub until: Option<DateTime<Utc>>,

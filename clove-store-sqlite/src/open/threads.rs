@@ -96,7 +96,12 @@ async fn scan(fixture: &Fixture) {
 
 fn fixture(store: &SqliteStore) -> Fixture {
     let hashing = Hashing::hmac(Pepper::new(1, &[7; 32]).unwrap());
-    let policy = Policy::builder().active_limit(ActiveLimit::Unlimited).hashing(hashing).build().unwrap();
+    let policy = Policy::builder()
+        .limits(clove_core::Tier::unlimited())
+        .active_limit(ActiveLimit::Unlimited)
+        .hashing(hashing)
+        .build()
+        .unwrap();
     Fixture::on(store.clone(), policy).unwrap()
 }
 

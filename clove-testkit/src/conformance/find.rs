@@ -63,7 +63,7 @@ async fn up_to_four_digests_are_looked_up(bench: Arc<Bench>) {
 
 async fn a_slow_digest_is_not_found_by_digest(bench: Arc<Bench>) {
     let key = key(&bench.owner("acme", "ada"));
-    let scheme = Scheme::Argon2id { cost: Argon2Cost::OWASP, salt: [7; 16] };
+    let scheme = Scheme::Argon2id { cost: Argon2Cost::OWASP, salt: [7; 16], imported: false };
     let secret = SecretRecord { scheme, ..current(digest()) };
     committed(bench.insert_with(&key, vec![secret]).await);
     assert!(bench.store.find_by_digest(&[secret.digest]).await.unwrap().is_none());
@@ -116,7 +116,8 @@ async fn peppers_are_listed(bench: Arc<Bench>) {
 async fn a_slow_digest_beside_a_fast_one_hides_nothing(bench: Arc<Bench>) {
     let owner = bench.owner("acme", "ada");
     let (imported, own) = (key(&owner), key(&owner));
-    let slow = SecretRecord { scheme: Scheme::Argon2id { cost: Argon2Cost::OWASP, salt: [0; 16] }, ..current(digest()) };
+    let slow =
+        SecretRecord { scheme: Scheme::Argon2id { cost: Argon2Cost::OWASP, salt: [0; 16], imported: true }, ..current(digest()) };
     let fast = SecretRecord { valid_until: Some(after(60).into()), ..current(digest()) };
     committed(bench.insert_with(&imported, vec![slow, fast]).await);
     let of_own = bench.insert(&own).await;

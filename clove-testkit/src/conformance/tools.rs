@@ -39,8 +39,7 @@ pub(super) fn after(seconds: i64) -> DateTime<Utc> {
     start() + TimeDelta::seconds(seconds)
 }
 
-/// A moment for an id, a microsecond after the last call's. Ids made at one moment sort as they were made only until the
-/// counter in them wraps, after 16,384; the cases rely on their order.
+/// A moment for an id, a microsecond after the last call's: the cases rely on the order of ids.
 fn moment() -> DateTime<Utc> {
     static CALLS: AtomicI64 = AtomicI64::new(0);
     start() + TimeDelta::microseconds(CALLS.fetch_add(1, Ordering::Relaxed))

@@ -20,7 +20,7 @@ list_cases![
 ];
 
 fn slow(digest: Digest) -> SecretRecord {
-    SecretRecord { scheme: Scheme::Argon2id { cost: Argon2Cost::OWASP, salt: [7; 16] }, ..current(digest) }
+    SecretRecord { scheme: Scheme::Argon2id { cost: Argon2Cost::OWASP, salt: [7; 16], imported: true }, ..current(digest) }
 }
 
 fn assert_conflict(result: &Result<Decision, StoreError>, wanted: Unique) {
