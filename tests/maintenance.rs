@@ -4,7 +4,7 @@
 
 mod support;
 
-use clove::{Policy, Status, StoreError};
+use clove::{Clove, Limits, Policy, Status, StoreError, Tier, Window};
 use clove_testkit::Fixture;
 use std::{
     pin::{Pin, pin},
@@ -71,4 +71,35 @@ async fn it_ends_with_the_last_handle() {
     drop(fixture);
     clock.advance(SECOND);
     assert!(poll(&mut work).is_ready());
+}
+
+#[tokio::test]
+async fn it_gives_back_places_that_nobody_asks_for_and_forgets_old_counts() {
+    let limits = Limits::new([Window::new(1_000, 3_600 * SECOND).unwrap()]).unwrap();
+    let policy = Policy::builder().limits(Tier { key: limits, account: Some(Limits::unlimited()) }).build().unwrap();
+    let (fixture, spy) = spied(policy.clone());
+    let used = fixture.key_in(Status::Active).await.unwrap().credential.unwrap().reveal();
+    let mut work = pin!(fixture.clove.maintenance().run(|error| panic!("{error}")));
+    assert!(poll(&mut work).is_pending());
+    let round = |work: &mut Pin<&mut _>| {
+        fixture.clock().advance(SECOND);
+        assert!(poll(work).is_pending());
+    };
+    for _ in 0..100 {
+        assert!(is_good(&fixture.clove, &used).await);
+    }
+    spy.calls();
+    for _ in 0..9 {
+        round(&mut work);
+    }
+    assert_eq!(spy.calls(), ["touch"]);
+    round(&mut work);
+    assert_eq!(spy.calls(), ["give_back"]);
+    let other = Clove::with_clock(spy.inner.clone(), policy, fixture.clock().clone());
+    let left = other.verify(&*used).await.unwrap().granted().unwrap().limits().next().unwrap().left;
+    assert_eq!(left, 899);
+    for _ in 0..50 {
+        round(&mut work);
+    }
+    assert_eq!(spy.calls(), ["forget_counts"]);
 }

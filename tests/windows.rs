@@ -362,6 +362,28 @@ async fn a_store_that_cannot_count_is_a_fault_and_never_a_grant() {
 }
 
 #[tokio::test]
+async fn a_host_may_have_some_requests_granted_uncounted_while_the_store_cannot_count() {
+    let policy = limits(&[per(100, MINUTE)], &[]).danger_uncounted_a_minute(5).build().unwrap();
+    let (fixture, spy) = spied(policy);
+    let credential = credential(&fixture).await;
+    spy.fail_only("lease");
+    for _ in 0..2 {
+        let mut uncounted = 0;
+        for _ in 0..20 {
+            match fixture.clove.verify(&credential).await {
+                Ok(verdict) => uncounted += usize::from(verdict.granted().unwrap().is_uncounted()),
+                Err(fault) => assert!(matches!(fault, Fault::Store(_))),
+            }
+        }
+        assert_eq!(uncounted, 5);
+        fixture.clock().advance(MINUTE);
+    }
+    spy.set(Mode::Works);
+    let grant = fixture.clove.verify(&credential).await.unwrap().granted().unwrap();
+    assert!(!grant.is_uncounted() && grant.limits().next().unwrap().left == 99);
+}
+
+#[tokio::test]
 async fn places_that_were_on_their_way_when_their_requests_were_cancelled_are_not_lost() {
     let folder = tempfile::tempdir().unwrap();
     let fixture =

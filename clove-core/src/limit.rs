@@ -7,6 +7,7 @@ use crate::{
     clock::Timestamp,
     error::Invalid,
     id::{KeyId, Owner},
+    store::ActiveLimit,
 };
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -207,6 +208,14 @@ impl Tier {
     #[must_use]
     pub const fn unlimited() -> Self {
         Self { key: Limits::unlimited(), account: Some(Limits::unlimited()) }
+    }
+
+    pub(crate) fn of_account(&self, active_keys: ActiveLimit) -> Limits {
+        match (&self.account, active_keys) {
+            (Some(limits), _) => limits.clone(),
+            (None, ActiveLimit::AtMost(keys)) => self.key.times(keys.max(1)),
+            (None, ActiveLimit::Unlimited) => Limits::unlimited(),
+        }
     }
 }
 

@@ -42,6 +42,9 @@ pub struct Policy {
     pub(crate) deadline: Duration,
     pub(crate) default_tier: Tier,
     pub(crate) tiers: BTreeMap<TierName, Tier>,
+    /// The default tier's limits of an account without an active limit of its own, reckoned once.
+    pub(crate) default_account: Limits,
+    pub(crate) uncounted_a_minute: u32,
 }
 
 impl Default for Policy {
@@ -75,6 +78,8 @@ impl Policy {
             deadline: Duration::from_secs(1),
             default_tier: Tier { key: Limits::standard(), account: None },
             tiers: BTreeMap::new(),
+            default_account: Limits::standard().times(2),
+            uncounted_a_minute: 0,
         }
     }
 
@@ -92,6 +97,7 @@ impl Policy {
             expiry: ExpiryPolicy { never: true, default: Expiry::Never, custom: Some((1, 3650)), ..ExpiryPolicy::default() },
             max_records: None,
             max_creations_per_day: None,
+            default_account: Limits::unlimited(),
             default_capabilities: CapabilitySet::all(),
             owner_menu: menu.clone(),
             administrator_menu: menu,
@@ -191,15 +197,11 @@ impl Policy {
     /// The request limits of an account with this choice over all its keys; `own` is its own active-key limit, if it has one.
     #[must_use]
     pub fn account_limits(&self, account: &LimitChoice, own: Option<ActiveLimit>) -> Limits {
-        let tier = match account {
-            LimitChoice::Own(limits) => return limits.clone(),
-            LimitChoice::Tier(name) => self.tier(name),
-            LimitChoice::Default => &self.default_tier,
-        };
-        match (&tier.account, own.unwrap_or(self.active_limit)) {
-            (Some(limits), _) => limits.clone(),
-            (None, ActiveLimit::AtMost(keys)) => tier.key.times(keys.max(1)),
-            (None, ActiveLimit::Unlimited) => Limits::unlimited(),
+        match (account, own) {
+            (LimitChoice::Own(limits), _) => limits.clone(),
+            (LimitChoice::Tier(name), own) => self.tier(name).of_account(own.unwrap_or(self.active_limit)),
+            (LimitChoice::Default, Some(own)) => self.default_tier.of_account(own),
+            (LimitChoice::Default, None) => self.default_account.clone(),
         }
     }
 
@@ -327,12 +329,25 @@ impl PolicyBuilder {
         self
     }
 
+    /// While places of request windows cannot be taken, since the store is away, each process grants this many requests a minute
+    /// without counting them, and marks them ([`Grant::is_uncounted`](crate::Grant::is_uncounted)); 0 unless set, which makes
+    /// each of them a fault.
+    ///
+    /// # Danger
+    /// By so many requests, for each process and minute, limits are exceeded.
+    #[must_use]
+    pub fn danger_uncounted_a_minute(mut self, requests: u32) -> Self {
+        self.policy.uncounted_a_minute = requests;
+        self
+    }
+
     /// The policy.
     ///
     /// # Errors
     /// If a setting is outside its range; the error names it.
     pub fn build(self) -> Result<Policy, Invalid> {
-        let policy = self.policy;
+        let mut policy = self.policy;
+        policy.default_account = policy.default_tier.of_account(policy.active_limit);
         policy.expiry.check()?;
         policy.hashing.check()?;
         if policy.formats.len() > MAX_RETIRED_FORMATS + 1 {

@@ -174,7 +174,7 @@ impl Grant {
     }
     /// What is left of each window of the key and of its account, this request counted.
     pub fn limits(&self) -> impl Iterator<Item = LimitState> + '_ {
-        let sides = self.lefts.iter().zip([Limited::Key, Limited::Account]);
+        let sides = self.lefts.of.iter().zip([Limited::Key, Limited::Account]);
         sides.filter_map(|(side, of)| Some((side.as_ref()?, of))).flat_map(move |(side, of)| {
             let windows = side.limits.windows().iter().zip(side.left);
             windows.map(move |(&window, left)| {
@@ -182,6 +182,11 @@ impl Grant {
                 LimitState { of, window, left, resets_at }
             })
         })
+    }
+    /// Whether it was counted by no window, since the store was away and the policy allows for that.
+    #[must_use]
+    pub fn is_uncounted(&self) -> bool {
+        self.lefts.uncounted
     }
     /// The time at which the request was judged.
     #[must_use]

@@ -27,6 +27,10 @@ const MAX_USES: usize = 131_072;
 const MAX_REHASHES: usize = 1024;
 /// How often maintenance flushes.
 const INTERVAL: Duration = Duration::from_secs(1);
+/// How many rounds of maintenance lie between two that look for counts to forget.
+const ROUNDS_BETWEEN_FORGETTING: u32 = 60;
+/// How many counts are forgotten in one transaction: commands wait for no more than that.
+const SLICE: usize = 1024;
 
 type Uses = HashMap<KeyId, Timestamp, foldhash::fast::RandomState>;
 
@@ -142,15 +146,25 @@ pub struct Maintenance {
 }
 
 impl Maintenance {
-    /// Flushes every second until the last handle is dropped. What could not be written stays for the next round, since no
-    /// verification depends on it; `failed` is told why, for the host's log.
+    /// Flushes every second until the last handle is dropped, gives back places of request windows that nobody has asked for in the
+    /// last ten, and forgets counts of windows that are over for a day. What could not be written stays for the next round, since
+    /// no verification depends on it; `failed` is told why, for the host's log.
     pub async fn run(self, mut failed: impl FnMut(StoreError)) {
+        let mut to_forget = ROUNDS_BETWEEN_FORGETTING;
         while let Some(sleep) = self.inner.upgrade().map(|inner| inner.clock.sleep(INTERVAL)) {
             sleep.await;
             let Some(inner) = self.inner.upgrade() else { return };
-            if let Err(error) = inner.buffers.flush(&*inner.store).await {
-                failed(error);
+            let flushed = inner.buffers.flush(&*inner.store).await;
+            let given_back = inner.give_back(false).await;
+            to_forget = to_forget.saturating_sub(1);
+            let forgotten = if to_forget == 0 { inner.store.forget_counts(inner.clock.now(), SLICE).await } else { Ok(0) };
+            match forgotten {
+                // There may be more of them.
+                Ok(SLICE) => {}
+                _ if to_forget == 0 => to_forget = ROUNDS_BETWEEN_FORGETTING,
+                _ => {}
             }
+            [flushed, given_back, forgotten.map(drop)].into_iter().filter_map(Result::err).for_each(&mut failed);
         }
     }
 }

@@ -29,6 +29,8 @@ const SHARDS: usize = 16;
 const MANY: usize = 4096;
 /// How long a window is taken to be used up before the store is asked again: other processes may have given places back.
 const USED_UP: Duration = Duration::from_secs(1);
+/// In how many rounds of maintenance no request comes for a subject before its places are given back.
+const IDLE_ROUNDS: u8 = 10;
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -40,6 +42,8 @@ pub(super) struct Tallies {
     hasher: foldhash::fast::RandomState,
     shards: [Mutex<HashMap<Subject, Arc<Tally>, foldhash::fast::RandomState>>; SHARDS],
     unspent: Arc<Mutex<Vec<Unspent>>>,
+    /// The minute, on the monotonic clock, and how many requests were granted in it without being counted.
+    uncounted: Mutex<(u64, u32)>,
 }
 
 /// What this process holds of one subject's windows.
@@ -53,8 +57,8 @@ struct State {
     lots: Vec<Lot>,
     /// Places on their way. Kept here and not with who asked for them: whoever gives up waiting leaves them to the next.
     flight: Option<Flight>,
-    /// Whether a request came since this was last looked at.
-    used: bool,
+    /// In how many rounds of maintenance no request came.
+    idle: u8,
 }
 
 /// Places of one window's name.
@@ -89,7 +93,12 @@ pub(crate) struct Left {
 }
 
 /// What is left of a key's windows, and of its account's.
-pub(crate) type Lefts = [Option<Left>; 2];
+#[derive(Clone, Default)]
+pub(crate) struct Lefts {
+    pub(crate) of: [Option<Left>; 2],
+    /// Whether the request was granted without being counted.
+    pub(crate) uncounted: bool,
+}
 
 pub(super) enum Step {
     Charged(Lefts),
@@ -110,6 +119,7 @@ impl Tallies {
             hasher: foldhash::fast::RandomState::default(),
             shards: Default::default(),
             unspent: Arc::default(),
+            uncounted: Mutex::default(),
         }
     }
 
@@ -215,7 +225,7 @@ impl Inner {
         let sides = [&charge.key, &charge.account];
         for (place, (side, state)) in sides.iter().zip(&mut states).enumerate() {
             let (Some((tally, limits)), Some(state)) = (side, state) else { continue };
-            state.used = true;
+            state.idle = 0;
             let before = retired.len();
             for &window in limits.windows() {
                 let Some(lot) = state.lot(window, charge.now, &mut retired) else { continue };
@@ -248,8 +258,8 @@ impl Inner {
             return Step::Waits(self.flight(tally, state, wants, charge.now));
         }
         let cost = if charge.charges { charge.cost } else { 0 };
-        let mut lefts: Lefts = [None, None];
-        for ((side, state), out) in sides.iter().zip(&mut states).zip(&mut lefts) {
+        let mut lefts = Lefts::default();
+        for ((side, state), out) in sides.iter().zip(&mut states).zip(&mut lefts.of) {
             let (Some((_, limits)), Some(state)) = (side, state) else { continue };
             let mut left = [0; MAX_WINDOWS];
             for (window, left) in limits.windows().iter().zip(&mut left) {
@@ -266,13 +276,29 @@ impl Inner {
     /// Waits until what lacks is known, and charges.
     pub(super) async fn charge_when_known(&self, charge: &Charge, mut flight: Flight) -> Result<Result<Lefts, Exhausted>, Fault> {
         loop {
-            flight.await.map_err(|error| StoreError::unavailable("taking places of request windows", error))?;
+            if let Err(error) = flight.await {
+                if self.may_go_uncounted() {
+                    return Ok(Ok(Lefts { uncounted: true, ..Lefts::default() }));
+                }
+                return Err(StoreError::unavailable("taking places of request windows", error).into());
+            }
             match self.try_charge(charge) {
                 Step::Charged(lefts) => return Ok(Ok(lefts)),
                 Step::Refused(exhausted) => return Ok(Err(exhausted)),
                 Step::Waits(next) => flight = next,
             }
         }
+    }
+
+    fn may_go_uncounted(&self) -> bool {
+        let minute = self.clock.monotonic().as_secs() / 60;
+        let mut uncounted = lock(&self.tallies.uncounted);
+        if uncounted.0 != minute {
+            *uncounted = (minute, 0);
+        }
+        let may = uncounted.1 < self.policy.uncounted_a_minute;
+        uncounted.1 += u32::from(may);
+        may
     }
 
     fn retire(&self, subject: &Subject, retired: impl Iterator<Item = Lot>) {
@@ -337,8 +363,8 @@ fn land(tally: &Weak<Tally>, unspent: &Mutex<Vec<Unspent>>, lease: &Lease, lease
 }
 
 impl Inner {
-    /// Gives back places that are not going to be spent: of past names, and of subjects that no request came for since the last
-    /// time, or, when stopping, all.
+    /// Gives back places that are not going to be spent: of past names, and of subjects that no request came for in a while, or,
+    /// when stopping, all.
     pub(super) async fn give_back(&self, stopping: bool) -> Result<(), StoreError> {
         for tally in self.tallies.all() {
             let flight = lock(&tally.state).flight.clone();
@@ -347,7 +373,8 @@ impl Inner {
                 let _ = flight.await;
             }
             let mut state = lock(&tally.state);
-            if std::mem::take(&mut state.used) && !stopping {
+            state.idle = state.idle.saturating_add(1);
+            if state.idle < IDLE_ROUNDS && !stopping {
                 continue;
             }
             let lots = std::mem::take(&mut state.lots);
