@@ -10,7 +10,7 @@ use clove::{
     digest::{Digest, Scheme},
     error::Unique,
     store::{
-        AuditPage, AuditQuery, Candidate, Changes, Decision, ExpiringQuery, ExpiryFilter, Facts, Found, KeyChange, KeyPage,
+        AuditPage, AuditQuery, Candidate, Changes, Decision, ExpiringQuery, ExpiryFilter, Facts, Flag, Found, KeyChange, KeyPage,
         KeyQuery, Lookup, OrganizationRecord, OwnerFacts, OwnerRecord, Place, Reads, Rehash, Remains, SecretRecord, StoredKey,
         Transaction,
     },
@@ -95,11 +95,11 @@ impl Tables {
     }
 
     fn add_flag(&self, facts: &mut Facts, scope: &Scope) {
-        facts.organization = self.organization(scope.organization()).cloned();
-        facts.open = match scope {
+        let open = match scope {
             Scope::Owner(owner) => self.owner(owner).map(|record| record.open),
-            Scope::Organization(_) => facts.organization.as_ref().map(|record| record.open),
+            Scope::Organization(id) => self.organization(id).map(|record| record.open),
         };
+        facts.flag = open.map(Flag::from);
     }
 
     fn facts(&self, transaction: &Transaction) -> Facts {

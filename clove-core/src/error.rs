@@ -203,6 +203,10 @@ pub enum Refusal {
         /// The key.
         id: KeyId,
     },
+    /// Whether the owner or organization is open cannot be read, or its row is lost while it has keys: reopened, it might revive
+    /// keys. Closing it writes its flag whatever stands there, and revokes them.
+    #[error("whether it is open cannot be read: close it first")]
+    FlagUnreadable,
     /// The operation id belongs to another command already carried out.
     #[error("operation id {operation} was used for another command: choose a new one")]
     OperationReused {
@@ -240,7 +244,8 @@ pub enum Error {
     /// The store failed; nothing was changed.
     #[error(transparent)]
     Store(StoreError),
-    /// The store cannot tell whether the change was made: repeat the command with this operation id.
+    /// The store cannot tell whether the change was made, or failed amidst a close or a reopening, which goes on where it was:
+    /// repeat the command with this operation id.
     #[error("the outcome is unknown: repeat the command under operation id {operation}")]
     OutcomeUnknown {
         /// The operation id to repeat the command under.

@@ -114,7 +114,7 @@ fn owner(row: &Row<'_>, first: usize) -> Result<Owner, Bad> {
 }
 
 /// Where a secret's columns begin in a candidate's.
-const CANDIDATE_SECRET: usize = 9;
+const CANDIDATE_SECRET: usize = 10;
 
 pub(crate) fn candidate(row: &Row<'_>) -> Result<clove_core::store::Candidate, Bad> {
     Ok(clove_core::store::Candidate {
@@ -125,7 +125,8 @@ pub(crate) fn candidate(row: &Row<'_>) -> Result<clove_core::store::Candidate, B
         expires_at: optional_timestamp(row, 5, "expires_at")?,
         expiry_latched: flag(row, 6, "expiry_latched")?,
         revision: int(row, 7, "revision")?,
-        owner_open: flag(row, 8, "open")?,
+        // Neither makes up for the other: a row that is lost or does not tell is corrupt, whatever the other tells.
+        owner_open: flag(row, 8, "open")? & flag(row, 9, "open")?,
         secrets: Secrets::one(candidate_secret(row)?),
     })
 }
