@@ -35,7 +35,7 @@ pub enum StoreError {
     /// A key id, a secret's digest, an operation id or an audit id exists already. Nothing was written.
     #[error("{0} exists already")]
     Conflict(Unique),
-    /// The store cannot be reached, is busy past its time-out, full, or read-only. Nothing was written.
+    /// The store cannot be reached, is busy past its time-out, full, read-only, or damaged as a whole. Nothing was written.
     #[error("the store is unavailable: {what}")]
     Unavailable {
         /// What the store was doing.
@@ -144,7 +144,7 @@ pub enum Refusal {
     #[error("no such key here")]
     NotFound,
     /// All places for active keys are taken.
-    #[error("{active} / {limit} active keys: disable or delete one before creating or enabling another")]
+    #[error("{active} / {limit} active keys: {}", limit_remedy(*.limit))]
     LimitReached {
         /// Active keys of the owner now.
         active: u32,
@@ -213,6 +213,14 @@ pub enum Refusal {
         /// The operation id.
         operation: OperationId,
     },
+}
+
+fn limit_remedy(limit: u32) -> &'static str {
+    if limit == 0 {
+        "none is allowed to this owner; an administrator can raise the limit"
+    } else {
+        "disable or delete one before creating or enabling another"
+    }
 }
 
 struct Menu<'a>(&'a [Action]);
