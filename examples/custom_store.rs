@@ -11,9 +11,9 @@ use clove::{
     error::Unique,
     id::NodeId,
     store::{
-        AuditPage, AuditQuery, COUNT_LIFETIME_MICROS, Candidate, Changes, Decision, ExpiringQuery, ExpiryFilter, Facts, Found,
-        KeyChange, KeyPage, KeyQuery, Lease, Leased, Lookup, NODE_LIFETIME_MICROS, OrganizationRecord, OwnerFacts, OwnerRecord,
-        Place, Reads, Rehash, Remains, SecretRecord, StoredKey, Transaction, Unspent,
+        AuditPage, AuditQuery, COUNT_LIFETIME_MICROS, Candidate, Changes, Decision, ExpiringQuery, ExpiryFilter, Facts, Flag,
+        Found, KeyChange, KeyPage, KeyQuery, Lease, Leased, Lookup, NODE_LIFETIME_MICROS, OrganizationRecord, OwnerFacts,
+        OwnerRecord, Place, Reads, Rehash, Remains, SecretRecord, StoredKey, Transaction, Unspent,
     },
 };
 use std::{
@@ -96,11 +96,11 @@ impl Tables {
     }
 
     fn add_flag(&self, facts: &mut Facts, scope: &Scope) {
-        facts.organization = self.organization(scope.organization()).cloned();
-        facts.open = match scope {
+        let open = match scope {
             Scope::Owner(owner) => self.owner(owner).map(|record| record.open),
-            Scope::Organization(_) => facts.organization.as_ref().map(|record| record.open),
+            Scope::Organization(id) => self.organization(id).map(|record| record.open),
         };
+        facts.flag = open.map(Flag::from);
     }
 
     fn facts(&self, transaction: &Transaction) -> Facts {

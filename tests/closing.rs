@@ -5,7 +5,9 @@
 mod support;
 
 use chrono::TimeDelta;
-use clove::{Action, ActiveLimit, Clove, DenialReason, ListAudit, ListKeys, OperationId, Owner, Policy, Refusal, Status};
+use clove::{
+    Action, ActiveLimit, Clove, DenialReason, Error, ListAudit, ListKeys, OperationId, Owner, Policy, Refusal, Status, StoreError,
+};
 use clove_testkit::TestClock;
 use support::{Ending, Spy, denied, fixture, is_good, named, refusal, spied, unlimited};
 
@@ -125,8 +127,65 @@ async fn a_close_goes_on_where_the_answers_of_its_batches_are_lost() {
         clove.create(owner, named("a key"), by).await.unwrap();
     }
     spy.end([Ending::Commits, Ending::CommitsThenUnknown, Ending::RollsBackThenUnknown, Ending::CommitsThenUnknown]);
-    clove.close_owner(owner, by).await.unwrap();
+    let closed = clove.close_owner(owner, by).await.unwrap();
+    assert_eq!(closed.revoked, 1 + 44, "at least: one of the batch whose answer was lost");
     assert_eq!(clove.active_keys(owner).await.unwrap().active, 0);
     let revoked = clove.audit(owner, &ListAudit { action: Some(Action::Revoke), limit: Some(200), ..ListAudit::default() }).await;
     assert!(revoked.unwrap().next.is_some(), "each with its event");
+}
+
+/// The flag, a first batch of 256 keys, and the second: of the latter the answer is lost, or the store is away.
+#[tokio::test]
+async fn a_close_that_failed_behind_its_flag_is_repeated_under_its_own_operation_id() {
+    for endings in [vec![Ending::CommitsThenUnknown, Ending::Unavailable], vec![Ending::Unavailable]] {
+        let (fixture, spy) = spied(unlimited().clove.policy().clone());
+        let (clove, owner) = (&fixture.clove, &fixture.owner);
+        for _ in 0..300 {
+            clove.create(owner, named("a key"), &fixture.by).await.unwrap();
+        }
+        let own = OperationId::new(clove.now());
+        let by = fixture.by.clone().operation(own);
+        spy.end([Ending::Commits, Ending::Commits].into_iter().chain(endings));
+        let failed = clove.close_owner(owner, &by).await;
+        assert!(matches!(failed, Err(Error::OutcomeUnknown { operation, .. }) if operation == own), "{failed:?}");
+        assert!(clove.close_owner(owner, &by).await.unwrap().changed);
+        assert_eq!(clove.active_keys(owner).await.unwrap().active, 0);
+    }
+}
+
+#[tokio::test]
+async fn a_close_whose_flag_was_not_written_changed_nothing() {
+    let (fixture, spy) = spied(Policy::profile_a());
+    fixture.key_in(Status::Active).await.unwrap();
+    spy.end([Ending::Unavailable]);
+    let failed = fixture.clove.close_owner(&fixture.owner, &fixture.by).await;
+    assert!(matches!(failed, Err(Error::Store(StoreError::Unavailable { .. }))), "{failed:?}");
+    assert!(fixture.clove.close_owner(&fixture.owner, &fixture.by).await.unwrap().changed);
+}
+
+#[tokio::test]
+async fn a_reopening_that_failed_is_repeated_under_its_own_operation_id_if_it_may_have_changed_anything() {
+    for (revoking, is_unknown) in [
+        (vec![Ending::Unavailable], false),
+        (vec![Ending::CommitsThenUnknown, Ending::Unavailable], true),
+        (vec![Ending::CommitsThenUnknown, Ending::Commits, Ending::Unavailable], true),
+        (vec![Ending::Commits, Ending::Unavailable], true),
+        (vec![Ending::Commits, Ending::Commits, Ending::Unavailable], true),
+        (vec![Ending::Commits, Ending::Commits, Ending::CommitsThenUnknown, Ending::Unavailable], true),
+    ] {
+        let (fixture, spy) = spied(Policy::profile_a());
+        let (clove, owner) = (&fixture.clove, &fixture.owner);
+        let credential = fixture.key_in(Status::Active).await.unwrap().credential.unwrap().reveal();
+        spy.end([Ending::Commits, Ending::Unavailable]);
+        clove.close_owner(owner, &fixture.by).await.unwrap_err();
+        let own = OperationId::new(clove.now());
+        let by = fixture.by.clone().operation(own);
+        spy.end(revoking);
+        match clove.reopen_owner(owner, &by).await.unwrap_err() {
+            Error::OutcomeUnknown { operation, .. } => assert!(is_unknown && operation == own),
+            other => assert!(!is_unknown && matches!(other, Error::Store(_)), "{other:?}"),
+        }
+        assert!(clove.reopen_owner(owner, &by).await.unwrap());
+        assert_eq!(denied(clove.verify(&*credential).await), DenialReason::Revoked);
+    }
 }

@@ -88,6 +88,16 @@ async fn a_refusal_at_the_limit_says_what_to_do() {
 }
 
 #[tokio::test]
+async fn a_refusal_where_no_key_may_be_active_does_not_send_anyone_to_delete_one() {
+    let fixture = fixture();
+    let (clove, owner, by) = (&fixture.clove, &fixture.owner, &fixture.by);
+    clove.set_active_limit(owner, Some(ActiveLimit::AtMost(0)), by).await.unwrap();
+    let error = clove.create(owner, named("first"), by).await.unwrap_err();
+    let said = "0 / 0 active keys: none is allowed to this owner; an administrator can raise the limit";
+    assert_eq!(error.to_string(), said);
+}
+
+#[tokio::test]
 async fn a_lowered_limit_admits_again_once_the_owner_is_below_it() {
     let fixture = fixture();
     let (clove, owner, by) = (&fixture.clove, &fixture.owner, &fixture.by);

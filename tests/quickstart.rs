@@ -66,6 +66,11 @@ impl Shell {
         command
     }
 
+    /// Does something to the file that no command would.
+    fn spoil(&self, sql: &str) {
+        rusqlite::Connection::open(self.folder.path().join("keys.db")).unwrap().execute_batch(sql).unwrap();
+    }
+
     fn run(&self, arguments: &[&str]) -> Said {
         said(self.command(arguments).stdin(Stdio::null()).output().unwrap())
     }
@@ -154,9 +159,12 @@ fn the_exit_code_tells_what_a_command_came_to() {
         assert_eq!(said.error.is_empty(), code == 0, "{arguments:?}: {said:?}");
         assert!(!said.error.contains("Wt4"), "{said:?}");
     }
-    let mut elsewhere = shell.command(&["list"]);
-    let fault = said(elsewhere.env("CLOVE_QUICKSTART_DB", shell.folder.path().join("no/such.db")).output().unwrap());
-    assert_eq!(fault.code, 3, "{fault:?}");
+    for (place, command) in [("no/such.db", "list"), ("none.db", "verify"), ("none.db", "report-leaked")] {
+        let mut elsewhere = shell.command(&[command]);
+        let fault = said(elsewhere.env("CLOVE_QUICKSTART_DB", shell.folder.path().join(place)).output().unwrap());
+        assert_eq!(fault.code, 3, "{fault:?}");
+        assert!(fault.error.contains(place), "{fault:?}");
+    }
     assert!(shell.run(&["help"]).out.contains("Exit codes: 0 done; 1 refused, denied"));
 }
 
@@ -271,7 +279,87 @@ fn every_action_works_on_the_same_file_from_process_to_process() {
         edits.contains("(capabilities models:* users:read → nothing)") && edits.contains(r#""laptop" → "server""#),
         "{edits}"
     );
-    assert!(run(&["audit", "--until", "2020-01-01"]).is_empty());
+    assert_eq!(run(&["audit", "--until", "2020-01-01"]), "Nothing in the audit trail matches.\n");
     assert!(run(&["audit", "--from", "2020-01-01T00:00:00Z", "--organization", "acme"]).contains("closed all of acme"));
     assert!(!run(&["audit", "--organization", "acme"]).contains("clv-"));
+}
+
+#[test]
+fn a_last_use_that_cannot_be_written_changes_no_verdict() {
+    let shell = Shell::new();
+    let credential = shell.run(&["create", "laptop"]).done().after("Credential");
+    shell.spoil("CREATE TRIGGER no BEFORE UPDATE OF last_used_at ON keys BEGIN SELECT raise(ABORT, 'no'); END");
+    let granted = shell.with("CLOVE_CREDENTIAL", &credential, &["verify"]);
+    assert!(granted.code == 0 && granted.out.starts_with("Granted"), "{granted:?}");
+    assert!(granted.error.starts_with("The last use of a key could not be written:"), "{granted:?}");
+}
+
+#[test]
+fn a_command_that_is_done_is_so_though_the_keys_cannot_be_counted() {
+    let shell = Shell::new();
+    for command in ["disable", "flag", "revoke", "delete"] {
+        let owner = format!("acme/{command}");
+        let id = shell.run(&["create", "laptop", "--owner", &owner]).done().after("API Key ID");
+        shell.spoil("UPDATE owners SET creation_day = 9223372036854775807");
+        let said = shell.run(&[command, &id, "--owner", &owner]);
+        assert!(said.code == 0 && said.error.starts_with("The active keys could not be counted:"), "{command}: {said:?}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_secret_that_nobody_was_shown_is_a_fault_that_names_its_key() {
+    let shell = Shell::new();
+    let kept = shell.run(&["create", "kept"]).done().after("API Key ID");
+    for arguments in [&["create", "lost", "--owner", "acme/bob"][..], &["rotate", &kept]] {
+        let (reader, left) = std::io::pipe().unwrap();
+        drop(reader);
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        for output in [Stdio::from(left), Stdio::from(full)] {
+            let said = said(shell.command(arguments).stdout(output).output().unwrap());
+            assert!(said.code == 3 && said.error.contains("rotate or delete the key"), "{said:?}");
+            assert!(!said.error.contains("clv-"), "{said:?}");
+            let id = said.error.split_whitespace().nth(1).unwrap();
+            assert_eq!(id == kept, arguments[0] == "rotate", "{said:?}");
+            shell.run(&["show", id, "--organization", "acme"]).done();
+        }
+    }
+    let before = shell.run(&["list", "--organization", "acme"]).done().out;
+    for arguments in [["create", "lost"], ["rotate", &kept]] {
+        let nowhere = said(shell.command(&arguments).stdout(Stdio::null()).output().unwrap());
+        assert!(nowhere.code == 3 && nowhere.error.starts_with("Nothing was done"), "{nowhere:?}");
+    }
+    let mut closed = Command::new("/bin/sh");
+    let closed = closed
+        .args(["-c", r#""$0" create lost >&-"#])
+        .arg(example())
+        .env("CLOVE_QUICKSTART_DB", shell.folder.path().join("keys.db"));
+    let closed = said(closed.output().unwrap());
+    assert!(closed.code == 3 && closed.error.starts_with("Nothing was done"), "{closed:?}");
+    assert_eq!(shell.run(&["list", "--organization", "acme"]).done().out, before);
+}
+
+#[test]
+fn a_command_line_that_is_wrong_is_told_what_is_wrong_with_it() {
+    let shell = Shell::new();
+    let id = shell.run(&["create", "laptop"]).done().after("API Key ID");
+    for (arguments, said) in [
+        (&["edit", &id, "--name", "--description", "x"][..], "--name needs a value"),
+        (&["edit", &id, "--name"], "--name needs a value"),
+        (&["edit", &id, "--name=a", "--name", "b"], "--name is there twice"),
+    ] {
+        let wrong = shell.run(arguments);
+        assert!(wrong.code == 2 && wrong.error.starts_with(said), "{wrong:?}");
+    }
+    shell.run(&["edit", &id, "--description=--not an option"]).done();
+    assert!(shell.run(&["show", &id]).done().out.contains("| --not an option"));
+    for arguments in [&["create", "--help"][..], &["create", "x", "-h"], &["--help"]] {
+        assert!(shell.run(arguments).done().out.contains("Exit codes:"), "{arguments:?}");
+    }
+    #[cfg(unix)]
+    {
+        use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+        let bytes = said(shell.command(&["edit", &id, "--name"]).arg(OsStr::from_bytes(b"\xff")).output().unwrap());
+        assert!(bytes.code == 2 && bytes.error.starts_with("The value of --name must be UTF-8"), "{bytes:?}");
+    }
 }

@@ -35,11 +35,11 @@ pub(crate) fn run(wanted: &dyn Fn(&str) -> bool, report: &mut dyn FnMut(Figure))
 fn measure(name: &str, keys: u64) -> Figure {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("keys.db");
-    // Makes the schema; then nothing but the filling has the file open.
-    drop(SqliteStore::open(&path).expect("a store"));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    // Makes the schema; once it is closed, nothing but the filling has the file open.
+    runtime.block_on(SqliteStore::open(&path).expect("a store").close());
     fill(&path, keys);
 
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let draw = |numbers: &mut Numbers, times| -> Vec<([u8; 16], String)> {
         let numbers = (0..times).map(|_| numbers.below(keys));
         numbers.map(|number| (*fixture::key_id(number).as_bytes(), fixture::credential(number))).collect()

@@ -35,7 +35,7 @@ pub enum StoreError {
     /// A key id, a secret's digest, an operation id or an audit id exists already. Nothing was written.
     #[error("{0} exists already")]
     Conflict(Unique),
-    /// The store cannot be reached, is busy past its time-out, full, or read-only. Nothing was written.
+    /// The store cannot be reached, is busy past its time-out, full, read-only, or damaged as a whole. Nothing was written.
     #[error("the store is unavailable: {what}")]
     Unavailable {
         /// What the store was doing.
@@ -144,7 +144,7 @@ pub enum Refusal {
     #[error("no such key here")]
     NotFound,
     /// All places for active keys are taken.
-    #[error("{active} / {limit} active keys: disable or delete one before creating or enabling another")]
+    #[error("{active} / {limit} active keys: {}", limit_remedy(*.limit))]
     LimitReached {
         /// Active keys of the owner now.
         active: u32,
@@ -206,12 +206,24 @@ pub enum Refusal {
     /// The actor may not choose request limits.
     #[error("the actor may not choose request limits: leave them at the default, or ask an administrator")]
     MayNotSetLimits,
+    /// Whether the owner or organization is open cannot be read, or its row is lost while it has keys: reopened, it might revive
+    /// keys. Closing it writes its flag whatever stands there, and revokes them.
+    #[error("whether it is open cannot be read: close it first")]
+    FlagUnreadable,
     /// The operation id belongs to another command already carried out.
     #[error("operation id {operation} was used for another command: choose a new one")]
     OperationReused {
         /// The operation id.
         operation: OperationId,
     },
+}
+
+fn limit_remedy(limit: u32) -> &'static str {
+    if limit == 0 {
+        "none is allowed to this owner; an administrator can raise the limit"
+    } else {
+        "disable or delete one before creating or enabling another"
+    }
 }
 
 struct Menu<'a>(&'a [Action]);
@@ -243,7 +255,8 @@ pub enum Error {
     /// The store failed; nothing was changed.
     #[error(transparent)]
     Store(StoreError),
-    /// The store cannot tell whether the change was made: repeat the command with this operation id.
+    /// The store cannot tell whether the change was made, or failed amidst a close or a reopening, which goes on where it was:
+    /// repeat the command with this operation id.
     #[error("the outcome is unknown: repeat the command under operation id {operation}")]
     OutcomeUnknown {
         /// The operation id to repeat the command under.

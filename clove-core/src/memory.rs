@@ -9,7 +9,7 @@ use crate::{
     key::Key,
     limit::Subject,
     store::{
-        AuditPage, AuditQuery, COUNT_LIFETIME_MICROS, Candidate, Changes, Decision, ExpiringQuery, ExpiryFilter, Facts,
+        AuditPage, AuditQuery, COUNT_LIFETIME_MICROS, Candidate, Changes, Decision, ExpiringQuery, ExpiryFilter, Facts, Flag,
         KeyChange, KeyPage, KeyQuery, Lease, Leased, Lookup, NODE_LIFETIME_MICROS, OrganizationRecord, OwnerFacts, OwnerRecord,
         Place, Reads, Rehash, Remains, SecretRecord, Store, StoredKey, Transaction, Unspent,
     },
@@ -106,11 +106,11 @@ impl State {
     }
 
     fn add_flag(&self, facts: &mut Facts, scope: &Scope) {
-        facts.organization = self.organizations.get(scope.organization()).cloned();
-        facts.open = match scope {
+        let open = match scope {
             Scope::Owner(owner) => self.owners.get(owner).map(|record| record.open),
-            Scope::Organization(_) => facts.organization.as_ref().map(|record| record.open),
+            Scope::Organization(id) => self.organizations.get(id).map(|record| record.open),
         };
+        facts.flag = open.map(Flag::from);
     }
 
     fn add_owner(&self, facts: &mut Facts, owner: &Owner, expired_at: Option<DateTime<Utc>>) {

@@ -66,8 +66,9 @@ pub trait Store: Send + Sync + 'static {
     /// In each case but one nothing was written:
     /// - [`Conflict`](StoreError::Conflict): a row to be inserted is not unique.
     /// - [`Unavailable`](StoreError::Unavailable): the store cannot be reached, is busy, full, read-only or closed, or caught a panic of `decide`.
-    /// - [`Corrupt`](StoreError::Corrupt): a row that [`Reads`] names, or the event to be replayed, cannot be read. A batch passes
-    ///   over such keys instead, and [`Reads::Remains`] needs no more of one than whose it is.
+    /// - [`Corrupt`](StoreError::Corrupt): a row that [`Reads`] names, or the event to be replayed, cannot be read; or there is a key,
+    ///   and no row of its owner or organization, for [`Reads::Owner`] and [`Reads::Key`]: taken for new, one that was closed would
+    ///   be open. A batch passes over such keys instead, and [`Reads::Remains`] needs no more of one than whose it is.
     /// - [`OutcomeUnknown`](StoreError::OutcomeUnknown): the answer to the commit was lost, and all is written, or nothing.
     async fn transact(&self, transaction: Arc<Transaction>) -> Result<Decision, StoreError>;
 
@@ -207,7 +208,7 @@ macro_rules! forward {
 }
 forward!(Arc, Box);
 
-/// An organization's row. Exists from the first command in the organization on.
+/// An organization's row. Exists from the first command in the organization on, other than to close or reopen an owner.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OrganizationRecord {
     /// Its id.
@@ -312,8 +313,7 @@ pub enum Reads {
         /// Read expired keys that hold places at this time.
         expired_at: Option<DateTime<Utc>>,
     },
-    /// Whether what the scope names, an owner or an organization, is open, and the organization's row. An owner's row need not be
-    /// readable beyond that.
+    /// Whether what the scope names, an owner or an organization, is open. Nothing else need be readable, and not even that.
     Flag(Scope),
     /// A key within a scope with its secrets, its owner's row and its organization's; with `expired_at` as above.
     Key {
@@ -332,7 +332,8 @@ pub enum Reads {
         id: KeyId,
     },
     /// Up to `limit` keys of the scope in one of the states with ids above `after`, ascending by id, of one owner or of
-    /// several; the rows of all their owners; and as [`Reads::Flag`] whether what the scope names is open. A page costs what lies behind `after` until it is full, however much lies before.
+    /// several; the rows of all their owners; and as [`Reads::Flag`] whether what the scope names is open. A page costs what lies
+    /// behind `after` until it is full, however much lies before.
     Batch {
         /// Which keys.
         scope: Scope,
@@ -350,10 +351,10 @@ pub enum Reads {
 pub struct Facts {
     /// The event already written under the transaction's operation id. Where there is one, the other facts are read too.
     pub replayed: Option<AuditEvent>,
-    /// The organization's row, if there is one.
+    /// The organization's row, if it was asked for and there is one.
     pub organization: Option<OrganizationRecord>,
     /// Whether what [`Reads::Flag`] or [`Reads::Batch`] names is open; `None` if it has no row.
-    pub open: Option<bool>,
+    pub flag: Option<Flag>,
     /// The owners' rows, as far as they exist.
     pub owners: Vec<OwnerRecord>,
     /// The key asked for, or the batch; ascending by id.
@@ -364,6 +365,23 @@ pub struct Facts {
     pub remains: Option<Remains>,
     /// The first key of a batch that could not be read, and was passed over.
     pub passed_over: Option<KeyId>,
+}
+
+/// Whether an owner or an organization is open, as its row tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flag {
+    /// It is.
+    Open,
+    /// It is not.
+    Closed,
+    /// The row does not tell. Verifications and commands that read the row are [`StoreError::Corrupt`].
+    Unreadable,
+}
+
+impl From<bool> for Flag {
+    fn from(open: bool) -> Self {
+        if open { Self::Open } else { Self::Closed }
+    }
 }
 
 /// As much of a key as it takes to stop or delete it. A store that never finds a row beyond reading gives it of sound ones.

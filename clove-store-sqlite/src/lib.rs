@@ -58,6 +58,14 @@ use writer::{Done, Work, Writer};
 /// holding up the dropping thread. The file may be opened again at once; a process that exits before them loses what was not yet
 /// written, each command whole. [`SqliteStore::close`] waits for them: call it before exiting, or before moving or removing the
 /// file.
+///
+/// # Backups
+/// Beside the file `keys.db` SQLite keeps `keys.db-wal`, which holds what was written last: a copy of the file alone lacks that, and
+/// one of both, made while something is written, may be torn. Back up with SQLite itself, while the store goes on:
+/// `sqlite3 keys.db "VACUUM INTO 'backup.db'"`, or its online backup (`.backup`). Copy files only when no process has the store
+/// open, and then all of them. To restore, stop all processes, remove `-wal` and `-shm`, and put the backup in the file's place: a
+/// key that was revoked since then is good again, so revoke it again. Open with [`Options::create`]`(false)` where the keys must be
+/// there: a lost file is then an error, and not an empty store that denies every key.
 #[derive(Clone)]
 pub struct SqliteStore {
     inner: Arc<Inner>,
@@ -80,7 +88,7 @@ enum Points {
 const TOUCHES: usize = 1024;
 
 impl SqliteStore {
-    /// Opens a file with the default [`Options`]; creates it if it is missing.
+    /// Opens a file with the default [`Options`]; creates it if it is missing, unlike [`Options::create`]`(false)`.
     ///
     /// # Errors
     /// As [`Options::open`].

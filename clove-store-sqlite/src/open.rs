@@ -3,7 +3,7 @@
 use crate::{
     Points, SqliteStore,
     readers::{Pool, Readers},
-    schema::{migrate, opening, recognise},
+    schema::{NO_DATABASE, READ_ONLY, migrate, opening, recognise},
     writer::Writer,
 };
 use clove_core::StoreError;
@@ -33,6 +33,7 @@ const READ_TIMEOUT: Duration = Duration::from_millis(250);
 #[derive(Clone, Debug)]
 pub struct Options {
     path: PathBuf,
+    create: bool,
     busy_timeout: Duration,
     readers: usize,
     inline: bool,
@@ -43,7 +44,16 @@ impl Options {
     #[must_use]
     pub fn new(path: impl AsRef<Path>) -> Self {
         let readers = thread::available_parallelism().map_or(2, usize::from).clamp(2, 8);
-        Self { path: path.as_ref().to_owned(), busy_timeout: Duration::from_secs(5), readers, inline: true }
+        Self { path: path.as_ref().to_owned(), create: true, busy_timeout: Duration::from_secs(5), readers, inline: true }
+    }
+
+    /// Whether a missing or empty file becomes a new database, as it does unless set otherwise. Set it to false once a service has
+    /// its keys: a wrong path, a volume that is not mounted or an emptied file is then an error, and not a service that denies
+    /// every key.
+    #[must_use]
+    pub fn create(mut self, create: bool) -> Self {
+        self.create = create;
+        self
     }
 
     /// How long a write waits for other processes' writes before it fails; 5 seconds unless set, and an hour at most. Opening
@@ -70,20 +80,28 @@ impl Options {
         self
     }
 
-    /// Opens the file; creates it with mode 0600 if it is missing, and tightens a wider mode. Neither `:memory:` nor a URI is the
-    /// path of a file: for keys in memory there is `MemoryStore`.
+    /// Opens the file; creates it with mode 0600 if it is missing ([`Options::create`]), and tightens a wider mode. Neither
+    /// `:memory:` nor a URI is the path of a file: for keys in memory there is `MemoryStore`.
     ///
     /// # Errors
     /// [`StoreError::NewerSchema`] and [`StoreError::Foreign`] for a file that this build must not touch, otherwise
-    /// [`StoreError::Unavailable`] with the cause.
+    /// [`StoreError::Unavailable`] with the cause. None names the file: the caller knows it.
     pub fn open(self) -> Result<SqliteStore, StoreError> {
-        is_file(&self.path)?;
-        create(&self.path).map_err(|error| StoreError::unavailable("creating the database file with mode 0600", error))?;
+        is_path(&self.path)?;
+        if !exists(&self.path)? {
+            if !self.create {
+                let what = "opening a file that does not exist: its path may be wrong, or its volume not mounted";
+                return Err(StoreError::Unavailable { what, source: None });
+            }
+            create(&self.path)?;
+        }
         let mut writer = self.connect()?;
         // Nothing of another program's file is changed, neither its mode nor its journal.
-        recognise(&writer)?;
+        if recognise(&writer)? == 0 && !self.create {
+            return Err(StoreError::Foreign { what: "an empty file; if it had keys, restore it from a backup" });
+        }
         if writer.is_readonly(MAIN_DB).map_err(opening)? {
-            return Err(StoreError::Unavailable { what: "opening a read-only file to write to it", source: None });
+            return Err(StoreError::Unavailable { what: READ_ONLY, source: None });
         }
         tighten(&self.path).map_err(|error| StoreError::unavailable("giving the database file the mode 0600", error))?;
         self.use_wal(&writer)?;
@@ -116,8 +134,11 @@ impl Options {
         // The very first statement reads the schema, and may wait.
         connection.busy_timeout(self.opening_timeout()).map_err(opening)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
-        // Each commit is on the disk when it returns.
+        // Each commit is on the disk when it returns. Without the others macOS leaves it in the drive's own memory; elsewhere they
+        // do nothing.
         connection.pragma_update(None, "synchronous", "FULL").map_err(opening)?;
+        connection.pragma_update(None, "fullfsync", true).map_err(opening)?;
+        connection.pragma_update(None, "checkpoint_fullfsync", true).map_err(opening)?;
         // A savepoint's copies of pages need no file: they are gone with the batch.
         connection.pragma_update(None, "temp_store", "MEMORY").map_err(opening)?;
         Ok(connection)
@@ -156,7 +177,7 @@ impl Options {
 
 /// Refuses what SQLite takes for something else than the path of a file: it would keep keys in memory, one database a connection,
 /// or open another file than the one that was created. A file of such a name is opened with its folder before it.
-fn is_file(path: &Path) -> Result<(), StoreError> {
+fn is_path(path: &Path) -> Result<(), StoreError> {
     let what = match path.as_os_str().as_encoded_bytes() {
         b"" | b":memory:" => "opening a file without a name; for keys in memory use MemoryStore",
         [b'f', b'i', b'l', b'e', b':', ..] => "opening a URI; give the path of the file",
@@ -165,12 +186,24 @@ fn is_file(path: &Path) -> Result<(), StoreError> {
     Err(StoreError::Unavailable { what, source: None })
 }
 
+/// Whether there is a file. Refuses a device, a folder or the like before anything of it is changed, and what SQLite would take
+/// for an empty file though it has a byte.
+fn exists(path: &Path) -> Result<bool, StoreError> {
+    match fs::metadata(path) {
+        Ok(found) if !found.is_file() => Err(StoreError::Foreign { what: "a folder, a device or the like, not a regular file" }),
+        Ok(found) if found.len() == 1 => Err(StoreError::Foreign { what: NO_DATABASE }),
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(StoreError::unavailable("opening the database file: may this process use its folder?", error)),
+    }
+}
+
 /// Creates the file, if it is missing.
 ///
 /// Closing any descriptor of a file gives up all POSIX locks that the process has on it, SQLite's too. So one that SQLite may
 /// have open is never opened here: only a new one is, and one at a time, so that it is closed again before any handle of this
 /// process gets to it.
-fn create(path: &Path) -> io::Result<()> {
+fn create(path: &Path) -> Result<(), StoreError> {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let mut options = fs::OpenOptions::new();
@@ -178,10 +211,17 @@ fn create(path: &Path) -> io::Result<()> {
     // SQLite gives its -wal and -shm files the mode of the database.
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    match options.open(path) {
-        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
-        _ => Ok(()),
-    }
+    let Err(error) = options.open(path) else { return Ok(()) };
+    let what = match error.kind() {
+        ErrorKind::AlreadyExists => return Ok(()),
+        ErrorKind::NotFound => "creating the database file: its folder does not exist",
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+            "creating the database file: its folder may not be written"
+        }
+        ErrorKind::StorageFull => "creating the database file: the disk is full",
+        _ => "creating the database file with mode 0600",
+    };
+    Err(StoreError::unavailable(what, error))
 }
 
 /// Gives a file of clove's that is open to others, and what SQLite keeps beside it, the mode 0600; without opening it.
@@ -222,8 +262,9 @@ mod tests {
         let options = Options::new(folder.path().join("keys.db"));
         let _store = options.clone().open().unwrap();
         let connection = options.connect().unwrap();
-        let synchronous: i64 = connection.pragma_query_value(None, "synchronous", |row| row.get(0)).unwrap();
         let journal: String = connection.pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
-        assert_eq!((journal.as_str(), synchronous), ("wal", 2), "2 is FULL");
+        let flushes = ["synchronous", "fullfsync", "checkpoint_fullfsync"]
+            .map(|name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).unwrap());
+        assert_eq!((journal.as_str(), flushes), ("wal", [2, 1, 1]), "2 is FULL");
     }
 }

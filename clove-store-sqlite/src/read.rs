@@ -11,7 +11,7 @@ use clove_core::{
     error::CorruptRow,
     id::AuditId,
     store::{
-        AuditPage, AuditQuery, Candidate, ExpiringQuery, ExpiryFilter, KeyPage, KeyQuery, OrganizationRecord, OwnerFacts,
+        AuditPage, AuditQuery, Candidate, ExpiringQuery, ExpiryFilter, Flag, KeyPage, KeyQuery, OrganizationRecord, OwnerFacts,
         OwnerRecord, Remains, SecretRecord, StoredKey,
     },
 };
@@ -155,10 +155,18 @@ pub(crate) fn owner(connection: &Connection, owner: &Owner) -> Result<Option<Own
     one(connection, sql::OWNER, [owner.organization.as_str(), owner.account.as_str()], CorruptRow::Owner, rows::owner_record)
 }
 
-/// Whether an owner is open, whatever else of its row can be read.
-pub(crate) fn owner_flag(connection: &Connection, owner: &Owner) -> Result<Option<bool>, StoreError> {
-    let params = [owner.organization.as_str(), owner.account.as_str()];
-    one(connection, sql::OWNER, params, CorruptRow::Owner, |row| rows::flag(row, 2, "open"))
+/// Whether what a scope names is open, whatever else of its row can be read.
+pub(crate) fn open_flag(connection: &Connection, scope: &Scope) -> Result<Option<Flag>, StoreError> {
+    let flag = |row: &Row<'_>, column| Ok(rows::flag(row, column, "open").map_or(Flag::Unreadable, Flag::from));
+    match scope {
+        Scope::Owner(owner) => {
+            let params = [owner.organization.as_str(), owner.account.as_str()];
+            one(connection, sql::OWNER, params, CorruptRow::Owner, |row| flag(row, 2))
+        }
+        Scope::Organization(id) => {
+            one(connection, sql::ORGANIZATION, [id.as_str()], CorruptRow::Organization, |row| flag(row, 1))
+        }
+    }
 }
 
 pub(crate) fn owner_facts(connection: &Connection, of: &Owner, now: DateTime<Utc>) -> Result<Option<OwnerFacts>, StoreError> {

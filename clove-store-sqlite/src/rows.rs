@@ -119,7 +119,7 @@ fn owner(row: &Row<'_>, first: usize) -> Result<Owner, Bad> {
 }
 
 /// Where a secret's columns begin in a candidate's.
-const CANDIDATE_SECRET: usize = 12;
+const CANDIDATE_SECRET: usize = 13;
 
 pub(crate) fn candidate(row: &Row<'_>) -> Result<clove_core::store::Candidate, Bad> {
     Ok(clove_core::store::Candidate {
@@ -130,10 +130,11 @@ pub(crate) fn candidate(row: &Row<'_>) -> Result<clove_core::store::Candidate, B
         expires_at: optional_timestamp(row, 5, "expires_at")?,
         expiry_latched: flag(row, 6, "expiry_latched")?,
         revision: int(row, 7, "revision")?,
-        owner_open: flag(row, 8, "open")?,
-        limits: limits(row, 9, "limits")?,
-        account_limits: limits(row, 10, "request_limits")?,
-        active_limit: active_limit(row, 11)?,
+        // Neither makes up for the other: a row that is lost or does not tell is corrupt, whatever the other tells.
+        owner_open: flag(row, 8, "open")? & flag(row, 9, "open")?,
+        limits: limits(row, 10, "limits")?,
+        account_limits: limits(row, 11, "request_limits")?,
+        active_limit: active_limit(row, 12)?,
         secrets: Secrets::one(candidate_secret(row)?),
     })
 }

@@ -1,7 +1,7 @@
 //! The schema's versions, and how a file gets to the newest.
 
 use clove_core::StoreError;
-use rusqlite::{Connection, ErrorCode, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, TransactionBehavior, ffi::SQLITE_IOERR_SHMSIZE};
 
 /// Marks a file as clove's: "clov".
 const APPLICATION_ID: i64 = 0x636c_6f76;
@@ -23,7 +23,10 @@ pub(crate) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     }
     transaction.pragma_update(None, "application_id", APPLICATION_ID).map_err(opening)?;
     transaction.pragma_update(None, "user_version", NEWEST).map_err(opening)?;
-    transaction.commit().map_err(opening)
+    transaction.commit().map_err(opening)?;
+    // Into the file itself: without its log it is to be known as clove's still, and not as an empty one. Where another process
+    // reads or copies just then, it is left to the next checkpoint.
+    connection.query_row("PRAGMA wal_checkpoint(FULL)", [], |_| Ok(())).map_err(opening)
 }
 
 /// The version of a file, 0 if it is empty; refuses one that this build must not touch, and changes nothing.
@@ -51,10 +54,23 @@ fn found(connection: &Connection) -> Result<i64, StoreError> {
     Ok(version)
 }
 
-/// What a failure while opening means.
+pub(crate) const NO_DATABASE: &str = "a file that is not a SQLite database; if it was one, restore it from a backup";
+pub(crate) const READ_ONLY: &str = "opening the database: the file, its folder or its disk may only be read";
+const FULL: &str = "opening the database: the disk is full";
+
+/// What a failure while opening means, and what to do about it.
 pub(crate) fn opening(error: rusqlite::Error) -> StoreError {
-    match error.sqlite_error_code() {
-        Some(ErrorCode::NotADatabase) => StoreError::Foreign { what: "a file that is not a SQLite database" },
-        _ => StoreError::unavailable("opening the database", error),
-    }
+    let what = match error.sqlite_error().map(|error| (error.code, error.extended_code)) {
+        Some((ErrorCode::NotADatabase, _)) => return StoreError::Foreign { what: NO_DATABASE },
+        Some((ErrorCode::DatabaseCorrupt, _)) => "opening the database: the file is damaged; restore it from a backup",
+        Some((ErrorCode::ReadOnly, _)) => READ_ONLY,
+        // No room for the index of the log.
+        Some((ErrorCode::DiskFull, _) | (_, SQLITE_IOERR_SHMSIZE)) => FULL,
+        Some((ErrorCode::CannotOpen | ErrorCode::PermissionDenied, _)) => {
+            "opening the database: does its folder exist, and may this process read and write both?"
+        }
+        Some((ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked, _)) => "opening the database: another process keeps it locked",
+        _ => "opening the database",
+    };
+    StoreError::unavailable(what, error)
 }

@@ -10,7 +10,7 @@ macro_rules! key_columns {
 
 macro_rules! candidate_columns {
     () => {
-        "SELECT k.id, k.org, k.account, k.capabilities, k.state, k.expires_at, k.expiry_latched, k.revision, o.open AND g.open, \
+        "SELECT k.id, k.org, k.account, k.capabilities, k.state, k.expires_at, k.expiry_latched, k.revision, o.open, g.open, \
          k.limits, o.request_limits, o.active_limit, s.digest, s.scheme, s.pepper, s.argon2_cost, s.argon2_salt, s.valid_until "
     };
 }
@@ -106,6 +106,8 @@ pub(crate) const OWNER_FACTS: &str = concat!(
      AND k.expires_at IS NOT NULL AND k.expires_at <= ?3) FROM owners WHERE org = ?1 AND account = ?2"
 );
 pub(crate) const ORGANIZATION: &str = "SELECT id, open FROM organizations WHERE id = ?1";
+pub(crate) const KEY_OF_OWNER: &str = "SELECT 1 FROM keys WHERE org = ?1 AND account = ?2 LIMIT 1";
+pub(crate) const KEY_OF_ORGANIZATION: &str = "SELECT 1 FROM keys WHERE org = ?1 LIMIT 1";
 
 macro_rules! audit_columns {
     () => {
@@ -180,7 +182,7 @@ mod tests {
     }
 
     /// Each statement, and the index or key that it must go by; those that only insert go by none.
-    const PLANS: [(&str, &str, &str); 40] = plans![
+    const PLANS: [(&str, &str, &str); 42] = plans![
         FIND_BY_ID: "SEARCH k USING PRIMARY KEY (id=?)",
         FIND_BY_DIGEST: "SEARCH s USING INDEX secrets_by_digest (digest=?)",
         FIND_BY_DIGESTS: "SEARCH s USING INDEX secrets_by_digest (digest=?)",
@@ -196,6 +198,8 @@ mod tests {
         OWNER: "SEARCH owners USING PRIMARY KEY (org=? AND account=?)",
         OWNER_FACTS: "SEARCH k USING INDEX places_by_expiry (org=? AND account=? AND expires_at>",
         ORGANIZATION: "SEARCH organizations USING PRIMARY KEY (id=?)",
+        KEY_OF_OWNER: "SEARCH keys USING COVERING INDEX keys_by_owner (org=? AND account=?)",
+        KEY_OF_ORGANIZATION: "SEARCH keys USING COVERING INDEX keys_by_organization (org=?)",
         EVENT_BY_OPERATION: "SEARCH audit USING INDEX audit_by_operation (operation=?)",
         AUDIT_OF_KEY: "SEARCH audit USING INDEX audit_by_key (key_id=? AND id>? AND id<?)",
         AUDIT_OF_OWNER: "SEARCH audit USING INDEX audit_by_owner (org=? AND account=? AND id>? AND id<?)",

@@ -2,7 +2,7 @@
 
 use crate::{
     read::{corrupt, failed, key_with_secrets, one, readable, scope_columns, state_flags},
-    rows::{self, UNLIMITED, scheme_columns},
+    rows::{self, Bad, UNLIMITED, scheme_columns},
     sql,
 };
 use chrono::{DateTime, Utc};
@@ -29,7 +29,7 @@ fn facts(connection: &Connection, transaction: &Transaction) -> Result<Facts, St
     let mut facts = Facts { replayed, ..Facts::default() };
     match &transaction.reads {
         Reads::Owner { owner, expired_at } => add_owner(connection, &mut facts, owner, *expired_at)?,
-        Reads::Flag(scope) => add_flag(connection, &mut facts, scope)?,
+        Reads::Flag(scope) => facts.flag = crate::read::open_flag(connection, scope)?,
         Reads::Key { scope, id, expired_at } => {
             if let Some(stored) = key_with_secrets(connection, scope, *id)? {
                 add_owner(connection, &mut facts, &stored.key.owner, *expired_at)?;
@@ -57,7 +57,7 @@ fn add_batch(
     after: Option<KeyId>,
     limit: usize,
 ) -> Result<(), StoreError> {
-    add_flag(connection, facts, scope)?;
+    facts.flag = crate::read::open_flag(connection, scope)?;
     let (organization, account) = scope_columns(scope);
     let sql = if account.is_some() { sql::BATCH_OF_OWNER } else { sql::BATCH_OF_ORGANIZATION };
     let mut statement = connection.prepare_cached(sql).map_err(failed)?;
@@ -100,28 +100,32 @@ fn unless_corrupt<T>(read: Result<T, StoreError>) -> Result<Option<T>, StoreErro
     }
 }
 
-fn add_flag(connection: &Connection, facts: &mut Facts, scope: &Scope) -> Result<(), StoreError> {
-    facts.organization = crate::read::organization(connection, scope.organization())?;
-    facts.open = match scope {
-        Scope::Owner(owner) => crate::read::owner_flag(connection, owner)?,
-        Scope::Organization(_) => facts.organization.as_ref().map(|record| record.open),
-    };
-    Ok(())
-}
-
+/// Rows that are not there yet are facts too, unless there are keys already: they are lost then.
 fn add_owner(
     connection: &Connection,
     facts: &mut Facts,
     owner: &Owner,
     expired_at: Option<DateTime<Utc>>,
 ) -> Result<(), StoreError> {
+    let (organization, account) = (owner.organization.as_str(), owner.account.as_str());
     facts.organization = crate::read::organization(connection, &owner.organization)?;
+    if facts.organization.is_none() {
+        one(connection, sql::KEY_OF_ORGANIZATION, [organization], CorruptRow::Organization, lost)?;
+    }
     facts.owners.extend(crate::read::owner(connection, owner)?);
+    if facts.owners.is_empty() {
+        one(connection, sql::KEY_OF_OWNER, [organization, account], CorruptRow::Owner, lost)?;
+    }
     if let Some(now) = expired_at {
-        let params = params![owner.organization.as_str(), owner.account.as_str(), now.timestamp_micros()];
+        let params = params![organization, account, now.timestamp_micros()];
         facts.expired = readable(connection, sql::EXPIRED_PLACES, params, usize::MAX, rows::key)?;
     }
     Ok(())
+}
+
+/// What to make of a key whose owner or organization has no row.
+fn lost(_: &Row<'_>) -> Result<(), Bad> {
+    Err("there are keys, and no row")
 }
 
 fn write(connection: &Connection, changes: &Changes) -> Result<(), StoreError> {

@@ -4,7 +4,7 @@ use crate::{places, transact};
 use chrono::{DateTime, Utc};
 use clove_core::{
     KeyId, StoreError, Timestamp,
-    store::{Decision, Lease, Leased, Rehash, Transaction, Unspent},
+    store::{Decision, Lease, Leased, Reads, Rehash, Transaction, Unspent},
 };
 use futures_channel::oneshot::{self, Receiver, Sender};
 use rusqlite::{Connection, ErrorCode};
@@ -22,6 +22,10 @@ const MAX_BATCH: usize = 256;
 /// The most jobs that wait. Each has had a caller, but work whose caller has gone is done too: while another process keeps the lock,
 /// callers that give up and come again would add to it without end.
 const MAX_WAITING: usize = 4096;
+/// The most before a creation waits no more, so that no number of them keeps out what kills.
+const MAX_BEFORE_CREATIONS: usize = MAX_WAITING / 2;
+/// The most before telemetry waits no more; it is kept, and comes again.
+const MAX_BEFORE_TELEMETRY: usize = MAX_WAITING / 4;
 
 /// How long a batch waits for as many jobs as the one before it answered: those callers are about to come back, and sharing one
 /// commit costs them less than taking turns. Less than a commit takes; a caller that comes alone never waits.
@@ -35,6 +39,19 @@ pub(crate) enum Work {
     Lease(Arc<Lease>),
     GiveBack(Vec<Unspent>),
     ForgetCounts(Timestamp, usize),
+}
+
+impl Work {
+    /// How many jobs may wait before this one. Commands on a key that exists have all the room: some kill.
+    fn most_before(&self) -> usize {
+        match self {
+            Self::Transact(transaction) if matches!(transaction.reads, Reads::Owner { .. }) => MAX_BEFORE_CREATIONS,
+            Self::Transact(_) => MAX_WAITING,
+            // A request waits for it, and denies nobody by waiting.
+            Self::Lease(_) => MAX_BEFORE_CREATIONS,
+            Self::Rehash(_) | Self::Touch(_) | Self::GiveBack(_) | Self::ForgetCounts(..) => MAX_BEFORE_TELEMETRY,
+        }
+    }
 }
 
 /// What was done.
@@ -99,10 +116,10 @@ impl Writer {
     fn push(&self, work: Work) -> Receiver<Outcome> {
         let (reply, answer) = oneshot::channel();
         let mut state = self.queue.lock();
-        let refused = match state.waiting.len() {
-            _ if state.closed => Some("writing to a store that was closed"),
-            MAX_WAITING.. => Some("writing: too many writes wait already"),
-            _ => None,
+        let refused = if state.closed {
+            Some("writing to a store that was closed")
+        } else {
+            (state.waiting.len() >= work.most_before()).then_some("writing: too many writes wait already")
         };
         if let Some(what) = refused {
             let _ = reply.send(Err(StoreError::Unavailable { what, source: None }));
@@ -342,8 +359,8 @@ mod tests {
 
     use super::*;
     use clove_core::{
-        OperationId, OrganizationId, Owner,
-        store::{Changes, OrganizationRecord, OwnerRecord, Reads},
+        OperationId, OrganizationId, Owner, Refusal, Scope,
+        store::{Changes, Facts, OrganizationRecord, OwnerRecord},
     };
 
     /// A job that writes `rows` organizations whose names begin with `name`.
@@ -407,13 +424,54 @@ mod tests {
         assert!(answer.try_recv().unwrap().unwrap().is_ok());
     }
 
-    #[test]
-    fn a_write_beyond_what_may_wait_is_refused_at_once_and_none_before_it() {
-        // Its thread, if it had one, would be waiting for a lock.
+    fn reading(reads: Reads) -> Work {
+        let refuse = |_: &Facts| Decision::Refuse(Refusal::NotFound);
+        Work::Transact(Arc::new(Transaction::new(OperationId::new(Utc::now()), reads, refuse)))
+    }
+
+    /// From what may wait least to what may wait most, with how many of it may.
+    fn each_kind() -> [(Work, usize); 6] {
+        let (owner, id) = (Owner::new("acme", "ada").unwrap(), KeyId::new(Utc::now()));
+        let scope = Scope::from(&owner);
+        let batch = Reads::Batch { scope: scope.clone(), states: Vec::new(), after: None, limit: 1 };
+        [
+            (Work::Touch(Vec::new()), 1024),
+            (Work::Rehash(Vec::new()), 1024),
+            (reading(Reads::Owner { owner, expired_at: None }), 2048),
+            (reading(Reads::Key { scope: scope.clone(), id, expired_at: None }), 4096),
+            (reading(Reads::Flag(scope)), 4096),
+            (reading(batch), 4096),
+        ]
+    }
+
+    fn closing() -> Work {
+        reading(Reads::Flag((&OrganizationId::new("acme").unwrap()).into()))
+    }
+
+    /// Its thread, if it had one, would be waiting for a lock.
+    fn waiting_writer(jobs: usize) -> (Writer, Vec<Receiver<Outcome>>) {
         let writer = Writer { queue: Arc::default() };
-        let mut waiting: Vec<_> = (0..MAX_WAITING).map(|_| writer.push(Work::Touch(Vec::new()))).collect();
-        let refused = writer.push(Work::Touch(Vec::new())).try_recv().unwrap().unwrap();
-        assert!(matches!(refused, Err(StoreError::Unavailable { .. })));
+        let waiting = (0..jobs).map(|_| writer.push(closing())).collect();
+        (writer, waiting)
+    }
+
+    #[test]
+    fn telemetry_and_then_creations_are_refused_before_what_may_kill() {
+        for (kind, (_, most)) in each_kind().iter().enumerate() {
+            for (jobs, is_refused) in [(most - 1, false), (*most, true)] {
+                let (writer, _waiting) = waiting_writer(jobs);
+                let (work, _) = each_kind().into_iter().nth(kind).unwrap();
+                let answer = writer.push(work).try_recv().unwrap();
+                assert_eq!(matches!(answer, Some(Err(StoreError::Unavailable { .. }))), is_refused, "{kind} behind {jobs}");
+                assert_eq!(answer.is_some(), is_refused);
+            }
+        }
+    }
+
+    #[test]
+    fn a_write_beyond_what_may_wait_takes_none_before_it_down() {
+        let (writer, mut waiting) = waiting_writer(MAX_WAITING);
+        assert!(writer.push(closing()).try_recv().unwrap().is_some());
         assert!(waiting.iter_mut().all(|answer| answer.try_recv().unwrap().is_none()));
     }
 }

@@ -4,8 +4,8 @@
 
 use chrono::TimeDelta;
 use clove_core::{
-    Action, ActiveLimit, Edit, Error, Expiry, ExpiryPolicy, Key, KeyId, KeyState, ListAudit, NewKey, OperationId, Owner, Policy,
-    Refusal, Status, StoreError, error::CorruptRow,
+    Action, ActiveLimit, Closed, DenialReason, Edit, Error, Expiry, ExpiryPolicy, Fault, Key, KeyId, KeyState, ListAudit, NewKey,
+    OperationId, Owner, Policy, Refusal, Status, StoreError, error::CorruptRow,
 };
 use clove_store_sqlite::SqliteStore;
 use clove_testkit::Fixture;
@@ -37,6 +37,11 @@ impl File {
     /// Executes a statement on one row, which it names by `?1`.
     fn tamper(&self, sql: &str, id: KeyId) {
         assert_eq!(Connection::open(&self.path).unwrap().execute(sql, [id.as_bytes().as_slice()]).unwrap(), 1);
+    }
+
+    /// The same on the one row of its table.
+    fn tamper_all(&self, sql: &str) {
+        self.tamper(sql, KeyId::new(self.fixture.clove.now()));
     }
 }
 
@@ -120,10 +125,18 @@ const DAMAGED_OWNERS: [&str; 5] = [
     "UPDATE owners SET creations = -1 WHERE ?1 = ?1",
 ];
 
+/// What can be wrong where a row is to tell whether an owner, or an organization, is open.
+const DAMAGED_FLAGS: [&str; 4] = [
+    "UPDATE owners SET open = 2 WHERE ?1 = ?1",
+    "DELETE FROM owners WHERE ?1 = ?1",
+    "UPDATE organizations SET open = 2 WHERE ?1 = ?1",
+    "DELETE FROM organizations WHERE ?1 = ?1",
+];
+
 #[tokio::test]
 async fn what_cannot_be_read_keeps_no_key_alive() {
     use Action::{Delete, Disable, FlagCompromised, ReportLeaked, Revoke};
-    for damage in DAMAGES.into_iter().chain(DAMAGED_OWNERS) {
+    for damage in DAMAGES.into_iter().chain(DAMAGED_OWNERS).chain(DAMAGED_FLAGS) {
         for command in [Disable, Revoke, FlagCompromised, ReportLeaked, Delete] {
             let file = File::new();
             let (clove, owner, by) = (&file.fixture.clove, &file.fixture.owner, &file.fixture.by);
@@ -196,6 +209,97 @@ async fn an_owner_whose_row_cannot_be_read_is_closed() {
         assert!(clove.reopen_owner(owner, by).await.unwrap(), "{damage}");
         assert!(!is_granted().await, "{damage}");
     }
+}
+
+fn is_corrupt<T>(result: Result<T, Error>) -> bool {
+    matches!(result, Err(Error::Store(StoreError::Corrupt { row: CorruptRow::Owner | CorruptRow::Organization, .. })))
+}
+
+#[tokio::test]
+async fn behind_a_flag_that_cannot_be_read_nothing_is_granted_or_comes_to_life() {
+    for damage in DAMAGED_FLAGS {
+        let file = File::new();
+        let (clove, owner, by) = (&file.fixture.clove, &file.fixture.owner, &file.fixture.by);
+        let issued = file.fixture.key_in(Status::Active).await.unwrap();
+        let (id, credential) = (issued.key.id, issued.credential.unwrap().reveal());
+        let suspended = file.fixture.key_in(Status::Suspended).await.unwrap().key.id;
+        file.tamper_all(damage);
+        let fault = clove.verify(&*credential).await;
+        assert!(matches!(&fault, Err(Fault::Store(StoreError::Corrupt { .. }))), "{damage}: {fault:?}");
+        assert!(is_corrupt(clove.create(owner, NewKey::named("new").unwrap(), by).await), "{damage}");
+        assert!(is_corrupt(clove.enable(owner, suspended, by).await), "{damage}");
+        assert!(is_corrupt(clove.rotate(owner, id, 1, TimeDelta::zero(), by).await), "{damage}");
+        assert!(is_corrupt(clove.set_active_limit(owner, None, by).await), "{damage}");
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_said_to_be_open_is_closed_before_it_is_reopened() {
+    for damage in DAMAGED_FLAGS {
+        let file = File::new();
+        let (clove, owner, by) = (&file.fixture.clove, &file.fixture.owner, &file.fixture.by);
+        let credential = file.fixture.key_in(Status::Active).await.unwrap().credential.unwrap().reveal();
+        file.tamper_all(damage);
+        for _ in 0..2 {
+            let refused = if damage.contains("owners") {
+                clove.reopen_owner(owner, by).await
+            } else {
+                clove.reopen_organization(&owner.organization, by).await
+            };
+            assert!(matches!(refused, Err(Error::Refused(Refusal::FlagUnreadable))), "{damage}: {refused:?}");
+        }
+        let (closed, reopened) = if damage.contains("owners") {
+            (clove.close_owner(owner, by).await, clove.reopen_owner(owner, by).await)
+        } else {
+            let organization = &owner.organization;
+            (clove.close_organization(organization, by).await, clove.reopen_organization(organization, by).await)
+        };
+        assert_eq!(closed.unwrap(), Closed { changed: true, revoked: 1, unreadable: None }, "{damage}");
+        assert!(reopened.unwrap(), "{damage}");
+        let reason = clove.verify(&*credential).await.unwrap().denied().unwrap().reason().clone();
+        assert_eq!(reason, DenialReason::Revoked, "{damage}");
+        clove.create(owner, NewKey::named("afterwards").unwrap(), by).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn an_owner_is_closed_whatever_has_become_of_its_organization() {
+    for damage in &DAMAGED_FLAGS[2..] {
+        let file = File::new();
+        let (clove, owner, by) = (&file.fixture.clove, &file.fixture.owner, &file.fixture.by);
+        let credential = file.fixture.key_in(Status::Active).await.unwrap().credential.unwrap().reveal();
+        file.tamper_all(damage);
+        let wanted = Closed { changed: true, revoked: 1, unreadable: None };
+        assert_eq!(clove.close_owner(owner, by).await.unwrap(), wanted, "{damage}");
+        assert!(clove.verify(&*credential).await.is_err(), "{damage}: what the organization is stays unknown");
+    }
+}
+
+#[tokio::test]
+async fn a_close_names_the_first_key_that_it_could_not_revoke() {
+    for damage in [DAMAGES[0], DAMAGES[9]] {
+        let file = File::new();
+        let (clove, owner, by) = (&file.fixture.clove, &file.fixture.owner, &file.fixture.by);
+        let keys = [file.create(9).await.id, file.create(9).await.id, file.create(9).await.id];
+        file.tamper(damage, keys[1]);
+        file.tamper(damage.replace("x'00'", "x'01'").as_str(), keys[2]);
+        let closed = clove.close_owner(owner, by).await.unwrap();
+        assert_eq!(closed, Closed { changed: true, revoked: 1, unreadable: Some(keys[1]) }, "{damage}");
+    }
+}
+
+#[tokio::test]
+async fn a_close_names_a_key_whose_owner_cannot_be_read() {
+    let file = File::new();
+    let (clove, owner, by) = (&file.fixture.clove, &file.fixture.owner, &file.fixture.by);
+    let key = file.create(9).await.id;
+    file.tamper_all(DAMAGED_FLAGS[0]);
+    let closed = clove.close_organization(&owner.organization, by).await.unwrap();
+    assert_eq!(closed, Closed { changed: true, revoked: 0, unreadable: Some(key) });
+    let refused = clove.reopen_organization(&owner.organization, by).await;
+    assert!(matches!(refused, Err(Error::Refused(Refusal::Unreadable { id })) if id == key), "{refused:?}");
+    assert_eq!(clove.close_owner(owner, by).await.unwrap().revoked, 1);
+    assert!(clove.reopen_organization(&owner.organization, by).await.unwrap());
 }
 
 #[tokio::test]

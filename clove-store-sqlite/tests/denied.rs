@@ -99,7 +99,8 @@ async fn a_file_or_folder_that_may_not_be_written_says_so_and_stays_good_for_oth
         set_mode(&path, file_mode);
         set_mode(&closed, folder_mode);
         let said = open_bound(&program, &path);
-        assert!(said.contains("unavailable: opening"), "{said}");
+        let why = if open { "may this process read and write" } else { "may only be read" };
+        assert!(said.contains("unavailable: opening") && said.contains(why), "{said}");
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, file_mode, "{said}");
         set_mode(&closed, 0o755);
         set_mode(&path, 0o644);

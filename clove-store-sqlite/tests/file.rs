@@ -67,14 +67,6 @@ fn a_new_file_may_be_opened_by_many_at_once() {
     });
 }
 
-/// A folder stands for whatever cannot be opened as a file; permissions would not stop a test that runs as root.
-#[test]
-fn what_cannot_be_opened_says_why() {
-    let folder = tempfile::tempdir().unwrap();
-    let error = SqliteStore::open(folder.path()).unwrap_err();
-    assert!(matches!(&error, StoreError::Unavailable { source: Some(_), .. }), "{error}");
-}
-
 #[test]
 fn what_sqlite_takes_for_no_file_is_refused_and_creates_none() {
     for (path, hint) in

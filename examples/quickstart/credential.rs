@@ -12,7 +12,7 @@ pub(crate) fn read(variable: &str, what: &str) -> io::Result<Vec<u8>> {
     }
     let (input, mut bytes) = (io::stdin().lock(), Vec::new());
     if input.is_terminal() {
-        eprint!("{what}, then Enter: ");
+        eprint!("{what}, then Enter (it shows as you type; {variable} or a pipe avoids that): ");
         input.take(MOST).read_until(b'\n', &mut bytes)?;
     } else {
         input.take(MOST).read_to_end(&mut bytes)?;

@@ -2,33 +2,37 @@
 
 use crate::{
     credential,
-    ended::{Ended, Failure, usage},
-    say::say,
+    ended::{Ended, Failure, fault, usage, warn},
+    say::{self, say},
     shell::Shell,
     show,
 };
 use chrono::TimeDelta;
-use clove::{Applied, CapabilitySet, Description, Edit, Expiry, Invalid, Key, Metadata, Name, NewKey, Secret, Stopped};
+use clove::{Applied, CapabilitySet, Description, Edit, Expiry, Invalid, Issued, Key, Metadata, Name, NewKey, Secret, Stopped};
 
 pub(crate) async fn run(shell: &Shell<'_>) -> Ended {
     let (clove, scope, by) = (shell.clove, &shell.scope, &shell.by);
+    if ["create", "rotate"].contains(&shell.words.command) && say::goes_nowhere() {
+        return fault("Nothing was done", "the secret is shown once, on standard output, and that is closed or /dev/null");
+    }
     let (key, changed) = match shell.words.command {
         "create" => {
-            show::issued(&clove.create(shell.owner()?, new_key(shell)?, by).await?);
-            return show::count(shell.clove, &shell.scope).await;
+            show_once(&clove.create(shell.owner()?, new_key(shell)?, by).await?)?;
+            count(shell).await;
+            return Ok(());
         }
         "import" => return import(shell).await,
         "rotate" => {
             let (id, seconds) = (shell.key()?, shell.words.parsed("grace", "a number of seconds")?.unwrap_or(0));
             let grace = TimeDelta::try_seconds(seconds).unwrap_or(TimeDelta::MAX);
             let revision = clove.get(scope, id).await?.revision;
-            show::issued(&clove.rotate(scope, id, revision, grace, by).await?);
-            return Ok(());
+            return show_once(&clove.rotate(scope, id, revision, grace, by).await?);
         }
         "delete" => {
             clove.delete(scope, shell.key()?, by).await?;
             say!("Deleted.");
-            return show::count(shell.clove, &shell.scope).await;
+            count(shell).await;
+            return Ok(());
         }
         "edit" => {
             let (id, edit) = (shell.key()?, edit(shell)?);
@@ -45,7 +49,27 @@ pub(crate) async fn run(shell: &Shell<'_>) -> Ended {
         Some(key) => show::card(clove, &key, shell.role),
         None => say!("The rest of what is stored of this key cannot be read."),
     }
-    show::count(shell.clove, &shell.scope).await
+    count(shell).await;
+    Ok(())
+}
+
+/// A secret that nobody has seen is of no use to anybody, but its key holds a place.
+fn show_once(issued: &Issued) -> Ended {
+    show::issued(issued);
+    let id = issued.key.id;
+    say::all_heard().or_else(|error| {
+        fault(
+            format_args!("Key {id} has a new secret that could not be shown, and never can be: rotate or delete the key"),
+            error,
+        )
+    })
+}
+
+/// The command is done, whether the keys can be counted or not.
+async fn count(shell: &Shell<'_>) {
+    if let Err(Failure::Fault(error)) = show::count(shell.clove, &shell.scope).await {
+        warn("The active keys could not be counted", &*error);
+    }
 }
 
 fn applied(Applied { key, changed }: Applied) -> (Option<Key>, bool) {
@@ -64,7 +88,8 @@ async fn import(shell: &Shell<'_>) -> Ended {
     let issued = shell.clove.import(owner, new, Secret::from_foreign(secret), &shell.by).await?;
     say!("Imported. Present it with its id: {};THE-SECRET", issued.key.id);
     show::card(shell.clove, &issued.key, shell.role);
-    show::count(shell.clove, &shell.scope).await
+    count(shell).await;
+    Ok(())
 }
 
 fn new_key(shell: &Shell<'_>) -> Ended<NewKey> {

@@ -14,8 +14,8 @@ mod show;
 mod tour;
 mod words;
 
-use clove::{CapabilitySet, Clove, GuessLimit, Policy, sqlite::SqliteStore};
-use ended::Ended;
+use clove::{CapabilitySet, Clove, GuessLimit, Policy, sqlite::Options};
+use ended::{Ended, fault, warn};
 use say::say;
 use std::process::ExitCode;
 use words::Words;
@@ -28,7 +28,7 @@ async fn main() -> ExitCode {
 
 async fn run() -> Ended {
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();
-    if arguments.first().is_some_and(|first| ["help", "--help", "-h"].iter().any(|help| first == help)) {
+    if arguments.first().is_some_and(|first| first == "help") || arguments.iter().any(|word| word == "--help" || word == "-h") {
         say!("{}", words::HELP);
         return Ok(());
     }
@@ -38,7 +38,9 @@ async fn run() -> Ended {
     let policy =
         Policy::builder().imports(GuessLimit::default()).default_capabilities(CapabilitySet::new(["messages:write"])?).build()?;
     let path = std::env::var_os("CLOVE_QUICKSTART_DB").unwrap_or_else(|| "quickstart.db".into());
-    let store = SqliteStore::open(&path)?;
+    // A new file would deny every credential, as if that were wrong and not the path.
+    let create = !words.as_ref().is_some_and(|words| ["verify", "report-leaked"].contains(&words.command));
+    let store = Options::new(&path).create(create).open().or_else(|error| fault(path.display(), error))?;
     let clove = Clove::new(store.clone(), policy);
     let ended = match &words {
         Some(words) => shell::run(&clove, words).await,
@@ -50,6 +52,8 @@ async fn run() -> Ended {
     // Last uses are written in batches: these are the last ones.
     let flushed = clove.flush().await;
     store.close().await;
-    ended?;
-    Ok(flushed?)
+    if let Err(error) = flushed {
+        warn("The last use of a key could not be written", &error);
+    }
+    ended
 }

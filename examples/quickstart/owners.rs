@@ -35,6 +35,9 @@ pub(crate) async fn run(shell: &Shell<'_>) -> Ended {
 fn closed(closed: Closed) {
     let was = if closed.changed { "Closed" } else { "It was closed already" };
     say!("{was}; {} revoked.", show::counted(closed.revoked, "key", "keys"));
+    if let Some(id) = closed.unreadable {
+        say!("Key {id} cannot be read, and perhaps others: revoke or delete it, then close again.");
+    }
 }
 
 fn opened(changed: bool) {

@@ -84,6 +84,9 @@ pub(crate) async fn trail(clove: &Clove, scope: impl Into<Scope>, mut list: List
         let Some(next) = page.next else { break };
         list.after = Some(next);
     }
+    if events.is_empty() {
+        say!("Nothing in the audit trail matches.");
+    }
     events.iter().rev().for_each(event);
     Ok(())
 }

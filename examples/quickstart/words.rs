@@ -85,7 +85,14 @@ impl Words {
                 plain.push(word);
                 continue;
             };
-            let Some(Ok(value)) = rest.next() else { return usage(format!("--{name} needs a value.")) };
+            let (name, value) = match name.split_once('=') {
+                Some((name, value)) => (name, value.to_owned()),
+                None => match rest.next() {
+                    Some(Err(_)) => return usage(format!("The value of --{name} must be UTF-8.")),
+                    Some(Ok(value)) if !value.starts_with("--") => (name, value),
+                    _ => return usage(format!("--{name} needs a value; one that begins with -- follows an equals sign.")),
+                },
+            };
             if options.insert(name.to_owned(), value).is_some() {
                 return usage(format!("--{name} is there twice."));
             }

@@ -185,6 +185,7 @@ pub(crate) fn fail(secret: &str, ear: &Ear) {
         Refusal::TooManyCreations { limit: 1, resets_at: now },
         Refusal::BeyondAuthority { capability },
         Refusal::Unreadable { id },
+        Refusal::FlagUnreadable,
         Refusal::OperationReused { operation },
         Refusal::MayNotSetLimits,
     ] {

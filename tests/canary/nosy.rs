@@ -96,6 +96,7 @@ impl Store for Nosy {
         let decide = move |facts: &clove::store::Facts| {
             hear!(nosy.ear, *facts);
             facts.organization.iter().for_each(|row| hear!(nosy.ear, *row));
+            facts.flag.iter().for_each(|flag| hear!(nosy.ear, *flag));
             facts.owners.iter().for_each(|row| hear!(nosy.ear, *row));
             facts.remains.iter().for_each(|row| hear!(nosy.ear, *row));
             for stored in &facts.keys {

@@ -10,27 +10,31 @@ use crate::{
     id::{KeyId, OrganizationId, Owner, Scope},
     key::KeyState,
     lifecycle::{Effect, effect},
-    store::{Changes, Decision, Facts, KeyChange, OrganizationRecord, Reads},
+    store::{Changes, Decision, Facts, Flag, KeyChange, OrganizationRecord, Reads},
 };
 
 /// How many keys one transaction revokes.
 const BATCH: usize = 256;
 
 /// What closing did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Closed {
-    /// Whether it was open before.
+    /// Whether it was open before, or nobody could tell.
     pub changed: bool,
-    /// How many keys were revoked.
+    /// How many keys this call revoked, at least: of a batch of up to 256, one is counted where the store lost its answer.
     pub revoked: usize,
+    /// The first key that could not be revoked, since it or its owner cannot be read. Behind the closed flag it is granted to nobody;
+    /// while it stays, reopening is refused: revoke or delete it.
+    pub unreadable: Option<KeyId>,
 }
 
 impl Clove {
     /// Cuts off an owner: from the return of the flag's transaction on, none of its keys is granted and none can be created
-    /// or enabled. Then its keys are revoked, in batches. If that is interrupted, the owner stays closed: close again.
+    /// or enabled. Then its keys are revoked, in batches. If that is interrupted, the owner stays closed: close again. What cannot
+    /// be read of its row or its keys keeps it from nothing: [`Closed::unreadable`] tells of it.
     ///
     /// # Errors
-    /// The store's failure.
+    /// The store's failure; [`Error::OutcomeUnknown`] where it came once the owner was closed: repeated, the rest is revoked.
     pub async fn close_owner(&self, owner: &Owner, by: &By) -> Result<Closed, Error> {
         self.close(owner.into(), by).await
     }
@@ -38,15 +42,17 @@ impl Clove {
     /// Cuts off an organization with all its owners, as [`Clove::close_owner`] does one.
     ///
     /// # Errors
-    /// The store's failure.
+    /// As [`Clove::close_owner`].
     pub async fn close_organization(&self, organization: &OrganizationId, by: &By) -> Result<Closed, Error> {
         self.close(organization.into(), by).await
     }
 
-    /// Opens an owner again. It revives no key: what closing has not yet revoked is revoked first.
+    /// Opens an owner again. It revives no key: what closing has not yet revoked is revoked first, even where reopening is refused
+    /// then.
     ///
     /// # Errors
-    /// [`Refusal::Unreadable`] while a key that may live cannot be read; the store's failure.
+    /// [`Refusal::Unreadable`] while a key that may live cannot be read; [`Refusal::FlagUnreadable`] where it cannot be read whether
+    /// the owner is open; the store's failure, [`Error::OutcomeUnknown`] where it came once keys were revoked.
     pub async fn reopen_owner(&self, owner: &Owner, by: &By) -> Result<bool, Error> {
         self.reopen(owner.into(), by).await
     }
@@ -54,7 +60,7 @@ impl Clove {
     /// Opens an organization again; owners that were closed by themselves stay closed. It revives no key.
     ///
     /// # Errors
-    /// [`Refusal::Unreadable`] while a key that may live cannot be read; the store's failure.
+    /// As [`Clove::reopen_owner`].
     pub async fn reopen_organization(&self, organization: &OrganizationId, by: &By) -> Result<bool, Error> {
         self.reopen(organization.into(), by).await
     }
@@ -70,31 +76,30 @@ impl Clove {
                     .unwrap_or_else(|| Decision::Commit(set_flag(false, order, action, &flagged, facts)))
             })
             .await?;
-        let changed = changed(decision)?;
-        Ok(Closed { changed, revoked: self.revoke_closed(&scope, &order).await? })
+        let mut closed = Closed { changed: changed(decision)?, ..Closed::default() };
+        match self.revoke_closed(&scope, &order, &mut closed).await {
+            Ok(()) => Ok(closed),
+            Err(error) => Err(resumable(error, &order, true)),
+        }
     }
 
     async fn reopen(&self, scope: Scope, by: &By) -> Result<bool, Error> {
         let order = Order::new(by, self.now());
-        let action = action(&scope, true);
+        let mut closed = Closed::default();
+        let reopened = self.reopen_closed(&scope, &order, &mut closed).await;
+        reopened.map_err(|error| resumable(error, &order, closed.revoked > 0))
+    }
+
+    async fn reopen_closed(&self, scope: &Scope, order: &Order, closed: &mut Closed) -> Result<bool, Error> {
+        let action = action(scope, true);
         loop {
-            self.revoke_closed(&scope, &order).await?;
+            self.revoke_closed(scope, order, closed).await?;
             // From the first key on: what another call let live meanwhile may have an id below the last one revoked here.
-            let reads = batch_reads(&scope, None, 1);
+            let reads = batch_reads(scope, None, 1);
             let flagged = scope.clone();
             let decision = self
                 .run(order.later(), reads, move |order, facts| {
-                    replay(facts, order, action, &flagged, None).unwrap_or_else(|| {
-                        let open = is_open(facts);
-                        if !open && !facts.keys.is_empty() {
-                            // Not all are revoked yet.
-                            return Decision::Commit(Changes::default());
-                        }
-                        if let Some(id) = facts.passed_over.filter(|_| !open) {
-                            return Decision::Refuse(Refusal::Unreadable { id });
-                        }
-                        Decision::Commit(set_flag(true, order, action, &flagged, facts))
-                    })
+                    replay(facts, order, action, &flagged, None).unwrap_or_else(|| open_again(order, action, &flagged, facts))
                 })
                 .await?;
             if !matches!(&decision, Decision::Commit(changes) if changes.events.is_empty()) {
@@ -103,26 +108,41 @@ impl Clove {
         }
     }
 
-    /// Revokes what lives behind a closed flag, batch by batch, each after the keys of the one before; does nothing where the
-    /// flag is open.
+    /// Revokes what lives behind a closed flag, batch by batch, each after the keys of the one before, and tells it in `closed`;
+    /// does nothing where the flag is not known to be closed.
     ///
     /// No key slips through below the last one: while the flag stands, none is created or enabled, whatever its id. Where it
     /// did not stand all the while, another call has reopened, and the transaction that reopens looks for itself.
-    async fn revoke_closed(&self, scope: &Scope, order: &Order) -> Result<usize, Error> {
-        let (mut revoked, mut after) = (0, None);
+    async fn revoke_closed(&self, scope: &Scope, order: &Order, closed: &mut Closed) -> Result<(), Error> {
+        let mut after = None;
         loop {
-            let decision = self.run(order.next(), batch_reads(scope, after, BATCH), revoke_batch).await?;
-            match decision {
+            let told = closed.unreadable.is_some();
+            let revoke = move |order: &Order, facts: &Facts| revoke_batch(order, facts, told);
+            match self.run(order.next(), batch_reads(scope, after, BATCH), revoke).await? {
                 Decision::Commit(changes) => {
-                    let Some(KeyChange::Update { key, .. }) = changes.keys.last() else { return Ok(revoked) };
+                    let Some(KeyChange::Update { key, .. }) = changes.keys.last() else { return Ok(()) };
                     after = Some(key.id);
-                    revoked += changes.keys.len();
+                    closed.revoked += changes.keys.len();
                 }
                 // A batch that is already done under its operation id, after an unknown outcome. Its event names its first key.
-                Decision::Replay(event, _) => after = event.key.map(|audited| audited.id).or(after),
+                Decision::Replay(event, _) => {
+                    after = event.key.map(|audited| audited.id).or(after);
+                    closed.revoked += 1;
+                }
+                Decision::Refuse(Refusal::Unreadable { id }) => closed.unreadable = Some(id),
                 Decision::Refuse(refusal) => return Err(refusal.into()),
             }
         }
+    }
+}
+
+/// The failure of a command in several transactions, some of which may be done: repeated, it goes on. A batch's own operation id is
+/// none that a caller could repeat it under.
+fn resumable(error: Error, order: &Order, begun: bool) -> Error {
+    match error {
+        Error::OutcomeUnknown { source, .. } => Error::OutcomeUnknown { operation: order.operation, source },
+        Error::Store(source) if begun => Error::OutcomeUnknown { operation: order.operation, source },
+        error => error,
     }
 }
 
@@ -138,14 +158,18 @@ fn changed(decision: Decision) -> Result<bool, Error> {
     }
 }
 
-fn revoke_batch(order: &Order, facts: &Facts) -> Decision {
+/// Revokes a batch's keys. The first that cannot be read is told by a refusal, once: what is committed tells of changes alone.
+fn revoke_batch(order: &Order, facts: &Facts, told: bool) -> Decision {
     if let Some(event) = &facts.replayed {
         // The operation id is of this call's making: whatever stands under it is this batch.
         return Decision::Replay(Box::new(event.clone()), None);
     }
     let mut changes = Changes::default();
-    if is_open(facts) {
+    if facts.flag != Some(Flag::Closed) {
         return Decision::Commit(changes);
+    }
+    if let Some(id) = facts.passed_over.filter(|_| !told) {
+        return Decision::Refuse(Refusal::Unreadable { id });
     }
     let mut owners = facts.owners.clone();
     for stored in &facts.keys {
@@ -169,26 +193,33 @@ fn revoke_batch(order: &Order, facts: &Facts) -> Decision {
     Decision::Commit(changes)
 }
 
-/// Opens or closes what the scope names, whether the rest of an owner's row can be read or not.
-fn set_flag(open: bool, order: &Order, action: Action, scope: &Scope, facts: &Facts) -> Changes {
-    let subject = match scope {
-        Scope::Owner(owner) => Subject::Owner(owner),
-        Scope::Organization(organization) => Subject::Organization(organization),
-    };
-    let mut changes = Changes { events: vec![order.event(action, subject, is_open(facts) != open, "")], ..Changes::default() };
-    let organization = |open| Some(OrganizationRecord { id: scope.organization().clone(), open });
-    match scope {
-        Scope::Owner(owner) => {
-            changes.owner_flag = Some((owner.clone(), open));
-            changes.organization = if facts.organization.is_none() { organization(true) } else { None };
-        }
-        Scope::Organization(_) => changes.organization = organization(open),
+/// Opens what the scope names, unless that might revive a key; commits nothing while some are yet to be revoked.
+fn open_again(order: &Order, action: Action, scope: &Scope, facts: &Facts) -> Decision {
+    let lives = !facts.keys.is_empty();
+    match (facts.flag, facts.passed_over) {
+        (Some(Flag::Unreadable), _) => Decision::Refuse(Refusal::FlagUnreadable),
+        // Its row is lost: what has never been closed has one from its first key on.
+        (None, passed_over) if lives || passed_over.is_some() => Decision::Refuse(Refusal::FlagUnreadable),
+        (Some(Flag::Closed), _) if lives => Decision::Commit(Changes::default()),
+        (Some(Flag::Closed), Some(id)) => Decision::Refuse(Refusal::Unreadable { id }),
+        _ => Decision::Commit(set_flag(true, order, action, scope, facts)),
     }
-    changes
 }
 
-fn is_open(facts: &Facts) -> bool {
-    facts.open.unwrap_or(true)
+/// Opens or closes what the scope names, whatever else of its row can be read.
+fn set_flag(open: bool, order: &Order, action: Action, scope: &Scope, facts: &Facts) -> Changes {
+    let changed = facts.flag.unwrap_or(Flag::Open) != Flag::from(open);
+    let event = |subject| vec![order.event(action, subject, changed, "")];
+    match scope {
+        Scope::Owner(owner) => {
+            Changes { owner_flag: Some((owner.clone(), open)), events: event(Subject::Owner(owner)), ..Changes::default() }
+        }
+        Scope::Organization(id) => Changes {
+            organization: Some(OrganizationRecord { id: id.clone(), open }),
+            events: event(Subject::Organization(id)),
+            ..Changes::default()
+        },
+    }
 }
 
 fn action(scope: &Scope, open: bool) -> Action {

@@ -3,7 +3,7 @@
 use super::{list_cases, tools::*};
 use clove_core::{
     Action, ActiveLimit, Key, KeyId, KeyState, OperationId, Scope,
-    store::{Changes, Decision, KeyChange, OwnerRecord, Reads, Remains, Transaction},
+    store::{Changes, Decision, Flag, KeyChange, OwnerRecord, Reads, Remains, Transaction},
 };
 use std::sync::Arc;
 
@@ -115,10 +115,10 @@ async fn an_owner_is_flagged_and_the_rest_of_its_row_stays(bench: Arc<Bench>) {
             let record = bench.store.owner(owner, start()).await.unwrap().unwrap().record;
             assert_eq!(record, OwnerRecord { open, ..rest });
             let facts = bench.read(OperationId::new(start()), Reads::Flag(owner.into())).await;
-            assert_eq!((facts.open, facts.organization.is_some()), (Some(open), true));
+            assert_eq!(facts.flag, Some(Flag::from(open)));
         }
         assert_eq!(bench.store.find_by_id(key.id).await.unwrap().unwrap().owner_open, open);
     }
     let nobody = bench.read(OperationId::new(start()), Reads::Flag((&bench.owner("acme", "nobody")).into())).await;
-    assert_eq!(nobody.open, None);
+    assert_eq!(nobody.flag, None);
 }

@@ -289,7 +289,7 @@ impl Store for Broken {
         let inner = Transaction::new(operation, reads, move |facts| {
             let mut seen = facts.clone();
             if fault == Fault::MissesFlagsOfBatches && matches!(decided.reads, Reads::Batch { .. }) {
-                seen.open = None;
+                seen.flag = None;
             }
             if let (Fault::CountsTheKeyItself, Some(remains)) = (fault, &mut seen.remains) {
                 remains.others += 1;
