@@ -66,9 +66,9 @@ pub trait Store: Send + Sync + 'static {
     /// In each case but one nothing was written:
     /// - [`Conflict`](StoreError::Conflict): a row to be inserted is not unique.
     /// - [`Unavailable`](StoreError::Unavailable): the store cannot be reached, is busy, full, read-only or closed, or caught a panic of `decide`.
-    /// - [`Corrupt`](StoreError::Corrupt): a row that [`Reads`] names, or the event to be replayed, cannot be read; or there is a key,
-    ///   and no row of its owner or organization, for [`Reads::Owner`] and [`Reads::Key`]: taken for new, one that was closed would
-    ///   be open. A batch passes over such keys instead, and [`Reads::Remains`] needs no more of one than whose it is.
+    /// - [`Corrupt`](StoreError::Corrupt): a row that [`Reads`] names, or the event to be replayed, cannot be read; or, for
+    ///   [`Reads::Owner`] and [`Reads::Key`], the row of an owner or organization that has keys was lost: taken for new, it would be
+    ///   open, closed or not before. A batch passes over such keys instead, and [`Reads::Remains`] needs no more of one than whose it is.
     /// - [`OutcomeUnknown`](StoreError::OutcomeUnknown): the answer to the commit was lost, and all is written, or nothing.
     async fn transact(&self, transaction: Arc<Transaction>) -> Result<Decision, StoreError>;
 

@@ -106,6 +106,7 @@ pub(crate) const OWNER_FACTS: &str = concat!(
      AND k.expires_at IS NOT NULL AND k.expires_at <= ?3) FROM owners WHERE org = ?1 AND account = ?2"
 );
 pub(crate) const ORGANIZATION: &str = "SELECT id, open FROM organizations WHERE id = ?1";
+/// Whether there is a key. Asked only where its owner's row, or its organization's, is not there.
 pub(crate) const KEY_OF_OWNER: &str = "SELECT 1 FROM keys WHERE org = ?1 AND account = ?2 LIMIT 1";
 pub(crate) const KEY_OF_ORGANIZATION: &str = "SELECT 1 FROM keys WHERE org = ?1 LIMIT 1";
 
