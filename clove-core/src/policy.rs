@@ -9,7 +9,7 @@ use crate::{
     lifecycle,
     limit::{LimitChoice, Limits, Tier, TierName},
     secret::SecretFormat,
-    store::ActiveLimit,
+    store::{ActiveLimit, Candidate},
 };
 use chrono::TimeDelta;
 use std::{
@@ -203,6 +203,13 @@ impl Policy {
             (LimitChoice::Default, Some(own)) => self.default_tier.of_account(own),
             (LimitChoice::Default, None) => self.default_account.clone(),
         }
+    }
+
+    /// Whether it is plain without reckoning that neither a key nor its account has windows.
+    pub(crate) fn is_unlimited(&self, key: &Candidate) -> bool {
+        matches!((&key.limits, &key.account_limits, key.active_limit), (LimitChoice::Default, LimitChoice::Default, None))
+            && self.default_account.windows().is_empty()
+            && self.default_tier.key.windows().is_empty()
     }
 
     fn tier(&self, name: &TierName) -> &Tier {

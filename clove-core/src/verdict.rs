@@ -105,7 +105,8 @@ pub struct Grant {
     pub(crate) id: GrantId,
     pub(crate) candidate: Arc<Candidate>,
     pub(crate) at: Timestamp,
-    pub(crate) lefts: Lefts,
+    /// `None` where there are no windows. Apart, since a grant is moved about, and large ones are moved slowly.
+    pub(crate) lefts: Option<Box<Lefts>>,
 }
 
 /// What of a limit is left after a request was granted.
@@ -174,7 +175,7 @@ impl Grant {
     }
     /// What is left of each window of the key and of its account, this request counted.
     pub fn limits(&self) -> impl Iterator<Item = LimitState> + '_ {
-        let sides = self.lefts.of.iter().zip([Limited::Key, Limited::Account]);
+        let sides = self.lefts.iter().flat_map(|lefts| &lefts.of).zip([Limited::Key, Limited::Account]);
         sides.filter_map(|(side, of)| Some((side.as_ref()?, of))).flat_map(move |(side, of)| {
             let windows = side.limits.windows().iter().zip(side.left);
             windows.map(move |(&window, left)| {
@@ -186,7 +187,7 @@ impl Grant {
     /// Whether it was counted by no window, since the store was away and the policy allows for that.
     #[must_use]
     pub fn is_uncounted(&self) -> bool {
-        self.lefts.uncounted
+        self.lefts.as_ref().is_some_and(|lefts| lefts.uncounted)
     }
     /// The time at which the request was judged.
     #[must_use]
@@ -239,7 +240,7 @@ pub enum DenialReason {
         missing: Vec<Capability>,
     },
     /// A window has no place left for the request.
-    LimitReached(Exhausted),
+    LimitReached(Box<Exhausted>),
 }
 
 impl Denial {
@@ -285,7 +286,8 @@ impl fmt::Display for Denial {
                 let names: Vec<_> = missing.iter().map(Capability::as_str).collect();
                 write!(f, "This API key may not do this; it lacks {}. Use a key that has it.", names.join(", "))
             }
-            DenialReason::LimitReached(Exhausted { of, window, retry_at, .. }) => {
+            DenialReason::LimitReached(exhausted) => {
+                let Exhausted { of, window, retry_at, .. } = &**exhausted;
                 let whose = match of {
                     Limited::Key => "This API key",
                     Limited::Account => "The account of this API key",

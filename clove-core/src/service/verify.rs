@@ -14,7 +14,7 @@ use crate::{
     key::Status,
     policy::PepperStatus,
     store::{Candidate, Lookup, Rehash, SecretRecord},
-    verdict::{Attempt, Denial, DenialReason, Grant, Verdict},
+    verdict::{Attempt, Denial, DenialReason, Exhausted, Grant, Verdict},
 };
 use std::{
     future::{Future, IntoFuture},
@@ -248,23 +248,34 @@ impl Clove {
         if self.inner.policy.hashing.is_behind(&secret.scheme) {
             self.rehash_later(candidate.id, secret, presented);
         }
+        if self.inner.policy.is_unlimited(&candidate) {
+            return Begun::Ended(Ok(self.grant(candidate, now, attempt.charges, None)));
+        }
+        self.charge(candidate, now, attempt)
+    }
+
+    /// All windows in one step. Apart, so that who has none does not carry it along.
+    #[inline(never)]
+    fn charge<'a>(&'a self, candidate: Arc<Candidate>, now: Timestamp, attempt: Attempt<'a>) -> Begun<'a> {
         let Some(charge) = self.inner.charge(&candidate, now, attempt.cost, attempt.charges) else {
-            return Begun::Ended(Ok(self.grant(candidate, now, attempt.charges, Lefts::default())));
+            return Begun::Ended(Ok(self.grant(candidate, now, attempt.charges, None)));
+        };
+        let judged = move |charged: Result<Lefts, Exhausted>, candidate| match charged {
+            Ok(lefts) => self.grant(candidate, now, attempt.charges, Some(Box::new(lefts))),
+            Err(exhausted) => Verdict::Denied(Denial::proven(DenialReason::LimitReached(Box::new(exhausted)), candidate)),
         };
         match self.inner.try_charge(&charge) {
-            Step::Charged(lefts) => Begun::Ended(Ok(self.grant(candidate, now, attempt.charges, lefts))),
-            Step::Refused(exhausted) => denied(Denial::proven(DenialReason::LimitReached(exhausted), candidate)),
+            Step::Charged(lefts) => Begun::Ended(Ok(judged(Ok(lefts), candidate))),
+            Step::Refused(exhausted) => Begun::Ended(Ok(judged(Err(exhausted), candidate))),
             Step::Waits(flight) => Begun::waits(async move {
-                Ok(match self.inner.charge_when_known(&charge, flight).await? {
-                    Ok(lefts) => self.grant(candidate, now, attempt.charges, lefts),
-                    Err(exhausted) => Verdict::Denied(Denial::proven(DenialReason::LimitReached(exhausted), candidate)),
-                })
+                let charged = self.inner.charge_when_known(&charge, flight).await?;
+                Ok(judged(charged, candidate))
             }),
         }
     }
 
     #[inline(always)]
-    fn grant(&self, candidate: Arc<Candidate>, now: Timestamp, is_use: bool, lefts: Lefts) -> Verdict {
+    fn grant(&self, candidate: Arc<Candidate>, now: Timestamp, is_use: bool, lefts: Option<Box<Lefts>>) -> Verdict {
         if is_use {
             self.inner.buffers.used(candidate.id, now);
         }
