@@ -36,10 +36,7 @@ fn measure(name: &str, keys: u64) -> Figure {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("keys.db");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    // Makes the schema; once it is closed, nothing but the filling has the file open.
-    runtime.block_on(SqliteStore::open(&path).expect("a store").close());
-    fill(&path, keys);
-
+    fill(&runtime, &path, keys);
     let draw = |numbers: &mut Numbers, times| -> Vec<([u8; 16], String)> {
         let numbers = (0..times).map(|_| numbers.below(keys));
         numbers.map(|number| (*fixture::key_id(number).as_bytes(), fixture::credential(number))).collect()
@@ -81,8 +78,11 @@ fn measure(name: &str, keys: u64) -> Figure {
     Figure { name: name.to_owned(), value: medians.figure, limit: medians.limit, unit: "ns", bar: BAR }
 }
 
-/// Writes rows as the store would, in one transaction that need not be safe.
-fn fill(path: &Path, keys: u64) {
+/// Makes a file, and writes rows as the store would, in one transaction that need not be safe.
+pub(crate) fn fill(runtime: &tokio::runtime::Runtime, path: &Path, keys: u64) {
+    // Makes the schema; then nothing but the filling has the file open.
+    let store = SqliteStore::open(path).expect("a store");
+    runtime.block_on(store.close());
     let mut connection = Connection::open(path).expect("a connection");
     connection
         .execute_batch("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -1000000")

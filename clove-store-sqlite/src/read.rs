@@ -56,7 +56,14 @@ pub(crate) fn readable<T>(
 }
 
 pub(crate) fn find_by_id(connection: &Connection, id: KeyId) -> Result<Option<Arc<Candidate>>, StoreError> {
-    candidate(connection, sql::FIND_BY_ID, [id.as_bytes().as_slice()], &CorruptRow::Key(id))
+    let id_bytes = [id.as_bytes().as_slice()];
+    let found = candidate(connection, sql::FIND_BY_ID, id_bytes, &CorruptRow::Key(id))?;
+    if found.is_none() {
+        // Nothing was joined to nothing: without a second look an unknown id would cost a third less than a wrong secret.
+        let mut statement = connection.prepare_cached(sql::SECRETS_OF_KEY).map_err(failed)?;
+        statement.exists(id_bytes).map_err(failed)?;
+    }
+    Ok(found)
 }
 
 pub(crate) fn find_by_digest(connection: &Connection, digests: &[Digest]) -> Result<Option<Arc<Candidate>>, StoreError> {
