@@ -48,7 +48,7 @@ async fn granted(clove: &Clove, credential: &str, requests: usize) -> usize {
 async fn exhausted(clove: &Clove, attempt: Attempt<'_>) -> Exhausted {
     match clove.verify(attempt).await.unwrap() {
         Verdict::Denied(denial) => match denial.reason() {
-            DenialReason::LimitReached(exhausted) => *exhausted,
+            DenialReason::LimitReached(exhausted) => **exhausted,
             other => panic!("refused for {other:?}"),
         },
         Verdict::Granted(_) => panic!("granted"),

@@ -9,7 +9,7 @@ use crate::{
     lifecycle,
     limit::{LimitChoice, Limits, Tier, TierName},
     secret::SecretFormat,
-    store::{ActiveLimit, Candidate},
+    store::{ActiveLimit, CandidateLimits},
 };
 use chrono::TimeDelta;
 use std::{
@@ -205,11 +205,17 @@ impl Policy {
         }
     }
 
+    /// The request limits of a key and of its account.
+    pub(crate) fn limits_of(&self, own: Option<&CandidateLimits>) -> (Limits, Limits) {
+        match own {
+            None => (self.default_tier.key.clone(), self.default_account.clone()),
+            Some(own) => (self.key_limits(&own.key, &own.account), self.account_limits(&own.account, own.active)),
+        }
+    }
+
     /// Whether it is plain without reckoning that neither a key nor its account has windows.
-    pub(crate) fn is_unlimited(&self, key: &Candidate) -> bool {
-        matches!((&key.limits, &key.account_limits, key.active_limit), (LimitChoice::Default, LimitChoice::Default, None))
-            && self.default_account.windows().is_empty()
-            && self.default_tier.key.windows().is_empty()
+    pub(crate) fn is_unlimited(&self, own: Option<&CandidateLimits>) -> bool {
+        own.is_none() && self.default_account.windows().is_empty() && self.default_tier.key.windows().is_empty()
     }
 
     fn tier(&self, name: &TierName) -> &Tier {

@@ -10,7 +10,7 @@ mod candidate;
 mod pages;
 mod places;
 
-pub use candidate::{Candidate, Found, Lookup, SecretRecord, Secrets};
+pub use candidate::{Candidate, CandidateLimits, Found, Lookup, SecretRecord, Secrets};
 pub use pages::{AuditPage, AuditQuery, ExpiringQuery, ExpiryFilter, KeyPage, KeyQuery, Place};
 pub use places::{COUNT_LIFETIME_MICROS, Lease, Leased, NODE_LIFETIME_MICROS, Unspent, Want};
 

@@ -9,7 +9,7 @@ use clove_core::{
     digest::{Digest, Scheme},
     id::{Actor, AuditId},
     key::Reason,
-    store::{OwnerRecord, Place, Remains, SecretRecord, Secrets},
+    store::{CandidateLimits, OwnerRecord, Place, Remains, SecretRecord, Secrets},
 };
 use rusqlite::{Row, types::ValueRef};
 
@@ -132,9 +132,11 @@ pub(crate) fn candidate(row: &Row<'_>) -> Result<clove_core::store::Candidate, B
         revision: int(row, 7, "revision")?,
         // Neither makes up for the other: a row that is lost or does not tell is corrupt, whatever the other tells.
         owner_open: flag(row, 8, "open")? & flag(row, 9, "open")?,
-        limits: limits(row, 10, "limits")?,
-        account_limits: limits(row, 11, "request_limits")?,
-        active_limit: active_limit(row, 12)?,
+        limits: CandidateLimits::unless_default(
+            limits(row, 10, "limits")?,
+            limits(row, 11, "request_limits")?,
+            active_limit(row, 12)?,
+        ),
         secrets: Secrets::one(candidate_secret(row)?),
     })
 }

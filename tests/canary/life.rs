@@ -93,7 +93,7 @@ async fn present(clove: &Clove, secrets: &[String], ids: [KeyId; 2], ear: &Ear) 
             }
             let exhausted = clove.verify(Attempt::new(&text).costing(u64::MAX)).await.unwrap().denied();
             if let Some(DenialReason::LimitReached(exhausted)) = exhausted.iter().map(clove::Denial::reason).next() {
-                hear!(ear, *exhausted);
+                hear!(ear, **exhausted);
             }
         }
     }

@@ -60,6 +60,7 @@ impl Nosy {
     fn candidate(&self, found: Option<&Arc<Candidate>>) {
         if let Some(found) = found {
             hear!(self.ear, **found, found.secrets);
+            found.limits.iter().for_each(|limits| hear!(self.ear, **limits));
             self.secrets(found.secrets.iter());
         }
     }

@@ -124,7 +124,7 @@ impl Tallies {
     }
 
     fn of(&self, subject: Subject, now: Timestamp) -> Arc<Tally> {
-        let hash = usize::try_from(self.hasher.hash_one(&subject) % 16).unwrap_or_default();
+        let hash = usize::try_from(self.hasher.hash_one(&subject) % self.shards.len().try_into().unwrap_or(1)).unwrap_or_default();
         let Some(shard) = self.shards.get(hash) else { return Arc::new(Tally::new(subject)) };
         let mut tallies = lock(shard);
         if let Some(tally) = tallies.get(&subject) {
@@ -202,8 +202,7 @@ impl Lot {
 impl Inner {
     /// The windows of a request of this key; `None` if there are none.
     pub(super) fn charge(&self, candidate: &Candidate, now: Timestamp, cost: u64, charges: bool) -> Option<Charge> {
-        let of_key = self.policy.key_limits(&candidate.limits, &candidate.account_limits);
-        let of_account = self.policy.account_limits(&candidate.account_limits, candidate.active_limit);
+        let (of_key, of_account) = self.policy.limits_of(candidate.limits.as_deref());
         if of_key.windows().is_empty() && of_account.windows().is_empty() {
             return None;
         }

@@ -248,7 +248,7 @@ impl Clove {
         if self.inner.policy.hashing.is_behind(&secret.scheme) {
             self.rehash_later(candidate.id, secret, presented);
         }
-        if self.inner.policy.is_unlimited(&candidate) {
+        if self.inner.policy.is_unlimited(candidate.limits.as_deref()) {
             return Begun::Ended(Ok(self.grant(candidate, now, attempt.charges, None)));
         }
         self.charge(candidate, now, attempt)

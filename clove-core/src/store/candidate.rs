@@ -74,18 +74,14 @@ pub struct Candidate {
     pub expiry_latched: bool,
     /// Whether both the owner and the organization are open.
     pub owner_open: bool,
+    /// What its request limits follow from; `None` where nothing differs from the policy.
+    pub limits: Option<Box<CandidateLimits>>,
     /// The key's id.
     pub id: KeyId,
     /// What it may do.
     pub capabilities: CapabilitySet,
     /// Whose key.
     pub owner: Owner,
-    /// Its request limits.
-    pub limits: LimitChoice,
-    /// Its account's over all keys.
-    pub account_limits: LimitChoice,
-    /// The account's own active limit, where it has one: its request limits by default follow from it.
-    pub active_limit: Option<ActiveLimit>,
     /// The record's revision.
     pub revision: u64,
 }
@@ -112,11 +108,33 @@ impl Candidate {
             id: key.id,
             capabilities: key.capabilities.clone(),
             owner: key.owner.clone(),
-            limits: key.limits.clone(),
-            account_limits: owner.map(|record| record.request_limits.clone()).unwrap_or_default(),
-            active_limit: owner.and_then(|record| record.limit),
+            limits: CandidateLimits::unless_default(
+                key.limits.clone(),
+                owner.map(|record| record.request_limits.clone()).unwrap_or_default(),
+                owner.and_then(|record| record.limit),
+            ),
             revision: key.revision,
         }))
+    }
+}
+
+/// What the request limits of a key and its account follow from. Apart, since few keys have any of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CandidateLimits {
+    /// The key's request limits.
+    pub key: LimitChoice,
+    /// The account's over all its keys.
+    pub account: LimitChoice,
+    /// The account's own active limit, where it has one: its request limits by default follow from it.
+    pub active: Option<ActiveLimit>,
+}
+
+impl CandidateLimits {
+    /// Nothing where all is as the policy says.
+    #[must_use]
+    pub fn unless_default(key: LimitChoice, account: LimitChoice, active: Option<ActiveLimit>) -> Option<Box<Self>> {
+        let limits = Self { key, account, active };
+        (limits != Self::default()).then(|| Box::new(limits))
     }
 }
 

@@ -4,7 +4,7 @@ use super::{list_cases, tools::*};
 use clove_core::{
     Argon2Cost, KeyId, KeyState, LimitChoice,
     digest::Scheme,
-    store::{Candidate, SecretRecord, Secrets},
+    store::{Candidate, CandidateLimits, SecretRecord, Secrets},
 };
 use std::sync::Arc;
 
@@ -35,9 +35,7 @@ async fn a_key_is_found_by_id_and_digest_whatever_its_state(bench: Arc<Bench>) {
             expires_at: key.expires_at.map(Into::into),
             expiry_latched: latched,
             revision: 1,
-            limits: key.limits,
-            account_limits: LimitChoice::Default,
-            active_limit: None,
+            limits: CandidateLimits::unless_default(key.limits, LimitChoice::Default, None),
             owner_open: true,
             secrets: Secrets::one(current(digest)),
         };
