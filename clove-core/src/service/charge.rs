@@ -124,7 +124,8 @@ impl Tallies {
     }
 
     fn of(&self, subject: Subject, now: Timestamp) -> Arc<Tally> {
-        let hash = usize::try_from(self.hasher.hash_one(&subject) % self.shards.len().try_into().unwrap_or(1)).unwrap_or_default();
+        let hash =
+            usize::try_from(self.hasher.hash_one(&subject) % self.shards.len().try_into().unwrap_or(1)).unwrap_or_default();
         let Some(shard) = self.shards.get(hash) else { return Arc::new(Tally::new(subject)) };
         let mut tallies = lock(shard);
         if let Some(tally) = tallies.get(&subject) {

@@ -38,7 +38,7 @@ impl Clove {
     /// [`Fault`] where nothing can be said: the store failed, a queue is full, or the policy's deadline has passed.
     pub async fn verify<'a>(&self, attempt: impl Into<Attempt<'a>>) -> Result<Verdict, Fault> {
         let attempt = attempt.into();
-        match self.begin(attempt) {
+        match self.begin(&attempt) {
             Begun::Ended(end) => end,
             Begun::Waits(rest) => self.within_deadline(rest).await,
         }
@@ -49,7 +49,7 @@ impl Clove {
     /// Its steps are inlined, tell look-ups that are ready from those that wait themselves, and name a secret by its place: to
     /// hand results on through memory, to share the telling or to copy the record costs a twentieth to a tenth of the whole.
     #[inline(never)]
-    fn begin<'a>(&'a self, attempt: Attempt<'a>) -> Begun<'a> {
+    fn begin<'a>(&'a self, attempt: &Attempt<'a>) -> Begun<'a> {
         let Some(presented) = self.parse(attempt.credential) else {
             return Begun::Ended(Ok(Verdict::Denied(Denial::NOT_RECOGNIZED)));
         };
@@ -58,8 +58,9 @@ impl Clove {
             Proof::NotMade => None,
             Proof::Failed(fault) => return Begun::Ended(Err(fault)),
             Proof::Waits(proof) => {
+                let attempt = *attempt;
                 return Begun::waits(async move {
-                    match self.judge(proof.await?, presented.secret(), attempt) {
+                    match self.judge(proof.await?, presented.secret(), &attempt) {
                         Begun::Ended(end) => end,
                         Begun::Waits(rest) => rest.await,
                     }
@@ -233,7 +234,7 @@ impl Clove {
 
     /// After the secret is proven: owner, state and expiry at one `now`, capabilities, and all limits in one step.
     #[inline(always)]
-    fn judge<'a>(&'a self, proven: Option<Proven>, presented: &'a [u8], attempt: Attempt<'a>) -> Begun<'a> {
+    fn judge<'a>(&'a self, proven: Option<Proven>, presented: &[u8], attempt: &Attempt<'a>) -> Begun<'a> {
         let denied = |denial| Begun::Ended(Ok(Verdict::Denied(denial)));
         let Some(Proven { candidate, place }) = proven else { return denied(Denial::NOT_RECOGNIZED) };
         let now = self.inner.clock.now();
@@ -242,7 +243,7 @@ impl Clove {
             // Rotated out, and its grace is over: as good as unknown.
             return denied(Denial::NOT_RECOGNIZED);
         };
-        if let Some(reason) = refusal(&candidate, &attempt, now) {
+        if let Some(reason) = refusal(&candidate, attempt, now) {
             return denied(Denial::proven(reason, candidate));
         }
         if self.inner.policy.hashing.is_behind(&secret.scheme) {
@@ -251,7 +252,7 @@ impl Clove {
         if self.inner.policy.is_unlimited(candidate.limits.as_deref()) {
             return Begun::Ended(Ok(self.grant(candidate, now, attempt.charges, None)));
         }
-        self.charge(candidate, now, attempt)
+        self.charge(candidate, now, *attempt)
     }
 
     /// All windows in one step. Apart, so that who has none does not carry it along.
