@@ -29,6 +29,8 @@ const SHARDS: usize = 16;
 const MANY: usize = 4096;
 /// How long a window is taken to be used up before the store is asked again: other processes may have given places back.
 const USED_UP: Duration = Duration::from_secs(1);
+/// How many lots of other windows than the present ones a tally holds.
+const MAX_RETIRED: usize = 8;
 /// In how many rounds of maintenance no request comes for a subject before its places are given back.
 const IDLE_ROUNDS: u8 = 10;
 
@@ -41,7 +43,8 @@ pub(super) struct Tallies {
     node: NodeId,
     hasher: foldhash::fast::RandomState,
     shards: [Mutex<HashMap<Subject, Arc<Tally>, foldhash::fast::RandomState>>; SHARDS],
-    unspent: Arc<Mutex<Vec<Unspent>>>,
+    /// What could not be given back.
+    unspent: Mutex<Vec<Unspent>>,
     /// The minute, on the monotonic clock, and how many requests were granted in it without being counted.
     uncounted: Mutex<(u64, u32)>,
 }
@@ -54,7 +57,10 @@ pub(super) struct Tally {
 
 #[derive(Default)]
 struct State {
+    /// One a length: of the present window.
     lots: Vec<Lot>,
+    /// Of windows that were present before, for a clock that steps; until they are given back.
+    retired: Vec<Lot>,
     /// Places on their way. Kept here and not with who asked for them: whoever gives up waiting leaves them to the next.
     flight: Option<Flight>,
     /// In how many rounds of maintenance no request came.
@@ -118,7 +124,7 @@ impl Tallies {
             node: NodeId::new(now),
             hasher: foldhash::fast::RandomState::default(),
             shards: Default::default(),
-            unspent: Arc::default(),
+            unspent: Mutex::default(),
             uncounted: Mutex::default(),
         }
     }
@@ -156,18 +162,19 @@ impl State {
     }
 
     /// The lot of a window's present name. That of another name is retired.
-    fn lot(&mut self, window: Window, now: Timestamp, retired: &mut Vec<Lot>) -> Option<&mut Lot> {
+    fn lot(&mut self, window: Window, now: Timestamp) -> Option<&mut Lot> {
         let start = window.start(now);
         let place = self.lots.iter().position(|lot| lot.seconds == window.seconds());
-        let place = place.unwrap_or_else(|| {
-            self.lots.push(Lot::new(window, start));
-            self.lots.len() - 1
-        });
-        let lot = self.lots.get_mut(place)?;
-        if lot.start != start {
-            retired.push(std::mem::replace(lot, Lot::new(window, start)));
+        if !place.and_then(|place| self.lots.get(place)).is_some_and(|lot| lot.start == start) {
+            self.retired.extend(place.map(|place| self.lots.swap_remove(place)).filter(|lot| lot.left > 0));
+            let known = self.retired.iter().position(|lot| lot.seconds == window.seconds() && lot.start == start);
+            let lot = known.map_or_else(|| Lot::new(window, start), |known| self.retired.swap_remove(known));
+            self.lots.push(lot);
+            // What nobody gives back is lost to its windows, but does not add up.
+            let over = self.retired.len().saturating_sub(MAX_RETIRED);
+            self.retired.drain(..over);
         }
-        Some(lot)
+        self.lots.iter_mut().find(|lot| lot.seconds == window.seconds())
     }
 }
 
@@ -217,18 +224,16 @@ impl Inner {
 
     /// Charges all windows or none, if what this process knows suffices to say.
     pub(super) fn try_charge(&self, charge: &Charge) -> Step {
-        let mut retired = Vec::new();
         // The key's before the account's: in one order everywhere.
         let mut states = [&charge.key, &charge.account].map(|side| side.as_ref().map(|(tally, _)| lock(&tally.state)));
         let mut lacking: Option<(usize, Vec<Want>)> = None;
         let mut exhausted: Option<Exhausted> = None;
         let sides = [&charge.key, &charge.account];
         for (place, (side, state)) in sides.iter().zip(&mut states).enumerate() {
-            let (Some((tally, limits)), Some(state)) = (side, state) else { continue };
+            let (Some((_, limits)), Some(state)) = (side, state) else { continue };
             state.idle = 0;
-            let before = retired.len();
             for &window in limits.windows() {
-                let Some(lot) = state.lot(window, charge.now, &mut retired) else { continue };
+                let Some(lot) = state.lot(window, charge.now) else { continue };
                 match lot.standing(window, charge.cost, &*self.clock) {
                     Standing::Fits => {}
                     Standing::Lacks(want) => match &mut lacking {
@@ -247,7 +252,6 @@ impl Inner {
                     }
                 }
             }
-            self.retire(&tally.subject, retired.drain(before..));
         }
         if let Some(exhausted) = exhausted {
             return Step::Refused(exhausted);
@@ -301,32 +305,19 @@ impl Inner {
         may
     }
 
-    fn retire(&self, subject: &Subject, retired: impl Iterator<Item = Lot>) {
-        let unspent = retired.filter(|lot| lot.left > 0).map(|lot| Unspent {
-            subject: subject.clone(),
-            seconds: lot.seconds,
-            start: lot.start,
-            places: lot.left,
-        });
-        let unspent: Vec<Unspent> = unspent.collect();
-        if !unspent.is_empty() {
-            lock(&self.tallies.unspent).extend(unspent);
-        }
-    }
-
     /// Joins the flight on its way, or sends one.
     fn flight(&self, tally: &Arc<Tally>, state: &mut State, wants: Vec<Want>, at: Timestamp) -> Flight {
         if let Some(flight) = &state.flight {
             return flight.clone();
         }
         let lease = Arc::new(Lease { node: self.tallies.node, at, subject: tally.subject.clone(), wants });
-        let (store, unspent, sent) = (Arc::clone(&self.store), Arc::clone(&self.tallies.unspent), self.clock.monotonic());
+        let (store, sent) = (Arc::clone(&self.store), self.clock.monotonic());
         let tally = Arc::downgrade(tally);
         let flight = async move {
             let answer = AssertUnwindSafe(store.lease(Arc::clone(&lease))).catch_unwind().await;
             let panicked = || StoreError::Unavailable { what: "taking places: the store panicked", source: None };
             let answer = answer.unwrap_or_else(|_| Err(panicked()));
-            land(&tally, &unspent, &lease, answer.as_deref().unwrap_or_default(), sent);
+            land(&tally, &lease, answer.as_deref().unwrap_or_default(), sent);
             answer.map(drop).map_err(Arc::new)
         };
         let flight = flight.boxed().shared();
@@ -335,30 +326,18 @@ impl Inner {
     }
 }
 
-/// What was taken is there to be spent, if its window still is the present one.
-fn land(tally: &Weak<Tally>, unspent: &Mutex<Vec<Unspent>>, lease: &Lease, leased: &[Leased], sent: Duration) {
-    let tally = tally.upgrade();
-    let mut state = tally.as_ref().map(|tally| lock(&tally.state));
-    if let Some(state) = &mut state {
-        state.flight = None;
-    }
+/// What was taken is there to be spent, in its window.
+fn land(tally: &Weak<Tally>, lease: &Lease, leased: &[Leased], sent: Duration) {
+    let Some(tally) = tally.upgrade() else { return };
+    let mut state = lock(&tally.state);
+    state.flight = None;
+    let State { lots, retired, .. } = &mut *state;
     for (want, leased) in lease.wants.iter().zip(leased) {
-        let lots = state.iter_mut().flat_map(|state| &mut state.lots);
-        let lot = lots.into_iter().find(|lot| lot.seconds == want.window.seconds() && lot.start == want.start);
-        match lot {
-            Some(lot) => {
-                lot.left = lot.left.saturating_add(leased.taken);
-                lot.charged = Some((leased.charged, sent));
-                lot.size = if leased.taken > 0 { leased.taken } else { lot.size };
-            }
-            None if leased.taken > 0 => lock(unspent).push(Unspent {
-                subject: lease.subject.clone(),
-                seconds: want.window.seconds(),
-                start: want.start,
-                places: leased.taken,
-            }),
-            None => {}
-        }
+        let is_its = |lot: &&mut Lot| lot.seconds == want.window.seconds() && lot.start == want.start;
+        let Some(lot) = lots.iter_mut().chain(&mut *retired).find(is_its) else { continue };
+        lot.left = lot.left.saturating_add(leased.taken);
+        lot.charged = Some((leased.charged, sent));
+        lot.size = if leased.taken > 0 { leased.taken } else { lot.size };
     }
 }
 
@@ -366,6 +345,7 @@ impl Inner {
     /// Gives back places that are not going to be spent: of past names, and of subjects that no request came for in a while, or,
     /// when stopping, all.
     pub(super) async fn give_back(&self, stopping: bool) -> Result<(), StoreError> {
+        let mut unspent = std::mem::take(&mut *lock(&self.tallies.unspent));
         for tally in self.tallies.all() {
             let flight = lock(&tally.state).flight.clone();
             if let Some(flight) = flight.filter(|_| stopping) {
@@ -374,14 +354,18 @@ impl Inner {
             }
             let mut state = lock(&tally.state);
             state.idle = state.idle.saturating_add(1);
-            if state.idle < IDLE_ROUNDS && !stopping {
-                continue;
+            let mut lots = std::mem::take(&mut state.retired);
+            let is_idle = state.idle >= IDLE_ROUNDS && state.flight.is_none();
+            if is_idle || stopping {
+                lots.append(&mut state.lots);
             }
-            let lots = std::mem::take(&mut state.lots);
-            drop(state);
-            self.retire(&tally.subject, lots.into_iter());
+            unspent.extend(lots.iter().filter(|lot| lot.left > 0).map(|lot| Unspent {
+                subject: tally.subject.clone(),
+                seconds: lot.seconds,
+                start: lot.start,
+                places: lot.left,
+            }));
         }
-        let unspent = std::mem::take(&mut *lock(&self.tallies.unspent));
         if unspent.is_empty() {
             return Ok(());
         }
