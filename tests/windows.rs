@@ -432,19 +432,17 @@ enum Step {
         checks: bool,
     },
     Advance(u64),
-    StepClock(i64),
-    /// The process stops, and another takes over.
-    Restart {
-        cleanly: bool,
-    },
+    Turn(i64),
+    /// The process stops cleanly, and another takes over.
+    Restart,
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         8 => (0..2_usize, 0..5_u64, proptest::bool::weighted(0.1)).prop_map(|(key, cost, checks)| Step::Request { key, cost, checks }),
         2 => (0..40_u64).prop_map(Step::Advance),
-        1 => (-200..200_i64).prop_map(Step::StepClock),
-        1 => Just(Step::Restart { cleanly: true }),
+        1 => (-200..200_i64).prop_map(Step::Turn),
+        1 => Just(Step::Restart),
     ];
     proptest::collection::vec(step, 1..120)
 }
@@ -467,11 +465,9 @@ proptest! {
             for step in steps {
                 match step {
                     Step::Advance(seconds) => fixture.clock().advance(Duration::from_secs(seconds)),
-                    Step::StepClock(seconds) => fixture.clock().step(TimeDelta::seconds(seconds)),
-                    Step::Restart { cleanly } => {
-                        if cleanly {
-                            clove.shut_down().await.unwrap();
-                        }
+                    Step::Turn(seconds) => fixture.clock().step(TimeDelta::seconds(seconds)),
+                    Step::Restart => {
+                        clove.shut_down().await.unwrap();
                         clove = Clove::with_clock(store.clone(), policy.clone(), fixture.clock().clone());
                     }
                     Step::Request { key: place, cost, checks } => {

@@ -165,7 +165,7 @@ impl State {
     fn lot(&mut self, window: Window, now: Timestamp) -> Option<&mut Lot> {
         let start = window.start(now);
         let place = self.lots.iter().position(|lot| lot.seconds == window.seconds());
-        if !place.and_then(|place| self.lots.get(place)).is_some_and(|lot| lot.start == start) {
+        if place.and_then(|place| self.lots.get(place)).is_none_or(|lot| lot.start != start) {
             self.retired.extend(place.map(|place| self.lots.swap_remove(place)).filter(|lot| lot.left > 0));
             let known = self.retired.iter().position(|lot| lot.seconds == window.seconds() && lot.start == start);
             let lot = known.map_or_else(|| Lot::new(window, start), |known| self.retired.swap_remove(known));
