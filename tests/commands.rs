@@ -277,6 +277,14 @@ async fn a_leak_is_reported_by_a_text_with_secrets_in_it() {
     }
     let keys = [fixture.key_in(Status::Active).await.unwrap(), fixture.key_in(Status::Active).await.unwrap()];
     let secrets = keys.map(|issued| (issued.key.id, issued.credential.unwrap()));
+    // A text that is not looked at is refused, and one secret many times is one.
+    let long = format!("{}{}", "x".repeat(65_536), secrets[0].1.secret().reveal());
+    assert_eq!(invalid(fixture.clove.report_leaked(&long, &fixture.by).await).field, "report of a leak");
+    let last = fixture.key_in(Status::Active).await.unwrap();
+    let repeated = format!("{}\n", secrets[0].1.secret().reveal()).repeat(40);
+    let text = format!("{repeated}{}", last.credential.unwrap().secret().reveal());
+    fixture.clove.report_leaked(&text, &fixture.by).await.unwrap();
+    assert_eq!(fixture.clove.get(&fixture.owner, last.key.id).await.unwrap().state, KeyState::Compromised);
     // A secret behind another key's id is one all the same, and each of several is.
     let text = format!("{};{} and {}", secrets[1].0, secrets[0].1.secret().reveal(), secrets[1].1.secret().reveal());
     let by = fixture.by.clone().operation(OperationId::new(fixture.clove.now()));

@@ -58,7 +58,7 @@ pub struct Timestamp(i64);
 
 impl Timestamp {
     const FIRST: Self = Self(DateTime::<Utc>::MIN_UTC.timestamp_micros());
-    const LAST: Self = Self(DateTime::<Utc>::MAX_UTC.timestamp_micros());
+    pub(crate) const LAST: Self = Self(DateTime::<Utc>::MAX_UTC.timestamp_micros());
 
     /// The moment so many microseconds after the Unix epoch, or before it; `None` where the calendar does not reach, which is
     /// some 262,000 years away.

@@ -144,10 +144,12 @@ impl Argon2Cost {
     /// A stored cost, however weak it is by the rules of today: a rule that has become stricter must not make a living key corrupt.
     ///
     /// # Errors
-    /// If it is above what a hash may cost.
+    /// If it is above what a hash may cost, or below what one can.
     pub fn from_stored(memory_kib: u32, iterations: u32, lanes: u32) -> Result<Self, Invalid> {
         let work = memory_kib.saturating_mul(iterations);
-        if memory_kib > Self::MAX_MEMORY_KIB
+        // RFC 9106 section 3.1: at least 8 KiB a lane.
+        if memory_kib < lanes.saturating_mul(8)
+            || memory_kib > Self::MAX_MEMORY_KIB
             || !(1..=Self::MAX_ITERATIONS).contains(&iterations)
             || !(1..=Self::MAX_LANES).contains(&lanes)
             || work > Self::MAX_WORK_KIB

@@ -48,7 +48,7 @@ pub(crate) fn parse_uuid_v7(text: &[u8]) -> Option<Uuid> {
 /// sort by time to the microsecond. The rest is the low 62 bits of `tail`.
 fn uuid_v7(now: Timestamp, tail: u64) -> Uuid {
     let micros = u64::try_from(now.as_micros()).unwrap_or(0);
-    let (millis, fraction) = (micros / 1000, micros % 1000 * 4096 / 1000);
+    let (millis, fraction) = ((micros / 1000).min((1 << 48) - 1), micros % 1000 * 4096 / 1000);
     Uuid::from_u64_pair((millis << 16) | 0x7000 | fraction, (1 << 63) | (tail & (u64::MAX >> 2)))
 }
 
@@ -350,6 +350,7 @@ mod tests {
             }
         }
         assert_eq!(AuditId::first_at(at(-1)), AuditId::first_at(at(0)));
+        assert!(AuditId::first_at(at(1_767_614_400_123_000)) < AuditId::first_at(Timestamp::LAST), "it does not wrap");
     }
 
     #[test]

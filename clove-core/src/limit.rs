@@ -221,6 +221,7 @@ impl Tier {
 
 /// Which limits are a key's, or an account's.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 pub enum LimitChoice {
     /// The policy's default. For a key whose account has a tier, the tier's.
     #[default]

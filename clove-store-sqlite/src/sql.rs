@@ -143,8 +143,9 @@ pub(crate) const PUT_OWNER: &str = "INSERT INTO owners (org, account, open, held
      request_limits) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (org, account) DO UPDATE SET open = excluded.open, held = excluded.held, \
      records = excluded.records, active_limit = excluded.active_limit, creation_day = excluded.creation_day, creations = excluded.creations, \
      request_limits = excluded.request_limits";
-pub(crate) const PUT_OWNER_FLAG: &str = "INSERT INTO owners (org, account, open, held, records, creations) VALUES (?1, ?2, ?3, 0, 0, 0) \
-     ON CONFLICT (org, account) DO UPDATE SET open = excluded.open";
+pub(crate) const PUT_OWNER_FLAG: &str = "INSERT INTO owners (org, account, open, held, records, creations) \
+     SELECT ?1, ?2, ?3, count(*) FILTER (WHERE state = 'active' AND expiry_latched = 0), count(*), 0 FROM keys \
+     WHERE org = ?1 AND account = ?2 ON CONFLICT (org, account) DO UPDATE SET open = excluded.open";
 pub(crate) const INSERT_KEY: &str = "INSERT INTO keys (id, org, account, name, description, capabilities, metadata, created_at, expires_at, \
      last_used_at, state, expiry_latched, revision, limits) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
 pub(crate) const UPDATE_KEY: &str = "UPDATE keys SET name = ?2, description = ?3, capabilities = ?4, metadata = ?5, expires_at = ?6, \
@@ -209,7 +210,7 @@ mod tests {
         KEYS_UNDER_PEPPER: "SEARCH secrets USING COVERING INDEX secrets_by_pepper (pepper=? AND key_id>?)",
         PUT_ORGANIZATION: "",
         PUT_OWNER: "",
-        PUT_OWNER_FLAG: "",
+        PUT_OWNER_FLAG: "SEARCH keys USING INDEX keys_by_owner (org=? AND account=?)",
         INSERT_KEY: "",
         UPDATE_KEY: "SEARCH keys USING PRIMARY KEY (id=?)",
         STOP_KEY: "SEARCH keys USING PRIMARY KEY (id=?)",

@@ -4,8 +4,8 @@
 
 use chrono::TimeDelta;
 use clove_core::{
-    Action, ActiveLimit, Closed, DenialReason, Edit, Error, Expiry, ExpiryPolicy, Fault, Key, KeyId, KeyState, ListAudit, NewKey,
-    OperationId, Owner, Policy, Refusal, Status, StoreError, error::CorruptRow,
+    Action, ActiveLimit, Closed, DenialReason, Edit, Error, Expiry, ExpiryPolicy, Fault, GuessLimit, Key, KeyId, KeyState,
+    ListAudit, NewKey, OperationId, Owner, Policy, Refusal, Secret, Status, StoreError, error::CorruptRow,
 };
 use clove_store_sqlite::SqliteStore;
 use clove_testkit::Fixture;
@@ -170,6 +170,38 @@ async fn what_cannot_be_read_keeps_no_key_alive() {
             let refused = command == Disable && damage.contains("SET state");
             assert_eq!(trail.items.iter().filter(|event| event.action == command).count(), usize::from(!refused), "{damage}");
         }
+    }
+}
+
+#[tokio::test]
+async fn a_row_that_cannot_be_read_keeps_no_other_leaked_key_alive() {
+    let file = File::new();
+    let (clove, owner, by) = (&file.fixture.clove, &file.fixture.owner, &file.fixture.by);
+    let [broken, sound] =
+        [file.fixture.key_in(Status::Active).await.unwrap(), file.fixture.key_in(Status::Active).await.unwrap()];
+    file.tamper("UPDATE keys SET revision = -1 WHERE id = ?1", broken.key.id);
+    let text = [broken, sound].map(|issued| (issued.key.id, issued.credential.unwrap()));
+    let log = format!("{} {}", text[0].1.secret().reveal(), text[1].1.secret().reveal());
+    let reported = clove.report_leaked(log, by).await;
+    assert!(matches!(reported, Err(Error::Fault(Fault::Store(StoreError::Corrupt { .. })))), "{reported:?}");
+    assert_eq!(clove.get(owner, text[1].0).await.unwrap().state, KeyState::Compromised);
+}
+
+#[tokio::test]
+async fn a_cost_that_is_too_low_for_new_secrets_is_good_for_old_ones_and_one_that_no_hash_has_is_corrupt() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keys.db");
+    let policy = Policy::builder().imports(GuessLimit::default()).build().unwrap();
+    let fixture = Fixture::on(SqliteStore::open(&path).unwrap(), policy).unwrap();
+    let new = NewKey::named("moved in").unwrap();
+    let issued = fixture.clove.import(&fixture.owner, new, Secret::from_foreign("from-elsewhere".into()), &fixture.by).await;
+    let credential = issued.unwrap().credential.unwrap().reveal();
+    for (cost, is_cost) in [("8192,1,1", true), ("8,1,1", true), ("7,1,1", false), ("0,1,1", false), ("8,1,8", false)] {
+        Connection::open(&path).unwrap().execute("UPDATE secrets SET argon2_cost = ?1", [cost]).unwrap();
+        // Of another cost the digest is another; that it was reckoned is told by the answer.
+        let verified = fixture.clove.verify(&*credential).await;
+        let is_corrupt = matches!(&verified, Err(Fault::Store(StoreError::Corrupt { .. })));
+        assert!(if is_cost { verified.is_ok() } else { is_corrupt }, "{cost}: {verified:?}");
     }
 }
 

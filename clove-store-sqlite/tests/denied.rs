@@ -73,7 +73,8 @@ async fn a_file_or_folder_that_may_not_be_written_says_so_and_stays_good_for_oth
     set_mode(folder.path(), 0o755);
     // Where the program was built, other users may have no way.
     let program = folder.path().join(program);
-    fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    // By a process of its own: while this one has the copy open to write it, no child that another test starts can run it.
+    assert!(Command::new("cp").arg(std::env::current_exe().unwrap()).arg(&program).status().unwrap().success());
     let within = |name: &str| {
         let within = folder.path().join(name);
         fs::create_dir(&within).unwrap();

@@ -2,8 +2,8 @@
 
 use std::io::{self, BufRead, IsTerminal, Read};
 
-/// More than any credential has, so that what is longer is seen to be so.
-const MOST: u64 = 4096;
+/// More than any credential has, and than the report of a leak takes, so that what is longer is seen to be so.
+const MOST: u64 = 64 * 1024 + 2;
 
 /// The bytes of the variable, or else of standard input. They need not be text: clove judges them as they are.
 pub(crate) fn read(variable: &str, what: &str) -> io::Result<Vec<u8>> {

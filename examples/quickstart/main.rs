@@ -28,7 +28,7 @@ async fn main() -> ExitCode {
 
 async fn run() -> Ended {
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();
-    if arguments.first().is_some_and(|first| first == "help") || arguments.iter().any(|word| word == "--help" || word == "-h") {
+    if words::asks_for_help(&arguments) {
         say!("{}", words::HELP);
         return Ok(());
     }

@@ -75,6 +75,18 @@ pub(crate) struct Words {
     options: BTreeMap<String, String>,
 }
 
+/// Whether help is asked for: by the first word, or by one that is no option's value.
+pub(crate) fn asks_for_help(arguments: &[OsString]) -> bool {
+    let is_option = |word: &OsString| word.to_str().is_some_and(|word| word.starts_with("--") && !word.contains('='));
+    let is_help = |word: &OsString| word == "--help" || word == "-h";
+    let mut before = None;
+    arguments.first().is_some_and(|first| first == "help")
+        || arguments.iter().any(|word| {
+            let is_value = before.replace(word).is_some_and(|before| is_option(before) && !is_help(before));
+            is_help(word) && !is_value
+        })
+}
+
 impl Words {
     pub(crate) fn read(arguments: impl IntoIterator<Item = OsString>) -> Ended<Self> {
         let (mut plain, mut options) = (Vec::new(), BTreeMap::new());

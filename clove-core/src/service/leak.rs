@@ -9,16 +9,17 @@ use crate::{
     audit::{Action, By},
     credential::{self, Presented},
     digest::Digest,
-    error::{Error, Fault, Refusal, StoreError},
+    error::{Error, Fault, Invalid, Refusal, StoreError},
     id::Scope,
     policy::Policy,
     secret::find,
     store::{Changes, Decision, Facts, KeyChange, Reads, SecretRecord},
 };
+use std::collections::BTreeSet;
 
 /// How often a secret whose digest has changed is proven again.
 const MAX_ROUNDS: usize = 8;
-/// How much of a report's text is searched, in bytes.
+/// The longest text of a report, in bytes.
 const MAX_TEXT: usize = 64 * 1024;
 /// How many secrets of one text are reported.
 const MAX_FOUND: usize = 16;
@@ -28,34 +29,58 @@ impl Clove {
     /// ends its grace, and flags the key where not all of its row can be read. The answer is the same whether the secret was known
     /// or not.
     ///
-    /// Takes a credential, or a text with some in it, such as the line of a log: what has the host's own form is found wherever it
-    /// stands, up to 16 of them in the first 64 KiB; an imported secret only by itself, with its id.
+    /// Takes a credential, or a text with some in it, such as the lines of a log: what has the host's own form is found wherever it
+    /// stands, up to 16 different ones; an imported secret only by itself, with its id. What cannot be done for one of them keeps
+    /// the others from nothing. The first that is a key's is reported under the caller's operation id.
     ///
     /// # Errors
-    /// [`Error::Fault`], where slow hashes are needed and many reports wait for them too; or the store's failure.
+    /// [`Invalid`] for a text above 64 KiB, which is not looked at; [`Error::Fault`], also where slow hashes are needed and many
+    /// reports wait for them; or the store's failure.
     pub async fn report_leaked(&self, text: impl AsRef<[u8]>, by: &By) -> Result<(), Error> {
         let text = text.as_ref();
+        if text.len() > MAX_TEXT {
+            let rule = "must be at most 65536 bytes: give it in parts";
+            return Err(Invalid::new("report of a leak", rule, format!("{} bytes", text.len())).into());
+        }
+        let (mut order, mut failed, mut seen) = (None, None, BTreeSet::new());
         if let Some(presented) = self.parse(text.trim_ascii())
-            && self.report(&presented, by, true).await?
+            && self.report(&presented, order.get_or_insert_with(|| Order::new(by, self.now()))).await?
         {
             return Ok(());
         }
-        let text = text.get(..MAX_TEXT).unwrap_or(text);
-        for (place, found) in find(&self.inner.policy.formats, text).take(MAX_FOUND).enumerate() {
+        for found in find(&self.inner.policy.formats, text) {
             let (before, secret) = (text.get(..found.start).unwrap_or_default(), text.get(found).unwrap_or_default());
+            if !seen.insert(secret) {
+                continue;
+            }
+            if seen.len() > MAX_FOUND {
+                break;
+            }
+            let order = order.get_or_insert_with(|| Order::new(by, self.now()));
             let with_id = credential::id_before(before).map(|id| Presented::WithId(id, secret));
             for presented in with_id.into_iter().chain([Presented::Bare(secret)]) {
-                if self.report(&presented, by, place == 0).await? {
-                    break;
+                match self.report(&presented, order).await {
+                    Ok(false) => {}
+                    Ok(true) => {
+                        *order = order.next();
+                        break;
+                    }
+                    Err(error) => drop(failed.get_or_insert(error)),
                 }
             }
         }
-        Ok(())
+        match failed {
+            None => Ok(()),
+            // Repeated under the caller's id, what was done is answered from its event, and the rest is done again.
+            Some(Error::OutcomeUnknown { source, operation }) => {
+                Err(Error::OutcomeUnknown { source, operation: by.operation.unwrap_or(operation) })
+            }
+            Some(error) => Err(error),
+        }
     }
 
-    /// Whether it was a secret of some key. Only the first one of a text is reported under the caller's operation id.
-    async fn report(&self, presented: &Presented<'_>, by: &By, is_first: bool) -> Result<bool, Error> {
-        let mut order = None;
+    /// Whether it was a secret of some key.
+    async fn report(&self, presented: &Presented<'_>, order: &Order) -> Result<bool, Error> {
         // The digest that was proven may be replaced before the transaction reads it: by a rehash, and then the secret is as
         // good as before, or by a rotation that gave it no grace, and then it is dead. Proving it again tells which. A round
         // is lost only to another process's work, and a secret is rehashed forward only.
@@ -63,10 +88,6 @@ impl Clove {
             let proven = self.within_deadline(self.prove(presented, None).into_future()).await?;
             let Some(Proven { candidate, place }) = proven else { return Ok(false) };
             let Some(leaked) = candidate.secrets.get(place).map(|secret| secret.digest) else { return Ok(false) };
-            let order = order.get_or_insert_with(|| {
-                let order = Order::new(by, self.now());
-                if is_first { order } else { order.next() }
-            });
             let (id, scope, policy) = (candidate.id, Scope::from(&candidate.owner), self.inner.policy.clone());
             let reads = Reads::Key { scope: scope.clone(), id, expired_at: None };
             let within = scope.clone();

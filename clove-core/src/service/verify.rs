@@ -159,7 +159,7 @@ impl Clove {
                     }
                 },
                 (Scheme::Argon2id { imported, .. }, _) => {
-                    slow |= imported == claim.foreign;
+                    slow |= claim.may_be(imported);
                     continue;
                 }
             };
@@ -175,14 +175,15 @@ impl Clove {
 
     /// Proves a secret against a key's slow digests, if it has any; if not, takes as long.
     async fn prove_slow(&self, candidate: Arc<Candidate>, claim: Claim<'_>, has_slow: bool) -> Result<Option<Proven>, Fault> {
-        let Some(pass) = self.enter(&claim, true)? else { return Ok(None) };
+        let counted = claim.foreign || candidate.secrets.iter().any(is_imported);
+        let Some(pass) = self.enter(&claim, true, counted)? else { return Ok(None) };
         if !has_slow {
             return self.hash_for_nothing(claim, pass).await;
         }
         let mut proven = None;
         for (place, stored) in candidate.secrets.iter().enumerate() {
             if let Scheme::Argon2id { cost, salt, imported } = stored.scheme
-                && imported == claim.foreign
+                && claim.may_be(imported)
                 && self.hash_claim(&claim, cost, salt).await? == stored.digest
             {
                 proven = Some(place);
@@ -204,16 +205,16 @@ impl Clove {
             black_box(digest == DUMMY);
             return Proof::NotMade;
         }
-        match self.enter(&claim, false) {
+        match self.enter(&claim, false, claim.foreign) {
             Ok(Some(pass)) => Proof::waits(self.hash_for_nothing(claim, pass)),
             Ok(None) => Proof::NotMade,
             Err(fault) => Proof::Failed(fault),
         }
     }
 
-    /// Whether the claim may be hashed; `None` is no, after too many wrong ones.
-    fn enter(&self, claim: &Claim<'_>, exists: bool) -> Result<Option<Pass<'_>>, Fault> {
-        let Some(peer) = claim.peer.filter(|_| claim.foreign) else { return Ok(Some(Pass::Uncounted)) };
+    /// Whether the claim may be hashed; `None` is no, after too many wrong ones that `counted` as guesses at an imported secret.
+    fn enter(&self, claim: &Claim<'_>, exists: bool, counted: bool) -> Result<Option<Pass<'_>>, Fault> {
+        let Some(peer) = claim.peer.filter(|_| counted) else { return Ok(Some(Pass::Uncounted)) };
         match self.inner.throttle.enter(claim.id, exists, peer, self.inner.clock.monotonic()) {
             Entry::Open(ticket) => Ok(Some(Pass::Counted(ticket))),
             Entry::Shut => Ok(None),
@@ -328,10 +329,21 @@ impl<'a> Begun<'a> {
 struct Claim<'a> {
     id: KeyId,
     secret: &'a [u8],
-    /// Whether it is in the form of an imported secret. Only such a one can be one, and counts as a guess where it is wrong: there is
-    /// no guessing the 128 random bits of the host's own, and by counting them whoever knows an id could shut its owner out.
+    /// Whether it is in no form of the host's own. A wrong secret counts as a guess only at an imported one: there is no guessing the
+    /// 128 random bits of the host's own, and by counting them whoever knows an id could shut its owner out.
     foreign: bool,
     peer: Option<&'a str>,
+}
+
+impl Claim<'_> {
+    /// Whether it may be a secret that was imported, or that was not. An imported one may have a form that is the host's own since.
+    fn may_be(&self, imported: bool) -> bool {
+        imported || !self.foreign
+    }
+}
+
+fn is_imported(secret: &SecretRecord) -> bool {
+    matches!(secret.scheme, Scheme::Argon2id { imported: true, .. })
 }
 
 /// Leave to hash a claim.
