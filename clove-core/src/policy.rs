@@ -44,6 +44,8 @@ pub struct Policy {
     pub(crate) tiers: BTreeMap<TierName, Tier>,
     /// The default tier's limits of an account without an active limit of its own, reckoned once.
     pub(crate) default_account: Limits,
+    /// Whether by default there are no windows at all, reckoned once.
+    pub(crate) is_unlimited: bool,
     pub(crate) uncounted_a_minute: u32,
 }
 
@@ -79,6 +81,7 @@ impl Policy {
             default_tier: Tier { key: Limits::standard(), account: None },
             tiers: BTreeMap::new(),
             default_account: Limits::standard().times(2),
+            is_unlimited: false,
             uncounted_a_minute: 0,
         }
     }
@@ -215,7 +218,7 @@ impl Policy {
 
     /// Whether it is plain without reckoning that neither a key nor its account has windows.
     pub(crate) fn is_unlimited(&self, own: Option<&CandidateLimits>) -> bool {
-        own.is_none() && self.default_account.windows().is_empty() && self.default_tier.key.windows().is_empty()
+        own.is_none() && self.is_unlimited
     }
 
     fn tier(&self, name: &TierName) -> &Tier {
@@ -361,6 +364,7 @@ impl PolicyBuilder {
     pub fn build(self) -> Result<Policy, Invalid> {
         let mut policy = self.policy;
         policy.default_account = policy.default_tier.of_account(policy.active_limit);
+        policy.is_unlimited = policy.default_tier.key.windows().is_empty() && policy.default_account.windows().is_empty();
         policy.expiry.check()?;
         policy.hashing.check()?;
         if policy.formats.len() > MAX_RETIRED_FORMATS + 1 {

@@ -22,6 +22,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::Poll,
+    time::Duration,
 };
 
 /// What an unknown key's secret is compared with.
@@ -38,10 +39,25 @@ impl Clove {
     /// [`Fault`] where nothing can be said: the store failed, a queue is full, or the policy's deadline has passed.
     pub async fn verify<'a>(&self, attempt: impl Into<Attempt<'a>>) -> Result<Verdict, Fault> {
         let attempt = attempt.into();
-        match self.begin(&attempt) {
-            Begun::Ended(end) => end,
-            Begun::Waits(rest) => self.within_deadline(rest).await,
+        let (mut begun, began) = match self.begin(&attempt) {
+            Begun::Ended(end) => return end,
+            waits => (waits, self.inner.clock.monotonic()),
+        };
+        loop {
+            begun = match begun {
+                Begun::Ended(end) => return end,
+                Begun::Proves(proof, secret) => {
+                    self.judge_later(self.within_deadline_since(began, proof).await?, secret, &attempt)
+                }
+                Begun::Charges(rest) => return self.within_deadline_since(began, rest).await,
+            };
         }
+    }
+
+    /// [`Self::judge`] for who had to wait.
+    #[inline(never)]
+    fn judge_later<'a>(&'a self, proven: Option<Proven>, presented: &[u8], attempt: &Attempt<'a>) -> Begun<'a> {
+        self.judge(proven, presented, attempt)
     }
 
     /// The whole way of a request that nothing holds up. Apart from the future, which would carry along all that it holds.
@@ -57,15 +73,7 @@ impl Clove {
             Proof::Made(proven) => Some(proven),
             Proof::NotMade => None,
             Proof::Failed(fault) => return Begun::Ended(Err(fault)),
-            Proof::Waits(proof) => {
-                let attempt = *attempt;
-                return Begun::waits(async move {
-                    match self.judge(proof.await?, presented.secret(), &attempt) {
-                        Begun::Ended(end) => end,
-                        Begun::Waits(rest) => rest.await,
-                    }
-                });
-            }
+            Proof::Waits(proof) => return Begun::Proves(proof, presented.secret()),
         };
         self.judge(proven, presented.secret(), attempt)
     }
@@ -269,10 +277,10 @@ impl Clove {
         match self.inner.try_charge(&charge) {
             Step::Charged(lefts) => Begun::Ended(Ok(judged(Ok(lefts), candidate))),
             Step::Refused(exhausted) => Begun::Ended(Ok(judged(Err(exhausted), candidate))),
-            Step::Waits(flight) => Begun::waits(async move {
+            Step::Waits(flight) => Begun::Charges(Box::pin(async move {
                 let charged = self.inner.charge_when_known(&charge, flight).await?;
                 Ok(judged(charged, candidate))
-            }),
+            })),
         }
     }
 
@@ -291,9 +299,12 @@ impl Clove {
     }
 
     /// Ends `work` with a fault once the policy's deadline has passed, be it that it waits or that it took too long at a stretch.
-    pub(super) async fn within_deadline<T>(&self, mut work: Boxed<'_, T>) -> Result<T, Fault> {
+    pub(super) async fn within_deadline<T>(&self, work: Boxed<'_, T>) -> Result<T, Fault> {
+        self.within_deadline_since(self.inner.clock.monotonic(), work).await
+    }
+
+    async fn within_deadline_since<T>(&self, began: Duration, mut work: Boxed<'_, T>) -> Result<T, Fault> {
         let (clock, deadline) = (&self.inner.clock, self.inner.policy.deadline);
-        let began = clock.monotonic();
         let mut timer = None;
         std::future::poll_fn(|context| {
             let done = work.as_mut().poll(context);
@@ -314,14 +325,10 @@ impl Clove {
 /// How far a verification came at once.
 enum Begun<'a> {
     Ended(Result<Verdict, Fault>),
-    /// The rest has to be waited for.
-    Waits(Boxed<'a, Verdict>),
-}
-
-impl<'a> Begun<'a> {
-    fn waits(rest: impl Future<Output = Result<Verdict, Fault>> + Send + 'a) -> Self {
-        Self::Waits(Box::pin(rest))
-    }
+    /// The proof has to be waited for; with the secret that is being proven.
+    Proves(Boxed<'a, Option<Proven>>, &'a [u8]),
+    /// Places of windows have to be waited for.
+    Charges(Boxed<'a, Verdict>),
 }
 
 /// `id;secret`, and who presents it.
