@@ -119,7 +119,7 @@ fn owner(row: &Row<'_>, first: usize) -> Result<Owner, Bad> {
 }
 
 /// Where a secret's columns begin in a candidate's.
-const CANDIDATE_SECRET: usize = 13;
+const CANDIDATE_SECRET: usize = 14;
 
 pub(crate) fn candidate(row: &Row<'_>) -> Result<clove_core::store::Candidate, Bad> {
     Ok(clove_core::store::Candidate {
@@ -132,13 +132,18 @@ pub(crate) fn candidate(row: &Row<'_>) -> Result<clove_core::store::Candidate, B
         revision: int(row, 7, "revision")?,
         // Neither makes up for the other: a row that is lost or does not tell is corrupt, whatever the other tells.
         owner_open: flag(row, 8, "open")? & flag(row, 9, "open")?,
-        limits: CandidateLimits::unless_default(
-            limits(row, 10, "limits")?,
-            limits(row, 11, "request_limits")?,
-            active_limit(row, 12)?,
-        ),
+        limits: candidate_limits(row)?,
         secrets: Secrets::one(candidate_secret(row)?),
     })
+}
+
+/// Read only where the statement says that they differ from the policy.
+fn candidate_limits(row: &Row<'_>) -> Result<Option<Box<CandidateLimits>>, Bad> {
+    if !flag(row, 10, "limits")? {
+        return Ok(None);
+    }
+    let (key, account) = (limits(row, 11, "limits")?, limits(row, 12, "request_limits")?);
+    Ok(CandidateLimits::unless_default(key, account, active_limit(row, 13)?))
 }
 
 pub(crate) fn candidate_secret(row: &Row<'_>) -> Result<SecretRecord, Bad> {

@@ -11,6 +11,7 @@ macro_rules! key_columns {
 macro_rules! candidate_columns {
     () => {
         "SELECT k.id, k.org, k.account, k.capabilities, k.state, k.expires_at, k.expiry_latched, k.revision, o.open, g.open, \
+         k.limits <> '' OR o.request_limits <> '' OR o.active_limit IS NOT NULL, \
          k.limits, o.request_limits, o.active_limit, s.digest, s.scheme, s.pepper, s.argon2_cost, s.argon2_salt, s.valid_until "
     };
 }
