@@ -9,7 +9,7 @@ use crate::{
     audit::{Action, By},
     credential::{self, Presented},
     digest::Digest,
-    error::{Error, Fault, Invalid, Refusal, StoreError},
+    error::{Error, Fault, Invalid, Refusal},
     id::Scope,
     policy::Policy,
     secret::find,
@@ -100,14 +100,9 @@ impl Clove {
                         .unwrap_or_else(|| decided(flag(leaked, order, &policy, facts)))
                 })
                 .await;
-            let decision = match reported {
-                // Which of its secrets it is would take the whole row to write.
-                Err(Error::Store(StoreError::Corrupt { .. })) => {
-                    self.stop_remains(Action::ReportLeaked, scope, id, order.clone()).await
-                }
-                reported => reported,
-            };
-            match decision? {
+            // Which of its secrets it is would take the whole row to write.
+            let decision = self.or_stop_remains(reported, Action::ReportLeaked, scope, id, order.clone()).await?;
+            match decision {
                 Decision::Commit(changes) if changes.events.is_empty() => {}
                 // Deleted in the meantime: as good as unknown.
                 Decision::Refuse(Refusal::NotFound) => return Ok(false),
