@@ -9,7 +9,7 @@ use crate::{
     audit::{Action, By},
     credential::{self, Presented},
     digest::Digest,
-    error::{Error, Fault, Invalid, Refusal},
+    error::{Error, Fault, Invalid, Refusal, size},
     id::Scope,
     policy::Policy,
     secret::find,
@@ -40,7 +40,7 @@ impl Clove {
         let text = text.as_ref();
         if text.len() > MAX_TEXT {
             let rule = "must be at most 65536 bytes: give it in parts";
-            return Err(Invalid::new("report of a leak", rule, format!("{} bytes", text.len())).into());
+            return Err(Invalid::new("report of a leak", rule, size(text)).into());
         }
         let (mut order, mut failed, mut seen) = (None, None, BTreeSet::new());
         let whole = self.parse(text.trim_ascii());
