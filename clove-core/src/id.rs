@@ -83,7 +83,7 @@ macro_rules! uuid_id {
         pub struct $name(Uuid);
 
         impl $name {
-            /// A new one at `now`, with random bits from the process's generator.
+            /// A new one at `now`, distinct from any other by random bits.
             #[must_use]
             pub fn new(now: impl Into<Timestamp>) -> Self {
                 let now = now.into();
