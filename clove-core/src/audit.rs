@@ -160,8 +160,8 @@ impl AuditEvent {
 }
 
 /// What a command was given, descriptions and metadata by their length alone, cut to 64 bits: a repetition under the same
-/// operation id must give the same. Guards against mistakes,
-/// not against forgery. Mixed with the operation id, so that two events say nothing of each other.
+/// operation id must give the same. Guards against mistakes, not against forgery. Mixed with the operation id, so that two
+/// events say nothing of each other.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct Arguments([u8; 8]);
 

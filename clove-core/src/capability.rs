@@ -1,6 +1,6 @@
 //! What a key may do: sets of `resource:action` names.
 
-use crate::error::Invalid;
+use crate::error::{Invalid, size};
 use std::{fmt, str::FromStr};
 
 /// The longest segment of a capability, in bytes.
@@ -26,7 +26,7 @@ impl Capability {
             _ => Err(Invalid::new(
                 "capability",
                 "must be resource:action, each 1 to 64 of a-z 0-9 _ . - or a single *",
-                format!("{} bytes", text.len()),
+                size(text),
             )),
         }
     }
@@ -135,7 +135,7 @@ impl CapabilitySet {
                 ascending && valid_segment(resource) && valid_segment(action)
             });
         if !canonical || text.split(' ').count() > MAX_CAPABILITIES {
-            return Err(Invalid::new("capabilities", "must be sorted names joined by spaces", format!("{} bytes", text.len())));
+            return Err(Invalid::new("capabilities", "must be sorted names joined by spaces", size(text)));
         }
         Ok(Self(text.into()))
     }

@@ -1,6 +1,6 @@
 //! Digests of secrets, and the schemes that make them.
 
-use crate::error::Invalid;
+use crate::error::{Invalid, size};
 use argon2::{Algorithm, Argon2, Params, Version};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest as _, Sha256, block_api::compress256};
@@ -231,14 +231,14 @@ impl Pepper {
     /// # Errors
     /// If the version is 0 or there are fewer than 32 bytes.
     pub fn new(version: u16, bytes: &[u8]) -> Result<Self, Invalid> {
-        let size = || format!("{} bytes", bytes.len());
         if version == 0 {
             return Err(Invalid::new("pepper version", "must be 1 or more", "0"));
         }
         if bytes.len() < Self::MIN_BYTES {
-            return Err(Invalid::new("pepper", "must have at least 32 random bytes", size()));
+            return Err(Invalid::new("pepper", "must have at least 32 random bytes", size(bytes)));
         }
-        let keyed = Hmac::new_from_slice(bytes).map_err(|_| Invalid::new("pepper", "must be usable as an HMAC key", size()))?;
+        let keyed =
+            Hmac::new_from_slice(bytes).map_err(|_| Invalid::new("pepper", "must be usable as an HMAC key", size(bytes)))?;
         Ok(Self { version, keyed })
     }
 

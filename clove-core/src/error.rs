@@ -28,6 +28,11 @@ impl Invalid {
     }
 }
 
+/// What is said of a value that is not to be shown.
+pub(crate) fn size(value: impl AsRef<[u8]>) -> String {
+    format!("{} bytes", value.as_ref().len())
+}
+
 /// What a store can fail with. Facts only: a store never judges.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

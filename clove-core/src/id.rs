@@ -2,7 +2,7 @@
 
 use crate::{
     clock::Timestamp,
-    error::Invalid,
+    error::{Invalid, size},
     text::{check_stored, is_deceptive},
 };
 use std::{
@@ -83,7 +83,7 @@ macro_rules! uuid_id {
         pub struct $name(Uuid);
 
         impl $name {
-            /// A new one at `now`, with random bits from the process's generator.
+            /// A new one at `now`, distinct from any other by random bits.
             #[must_use]
             pub fn new(now: impl Into<Timestamp>) -> Self {
                 let now = now.into();
@@ -105,7 +105,7 @@ macro_rules! uuid_id {
                     .ok()
                     .filter(|uuid| uuid.get_version_num() == 7 && uuid.get_variant() == uuid::Variant::RFC4122)
                     .map(Self)
-                    .ok_or_else(|| Invalid::new($field, "must be the 16 bytes of a UUIDv7", format!("{} bytes", bytes.len())))
+                    .ok_or_else(|| Invalid::new($field, "must be the 16 bytes of a UUIDv7", size(bytes)))
             }
 
             /// Reads the canonical form: lower case, hyphens, version 7.
@@ -114,7 +114,7 @@ macro_rules! uuid_id {
             /// If the text is anything else.
             pub fn parse(text: &str) -> Result<Self, Invalid> {
                 parse_uuid_v7(text.as_bytes()).map(Self).ok_or_else(|| {
-                    Invalid::new($field, "must be a UUIDv7 of 36 characters in lower case with hyphens", format!("{} bytes", text.len()))
+                    Invalid::new($field, "must be a UUIDv7 of 36 characters in lower case with hyphens", size(text))
                 })
             }
 
@@ -194,15 +194,14 @@ impl KeyId {
 pub const MAX_IDENTIFIER_BYTES: usize = 256;
 
 fn check_opaque(field: &'static str, text: &str) -> Result<(), Invalid> {
-    let size = || format!("{} bytes", text.len());
     if text.is_empty() || text.len() > MAX_IDENTIFIER_BYTES {
-        return Err(Invalid::new(field, format!("must have 1 to {MAX_IDENTIFIER_BYTES} bytes"), size()));
+        return Err(Invalid::new(field, format!("must have 1 to {MAX_IDENTIFIER_BYTES} bytes"), size(text)));
     }
     if text.chars().any(|c| c == ' ' || is_deceptive(c)) {
         return Err(Invalid::new(
             field,
             "must hold no white space and no control, invisible, private-use or unassigned character",
-            size(),
+            size(text),
         ));
     }
     Ok(())

@@ -2,7 +2,7 @@
 
 use crate::{
     capability::CapabilitySet,
-    error::Invalid,
+    error::{Invalid, size},
     id::{KeyId, Owner},
     limit::LimitChoice,
 };
@@ -150,8 +150,9 @@ impl fmt::Display for Status {
 impl std::str::FromStr for Status {
     type Err = Invalid;
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        Self::ALL.into_iter().find(|status| status.to_string().eq_ignore_ascii_case(text)).ok_or_else(|| {
-            Invalid::new("status", "must be active, suspended, expired, compromised or revoked", format!("{} bytes", text.len()))
-        })
+        Self::ALL
+            .into_iter()
+            .find(|status| status.to_string().eq_ignore_ascii_case(text))
+            .ok_or_else(|| Invalid::new("status", "must be active, suspended, expired, compromised or revoked", size(text)))
     }
 }

@@ -3,7 +3,7 @@
 #[cfg(feature = "metadata")]
 mod json;
 
-use crate::error::Invalid;
+use crate::error::{Invalid, size};
 use std::fmt;
 
 /// The most metadata on one key, in bytes of its text.
@@ -32,7 +32,7 @@ impl Metadata {
         let text = text.as_ref();
         check_stored(text)?;
         #[cfg(feature = "metadata")]
-        json::check(text).map_err(|rule| Invalid::new("metadata", rule, format!("{} bytes", text.len())))?;
+        json::check(text).map_err(|rule| Invalid::new("metadata", rule, size(text)))?;
         Ok(Self(text.into()))
     }
 
@@ -61,7 +61,7 @@ impl Metadata {
 }
 
 fn check_stored(text: &str) -> Result<(), Invalid> {
-    let invalid = |rule: String| Err(Invalid::new("metadata", rule, format!("{} bytes", text.len())));
+    let invalid = |rule: String| Err(Invalid::new("metadata", rule, size(text)));
     if text.len() > MAX_METADATA_BYTES {
         return invalid(format!("must have at most {MAX_METADATA_BYTES} bytes"));
     }

@@ -1,6 +1,6 @@
 //! Secrets in plain text: how they are made, checked, and kept out of sight.
 
-use crate::error::{Error, Invalid};
+use crate::error::{Error, Invalid, size};
 use crc::{CRC_32_ISO_HDLC, Crc, Table};
 use std::{fmt, ops::Range};
 use zeroize::{Zeroize, Zeroizing};
@@ -75,7 +75,7 @@ impl SecretFormat {
             return Err(Invalid::new(
                 "secret prefix",
                 "must be 1 to 16 letters, digits, hyphens or underscores, the first a letter or digit",
-                format!("{} bytes", prefix.len()),
+                size(prefix),
             ));
         }
         if !(MIN_RANDOM_CHARS..=MAX_RANDOM_CHARS).contains(&random_chars) {

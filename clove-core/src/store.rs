@@ -65,7 +65,8 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// In each case but one nothing was written:
     /// - [`Conflict`](StoreError::Conflict): a row to be inserted is not unique.
-    /// - [`Unavailable`](StoreError::Unavailable): the store cannot be reached, is busy, full, read-only or closed, or caught a panic of `decide`.
+    /// - [`Unavailable`](StoreError::Unavailable): the store cannot be reached, is busy, full, read-only or closed, or caught a
+    ///   panic of `decide`.
     /// - [`Corrupt`](StoreError::Corrupt): a row that [`Reads`] names, or the event to be replayed, cannot be read; or, for
     ///   [`Reads::Owner`] and [`Reads::Key`], the row of an owner or organization that has keys was lost: taken for new, it would be
     ///   open, closed or not before. A batch passes over such keys instead, and [`Reads::Remains`] needs no more of one than whose it is.

@@ -1,7 +1,7 @@
 //! What people write, and other people read: names, descriptions and reasons.
 
 use crate::{
-    error::Invalid,
+    error::{Invalid, size},
     secret::{self, SecretFormat},
 };
 use std::{fmt, ops::Range};
@@ -40,7 +40,7 @@ impl Name {
     /// If the text breaks the rule above.
     pub fn new(text: impl AsRef<str>) -> Result<Self, Invalid> {
         let text = text.as_ref();
-        let invalid = |rule: &str| Err(Invalid::new("name", rule, format!("{} bytes", text.len())));
+        let invalid = |rule: &str| Err(Invalid::new("name", rule, size(text)));
         check_size("name", text, MAX_NAME_CHARS)?;
         let name: String = text.nfc().collect();
         // A few characters have only a decomposed form, which is longer.
@@ -96,7 +96,7 @@ impl Description {
             return Err(Invalid::new(
                 "description",
                 "must hold no control, invisible, private-use or unassigned character but line breaks",
-                format!("{} bytes", text.len()),
+                size(text),
             ));
         }
         Ok(Self(text.into()))
@@ -130,11 +130,7 @@ impl Reason {
         let text = text.as_ref();
         check_size("reason", text, MAX_REASON_CHARS)?;
         if text.trim().is_empty() || text.chars().any(is_deceptive) {
-            return Err(Invalid::new(
-                "reason",
-                "must have 1 to 500 visible characters on one line",
-                format!("{} bytes", text.len()),
-            ));
+            return Err(Invalid::new("reason", "must have 1 to 500 visible characters on one line", size(text)));
         }
         Ok(Self(text.into()))
     }
@@ -200,7 +196,7 @@ pub(crate) fn is_deceptive(c: char) -> bool {
 
 /// What can never become right or wrong by a change of rules, whatever version wrote it.
 pub(crate) fn check_stored<'t>(field: &'static str, text: &'t str, lines: bool) -> Result<&'t str, Invalid> {
-    let invalid = |rule: &str| Err(Invalid::new(field, rule, format!("{} bytes", text.len())));
+    let invalid = |rule: &str| Err(Invalid::new(field, rule, size(text)));
     if text.is_empty() || text.len() > MAX_STORED_TEXT_BYTES {
         return invalid("must have 1 to 4096 bytes");
     }
@@ -221,7 +217,7 @@ fn has_many_marks(text: &str) -> bool {
 fn check_size(field: &'static str, text: &str, max_chars: usize) -> Result<(), Invalid> {
     // A character has at most four bytes: a megabyte is refused without counting it.
     if text.len() > max_chars * 4 || text.chars().count() > max_chars {
-        return Err(Invalid::new(field, format!("must have at most {max_chars} characters"), format!("{} bytes", text.len())));
+        return Err(Invalid::new(field, format!("must have at most {max_chars} characters"), size(text)));
     }
     Ok(())
 }

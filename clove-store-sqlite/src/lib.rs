@@ -61,11 +61,11 @@ use writer::{Done, Work, Writer};
 ///
 /// # Backups
 /// Beside the file `keys.db` SQLite keeps `keys.db-wal`, which holds what was written last: a copy of the file alone lacks that, and
-/// one of both, made while something is written, may be torn. Back up with SQLite itself, while the store goes on:
-/// under umask 077 `sqlite3 keys.db "VACUUM INTO 'backup.db'"`, or its online backup (`.backup`). Copy files only when no process has the store
-/// open, and then all of them. To restore, stop all processes, remove `-wal` and `-shm`, and put the backup in the file's place: a
-/// key that was revoked since then is good again, so revoke it again. Open with [`Options::create`]`(false)` where the keys must be
-/// there: a lost file is then an error, and not an empty store that denies every key.
+/// one of both, made while something is written, may be torn. Back up with SQLite itself, while the store goes on: under
+/// umask 077 `sqlite3 keys.db "VACUUM INTO 'backup.db'"`, or its online backup (`.backup`). Copy files only when no process has
+/// the store open, and then all of them. To restore, stop all processes, remove `-wal` and `-shm`, and put the backup in the
+/// file's place: a key that was revoked since then is good again, so revoke it again. Open with [`Options::create`]`(false)`
+/// where the keys must be there: a lost file is then an error, and not an empty store that denies every key.
 #[derive(Clone)]
 pub struct SqliteStore {
     inner: Arc<Inner>,

@@ -43,13 +43,29 @@ pub const FIND_BY_DIGESTS: &str = concat!(
 );
 
 pub(crate) const KEY_BY_ID: &str = concat!(key_columns!(), "WHERE k.id = ?1");
-pub(crate) const EXPIRED_PLACES: &str = concat!(
-    key_columns!(),
-    "WHERE k.org = ?1 AND k.account = ?2 AND k.state = 'active' AND k.expiry_latched = 0 \
-     AND k.expires_at IS NOT NULL AND k.expires_at <= ?3"
+
+/// What holds a place of its owner's limit, whatever the time.
+macro_rules! holds_place {
+    () => {
+        "state = 'active' AND expiry_latched = 0"
+    };
+}
+/// Of these, the keys of an owner that have expired.
+macro_rules! expired_places {
+    () => {
+        concat!(
+            "WHERE k.org = ?1 AND k.account = ?2 AND ",
+            holds_place!(),
+            " AND k.expires_at IS NOT NULL AND k.expires_at <= ?3"
+        )
+    };
+}
+pub(crate) const EXPIRED_PLACES: &str = concat!(key_columns!(), expired_places!());
+pub(crate) const COUNT_OTHERS: &str = concat!(
+    "SELECT count(*), count(*) FILTER (WHERE ",
+    holds_place!(),
+    ") FROM keys WHERE org = ?1 AND account = ?2 AND id <> ?3"
 );
-pub(crate) const COUNT_OTHERS: &str = "SELECT count(*), count(*) FILTER (WHERE state = 'active' AND expiry_latched = 0) FROM keys \
-     WHERE org = ?1 AND account = ?2 AND id <> ?3";
 
 // The states are a set of flags: 1 active, 2 suspended, 4 compromised, 8 revoked. The expiry filter is 0 any, 1 passed at
 // the time, 2 pending at it.
@@ -103,8 +119,9 @@ pub(crate) const OWNER: &str = concat!(owner_columns!(), " FROM owners WHERE org
 /// The row, and how many of its places are held by keys that have expired: one statement sees one snapshot.
 pub(crate) const OWNER_FACTS: &str = concat!(
     owner_columns!(),
-    ", (SELECT count(*) FROM keys k WHERE k.org = ?1 AND k.account = ?2 AND k.state = 'active' AND k.expiry_latched = 0 \
-     AND k.expires_at IS NOT NULL AND k.expires_at <= ?3) FROM owners WHERE org = ?1 AND account = ?2"
+    ", (SELECT count(*) FROM keys k ",
+    expired_places!(),
+    ") FROM owners WHERE org = ?1 AND account = ?2"
 );
 pub(crate) const ORGANIZATION: &str = "SELECT id, open FROM organizations WHERE id = ?1";
 /// Whether there is a key. Asked only where its owner's row, or its organization's, is not there.
@@ -144,9 +161,11 @@ pub(crate) const PUT_OWNER: &str = "INSERT INTO owners (org, account, open, held
      request_limits) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (org, account) DO UPDATE SET open = excluded.open, held = excluded.held, \
      records = excluded.records, active_limit = excluded.active_limit, creation_day = excluded.creation_day, creations = excluded.creations, \
      request_limits = excluded.request_limits";
-pub(crate) const PUT_OWNER_FLAG: &str = "INSERT INTO owners (org, account, open, held, records, creations) \
-     SELECT ?1, ?2, ?3, count(*) FILTER (WHERE state = 'active' AND expiry_latched = 0), count(*), 0 FROM keys \
-     WHERE org = ?1 AND account = ?2 ON CONFLICT (org, account) DO UPDATE SET open = excluded.open";
+pub(crate) const PUT_OWNER_FLAG: &str = concat!(
+    "INSERT INTO owners (org, account, open, held, records, creations) SELECT ?1, ?2, ?3, count(*) FILTER (WHERE ",
+    holds_place!(),
+    "), count(*), 0 FROM keys WHERE org = ?1 AND account = ?2 ON CONFLICT (org, account) DO UPDATE SET open = excluded.open"
+);
 pub(crate) const INSERT_KEY: &str = "INSERT INTO keys (id, org, account, name, description, capabilities, metadata, created_at, expires_at, \
      last_used_at, state, expiry_latched, revision, limits) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
 pub(crate) const UPDATE_KEY: &str = "UPDATE keys SET name = ?2, description = ?3, capabilities = ?4, metadata = ?5, expires_at = ?6, \

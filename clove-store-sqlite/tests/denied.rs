@@ -18,7 +18,7 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
 };
-use support::file;
+use support::{Process, file};
 
 fn on(store: SqliteStore) -> Clove {
     Clove::new(
@@ -116,10 +116,7 @@ async fn a_file_or_folder_that_may_not_be_written_says_so_and_stays_good_for_oth
 #[cfg(target_os = "linux")]
 mod at_run_time {
     use super::*;
-    use std::{
-        io::{BufRead, BufReader, Write},
-        process::Stdio,
-    };
+    use std::io::Write;
 
     fn said(word: &str) {
         println!("{word}");
@@ -151,27 +148,22 @@ mod at_run_time {
     async fn writes_that_fail_are_typed_errors_and_reads_go_on() {
         let (_folder, path) = file();
         // Ignored, the signal leaves the write to fail; a process that a shell becomes goes on ignoring it.
-        let mut child = Command::new("/bin/sh")
-            .args(["-c", r#"trap "" XFSZ; exec "$0" "$@""#])
-            .arg(std::env::current_exe().unwrap())
-            .args(["at_run_time::a_process_whose_writes_fail", "--exact", "--nocapture"])
-            .env("CLOVE_LIMITED_FILE", &path)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let (mut input, mut output) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()).lines());
-        let pid = child.id().to_string();
+        let mut process = Process::start(
+            Command::new("/bin/sh")
+                .args(["-c", r#"trap "" XFSZ; exec "$0" "$@""#])
+                .arg(std::env::current_exe().unwrap())
+                .args(["at_run_time::a_process_whose_writes_fail", "--exact", "--nocapture"])
+                .env("CLOVE_LIMITED_FILE", &path),
+        );
+        let pid = process.child.id().to_string();
         for (word, limit) in [("opened", Some("--fsize=0:")), ("failed", Some("--fsize=unlimited:")), ("written", None)] {
-            let heard = output.find(|line| line.as_ref().unwrap().ends_with(word));
-            assert!(heard.is_some(), "ended before it had {word}");
+            process.hear(word);
             if let Some(limit) = limit {
                 assert!(Command::new("prlimit").args(["--pid", &pid, limit]).status().unwrap().success());
             }
-            writeln!(input).unwrap();
+            process.go_on();
         }
-        output.for_each(drop);
-        assert!(child.wait().unwrap().success());
+        process.ends_well();
         let clove = on(SqliteStore::open(&path).unwrap());
         assert_eq!(clove.active_keys(&owner()).await.unwrap().active, 2);
         assert_eq!(clove.audit(&owner(), &ListAudit::default()).await.unwrap().items.len(), 2);

@@ -8,12 +8,10 @@ use clove_core::Store;
 use clove_store_sqlite::SqliteStore;
 use rusqlite::Connection;
 use std::{
-    io::{BufRead, BufReader, Write},
     path::Path,
-    process::{Child, ChildStdin, Command, Stdio},
     time::{Duration, Instant},
 };
-use support::{acme, file, write};
+use support::{Process, acme, file, write};
 
 /// How many processes open a file at once.
 const PROCESSES: usize = 3;
@@ -31,34 +29,10 @@ async fn a_process_that_opens() {
     std::io::stdin().lines().next();
 }
 
-struct Opener {
-    child: Child,
-    input: ChildStdin,
-    output: BufReader<std::process::ChildStdout>,
-}
-
-impl Opener {
-    fn start(path: &Path) -> Self {
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["a_process_that_opens", "--exact", "--nocapture"])
-            .env("CLOVE_OPEN_FILE", path)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let (input, output) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
-        let mut opener = Self { child, input, output };
-        opener.hear("ready");
-        opener
-    }
-
-    fn hear(&mut self, word: &str) {
-        let mut line = String::new();
-        while !line.trim_end().ends_with(word) {
-            line.clear();
-            assert!(self.output.read_line(&mut line).unwrap() > 0, "ended without {word}");
-        }
-    }
+fn openers(path: &Path) -> Vec<Process> {
+    let mut openers: Vec<_> = (0..PROCESSES).map(|_| Process::of_test("a_process_that_opens", "CLOVE_OPEN_FILE", path)).collect();
+    openers.iter_mut().for_each(|opener| opener.hear("ready"));
+    openers
 }
 
 /// What a file says of its schema: whose it is, its version, and all its statements.
@@ -87,9 +61,9 @@ fn processes_killed_while_they_migrate_leave_a_whole_version_that_opens() {
     let (mut empty, mut migrated) = (0, 0);
     for round in 0..rounds {
         let (_folder, path) = file();
-        let mut openers: Vec<_> = (0..PROCESSES).map(|_| Opener::start(&path)).collect();
+        let mut openers = openers(&path);
         for opener in &mut openers {
-            writeln!(opener.input).unwrap();
+            opener.go_on();
         }
         // Real time passes for other processes here; how much does not matter to the outcome, but to what it proves.
         std::thread::sleep(takes.mul_f64(f64::from(round % 25) / 20.0));
@@ -115,17 +89,16 @@ fn processes_killed_while_they_migrate_leave_a_whole_version_that_opens() {
 #[tokio::test]
 async fn processes_that_migrate_a_file_at_once_all_get_to_write_to_it() {
     let (_folder, path) = file();
-    let mut openers: Vec<_> = (0..PROCESSES).map(|_| Opener::start(&path)).collect();
+    let mut openers = openers(&path);
     for opener in &mut openers {
-        writeln!(opener.input).unwrap();
+        opener.go_on();
     }
     for opener in &mut openers {
         opener.hear("opened");
     }
     for mut opener in openers {
-        writeln!(opener.input).unwrap();
-        std::io::copy(&mut opener.output, &mut std::io::sink()).unwrap();
-        assert!(opener.child.wait().unwrap().success());
+        opener.go_on();
+        opener.ends_well();
     }
     assert!(SqliteStore::open(&path).unwrap().organization(&acme()).await.unwrap().is_some());
     assert_eq!(schema(&path), whole());

@@ -10,13 +10,11 @@ use clove_core::{
 };
 use clove_store_sqlite::Options;
 use std::{
-    io::{BufRead, BufReader, Lines, Write},
     path::Path,
-    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     sync::{Mutex, mpsc},
     time::{Duration, Instant},
 };
-use support::{acme, file, lock, transaction, write};
+use support::{Process, acme, file, lock, transaction, write};
 
 /// Run by the test below as a process of its own; by itself it does nothing. It holds the lock for writes until it is told to go.
 #[test]
@@ -26,33 +24,6 @@ fn a_process_that_holds_the_lock() {
     println!("locked");
     std::io::stdin().lines().next();
     lock.execute_batch("ROLLBACK").unwrap();
-}
-
-struct Holder {
-    child: Child,
-    input: ChildStdin,
-    output: Lines<BufReader<ChildStdout>>,
-}
-
-impl Holder {
-    fn start(path: &Path) -> Self {
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["a_process_that_holds_the_lock", "--exact", "--nocapture"])
-            .env("CLOVE_LOCK_FILE", path)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let (input, mut output) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()).lines());
-        output.find(|line| line.as_ref().unwrap().ends_with("locked")).unwrap().unwrap();
-        Self { child, input, output }
-    }
-
-    fn end(mut self) {
-        writeln!(self.input).unwrap();
-        self.output.for_each(drop);
-        assert!(self.child.wait().unwrap().success());
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -68,7 +39,8 @@ async fn another_process_that_keeps_the_lock_costs_writes_their_time_out_and_rea
     let issued = clove.create(&owner, NewKey::named("before").unwrap(), &by).await.unwrap();
     let credential = issued.credential.unwrap().reveal();
 
-    let holder = Holder::start(&path);
+    let mut holder = Process::of_test("a_process_that_holds_the_lock", "CLOVE_LOCK_FILE", &path);
+    holder.hear("locked");
     let operations: Vec<_> = (0..20).map(|_| OperationId::new(clove.now())).collect();
     let began = Instant::now();
     let writes: Vec<_> = operations
@@ -93,7 +65,8 @@ async fn another_process_that_keeps_the_lock_costs_writes_their_time_out_and_rea
     }
     // All twenty wait in two batches at most. The rest is for a machine that has other things to do.
     assert!(began.elapsed() >= TIME_OUT && began.elapsed() < 2 * TIME_OUT + Duration::from_secs(20), "{:?}", began.elapsed());
-    holder.end();
+    holder.go_on();
+    holder.ends_well();
 
     assert_eq!(clove.audit(&owner, &ListAudit::default()).await.unwrap().items.len(), 1, "nothing half");
     for operation in operations {

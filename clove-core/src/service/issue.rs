@@ -10,7 +10,7 @@ use crate::{
     capability::CapabilitySet,
     credential::is_foreign,
     digest::Scheme,
-    error::{Error, Invalid, Refusal},
+    error::{Error, Invalid, Refusal, size},
     id::{AuditId, KeyId, Owner, Scope},
     key::{Description, Key, KeyState, Metadata, Name},
     lifecycle::{Effect, effect_on},
@@ -105,11 +105,6 @@ impl NewKey {
     }
 }
 
-/// What a command was given of a text that nobody is to guess from the trail once the key is gone.
-pub(super) fn size(text: &str) -> String {
-    format!("{} bytes", text.len())
-}
-
 /// A key that was given a secret.
 #[derive(Debug)]
 pub struct Issued {
@@ -145,7 +140,7 @@ impl Clove {
     }
 
     fn may_import(&self, secret: &Secret) -> Result<(), Invalid> {
-        let (policy, size) = (&self.inner.policy, format!("{} bytes", secret.as_bytes().len()));
+        let (policy, size) = (&self.inner.policy, size(secret.as_bytes()));
         if !policy.takes_imports {
             return Err(Invalid::new("import", "must be allowed by the policy: PolicyBuilder::imports", "not allowed"));
         }

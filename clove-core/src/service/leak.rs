@@ -9,7 +9,7 @@ use crate::{
     audit::{Action, By},
     credential::{self, Presented},
     digest::Digest,
-    error::{Error, Fault, Invalid, Refusal, StoreError},
+    error::{Error, Fault, Invalid, Refusal, size},
     id::Scope,
     policy::Policy,
     secret::find,
@@ -40,11 +40,12 @@ impl Clove {
         let text = text.as_ref();
         if text.len() > MAX_TEXT {
             let rule = "must be at most 65536 bytes: give it in parts";
-            return Err(Invalid::new("report of a leak", rule, format!("{} bytes", text.len())).into());
+            return Err(Invalid::new("report of a leak", rule, size(text)).into());
         }
         let (mut order, mut failed, mut seen) = (None, None, BTreeSet::new());
-        if let Some(presented) = self.parse(text.trim_ascii())
-            && self.report(&presented, order.get_or_insert_with(|| Order::new(by, self.now()))).await?
+        let whole = self.parse(text.trim_ascii());
+        if let Some(whole) = &whole
+            && self.report(whole, order.get_or_insert_with(|| Order::new(by, self.now()))).await?
         {
             return Ok(());
         }
@@ -58,7 +59,9 @@ impl Clove {
             }
             let order = order.get_or_insert_with(|| Order::new(by, self.now()));
             let with_id = credential::id_before(before).map(|id| Presented::WithId(id, secret));
-            for presented in with_id.into_iter().chain([Presented::Bare(secret)]) {
+            // The whole text was tried already, and to prove a secret may take a slow hash.
+            let untried = with_id.into_iter().chain([Presented::Bare(secret)]).filter(|presented| whole != Some(*presented));
+            for presented in untried {
                 match self.report(&presented, order).await {
                     Ok(false) => {}
                     Ok(true) => {
@@ -97,14 +100,9 @@ impl Clove {
                         .unwrap_or_else(|| decided(flag(leaked, order, &policy, facts)))
                 })
                 .await;
-            let decision = match reported {
-                // Which of its secrets it is would take the whole row to write.
-                Err(Error::Store(StoreError::Corrupt { .. })) => {
-                    self.stop_remains(Action::ReportLeaked, scope, id, order.clone()).await
-                }
-                reported => reported,
-            };
-            match decision? {
+            // Which of its secrets it is would take the whole row to write.
+            let decision = self.or_stop_remains(reported, Action::ReportLeaked, scope, id, order.clone()).await?;
+            match decision {
                 Decision::Commit(changes) if changes.events.is_empty() => {}
                 // Deleted in the meantime: as good as unknown.
                 Decision::Refuse(Refusal::NotFound) => return Ok(false),

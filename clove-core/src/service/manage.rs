@@ -4,12 +4,11 @@ use super::{
     Clove,
     decide::{Books, Order, Subject, change_state, decided, replay, require_revision, the_key},
     detail,
-    issue::size,
 };
 use crate::{
     audit::{Action, By, Role},
     capability::CapabilitySet,
-    error::{Error, Invalid, Refusal, StoreError, Unique},
+    error::{Error, Invalid, Refusal, StoreError, Unique, size},
     id::{KeyId, Owner, Scope},
     key::{Description, Key, Metadata, Name},
     limit::LimitChoice,
@@ -288,7 +287,7 @@ impl Clove {
             if let Some(text) =
                 text.filter(|text| crate::secret::find(self.inner.policy.secret_formats(), text.as_bytes()).next().is_some())
             {
-                return Err(Invalid::new(field, "must not hold a secret of a key", format!("{} bytes", text.len())));
+                return Err(Invalid::new(field, "must not hold a secret of a key", size(text)));
             }
         }
         Ok(())

@@ -3,7 +3,7 @@
 use super::Clove;
 use crate::{
     audit::{Action, AuditEvent},
-    error::{CorruptRow, Error, Invalid, Refusal},
+    error::{CorruptRow, Error, Invalid, Refusal, size},
     id::{AuditId, KeyId, Scope},
     key::{Key, KeyState, Status},
     store::{AuditQuery, ExpiringQuery, ExpiryFilter, KeyPage, KeyQuery, Place},
@@ -64,7 +64,7 @@ impl fmt::Display for Cursor {
 impl FromStr for Cursor {
     type Err = Invalid;
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        let invalid = || Invalid::new("cursor", "must be one that an earlier page gave", format!("{} bytes", text.len()));
+        let invalid = || Invalid::new("cursor", "must be one that an earlier page gave", size(text));
         let micros = |text: &str| text.parse().ok().and_then(DateTime::from_timestamp_micros).ok_or_else(invalid);
         let of = Pages::ALL.into_iter().find(|of| text.starts_with(of.letter())).ok_or_else(invalid)?;
         let mut parts = text.split_at_checked(1).ok_or_else(invalid)?.1.splitn(3, '.');

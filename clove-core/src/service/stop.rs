@@ -58,10 +58,8 @@ impl Clove {
 
     async fn kill(&self, command: Action, scope: Scope, id: KeyId, by: &By) -> Result<Stopped, Error> {
         let order = Order::new(by, self.now());
-        let decision = match self.change_state(command, scope.clone(), id, order.clone()).await {
-            Err(Error::Store(StoreError::Corrupt { .. })) => self.stop_remains(command, scope.clone(), id, order).await?,
-            decision => decision?,
-        };
+        let by_row = self.change_state(command, scope.clone(), id, order.clone()).await;
+        let decision = self.or_stop_remains(by_row, command, scope.clone(), id, order).await?;
         let (key, changed) = match decision {
             Decision::Commit(changes) => match changes.keys.into_iter().next_back() {
                 Some(KeyChange::Update { key, .. }) => (Some(key), true),
@@ -78,8 +76,17 @@ impl Clove {
         Ok(Stopped { key, changed })
     }
 
-    /// Kills a key by what is left of its row, of its owner's and of its organization's.
-    pub(super) async fn stop_remains(&self, command: Action, scope: Scope, id: KeyId, order: Order) -> Result<Decision, Error> {
+    /// What was decided by the whole row; where that could not be read, kills the key by what is left of its row, of its owner's
+    /// and of its organization's.
+    pub(super) async fn or_stop_remains(
+        &self,
+        by_row: Result<Decision, Error>,
+        command: Action,
+        scope: Scope,
+        id: KeyId,
+        order: Order,
+    ) -> Result<Decision, Error> {
+        let Err(Error::Store(StoreError::Corrupt { .. })) = by_row else { return by_row };
         let reads = Reads::Remains { scope: scope.clone(), id };
         self.run(order, reads, move |order, facts| {
             replay(facts, order, command, &scope, Some(id)).unwrap_or_else(|| decided(stop(command, order, facts)))

@@ -10,7 +10,9 @@ use clove_core::{
 use rusqlite::Connection;
 use std::{
     future::{Future, ready},
+    io::{BufRead, BufReader, Lines, Write},
     path::{Path, PathBuf},
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     sync::Arc,
     thread,
     time::{Duration, Instant},
@@ -44,6 +46,40 @@ pub(crate) fn lock(path: &Path) -> Connection {
     let lock = Connection::open(path).unwrap();
     lock.execute_batch("BEGIN IMMEDIATE").unwrap();
     lock
+}
+
+/// Another process, which says a word when it has come somewhere, and goes on when it is told to.
+pub(crate) struct Process {
+    pub(crate) child: Child,
+    input: ChildStdin,
+    output: Lines<BufReader<ChildStdout>>,
+}
+
+impl Process {
+    /// Runs a test of this binary by itself; `variable` names the file to it.
+    pub(crate) fn of_test(test: &str, variable: &str, path: &Path) -> Self {
+        Self::start(Command::new(std::env::current_exe().unwrap()).args([test, "--exact", "--nocapture"]).env(variable, path))
+    }
+
+    pub(crate) fn start(command: &mut Command) -> Self {
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let (input, output) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()).lines());
+        Self { child, input, output }
+    }
+
+    pub(crate) fn hear(&mut self, word: &str) {
+        let heard = self.output.find(|line| line.as_ref().unwrap().ends_with(word));
+        assert!(heard.is_some(), "ended before it had {word}");
+    }
+
+    pub(crate) fn go_on(&mut self) {
+        writeln!(self.input).unwrap();
+    }
+
+    pub(crate) fn ends_well(mut self) {
+        self.output.for_each(drop);
+        assert!(self.child.wait().unwrap().success());
+    }
 }
 
 /// Has a future begin, and gives up on it unless it is done at once.
