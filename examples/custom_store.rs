@@ -11,14 +11,16 @@ use clove::{
     error::Unique,
     id::NodeId,
     store::{
-        AuditPage, AuditQuery, COUNT_LIFETIME_MICROS, Candidate, Changes, Decision, ExpiringQuery, ExpiryFilter, Facts, Flag,
-        Found, KeyChange, KeyPage, KeyQuery, Lease, Leased, Lookup, NODE_LIFETIME_MICROS, OrganizationRecord, OwnerFacts,
-        OwnerRecord, Place, Reads, Rehash, Remains, SecretRecord, StoredKey, Transaction, Unspent,
+        AuditPage, AuditQuery, COUNT_LIFETIME_MICROS, Candidate, Changes, Decision, Epochs, ExpiringQuery, ExpiryFilter, Facts,
+        Flag, Found, Freshness, KeyChange, KeyPage, KeyQuery, Lease, Leased, Lookup, Marks, NODE_LIFETIME_MICROS,
+        OrganizationRecord, OwnerFacts, OwnerRecord, Place, Reads, Rehash, Remains, SecretRecord, StoredKey, Transaction,
+        Unspent,
     },
 };
 use std::{
     collections::BTreeSet,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 /// Five tables. A transaction changes a copy and puts it in their place: whole or not at all.
@@ -34,11 +36,14 @@ struct Tables {
 
 /// The store.
 #[derive(Default)]
-pub(crate) struct VecStore(Mutex<Tables>);
+pub(crate) struct VecStore {
+    tables: Mutex<Tables>,
+    marks: Arc<Marks>,
+}
 
 impl VecStore {
     fn tables(&self) -> MutexGuard<'_, Tables> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -195,6 +200,15 @@ fn page(mut keys: Vec<Key>, limit: usize) -> KeyPage {
 
 #[async_trait]
 impl Store for VecStore {
+    /// All processes that use this store are one: a change is marked where it is made.
+    fn freshness(&self) -> Freshness {
+        Freshness::Marked(Arc::clone(&self.marks))
+    }
+
+    async fn epochs(&self, bound: Duration) -> Result<Arc<Epochs>, StoreError> {
+        Ok(Arc::new(self.marks.epochs(bound)))
+    }
+
     fn find_by_id(&self, id: KeyId) -> Lookup<'_> {
         let tables = self.tables();
         Lookup::Ready(tables.key(id).map_or(Ok(None), |stored| tables.candidate(stored)))
@@ -215,6 +229,8 @@ impl Store for VecStore {
             let mut changed = tables.clone();
             changed.write(changes)?;
             *tables = changed;
+            // While nobody can read.
+            changes.outdates.iter().for_each(|&shard| self.marks.mark(shard));
         }
         Ok(decision)
     }

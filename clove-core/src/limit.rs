@@ -219,6 +219,13 @@ impl Tier {
     }
 }
 
+/// The request limits that a key's requests are charged to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Plan {
+    pub(crate) key: Limits,
+    pub(crate) account: Limits,
+}
+
 /// Which limits are a key's, or an account's.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]

@@ -9,9 +9,9 @@ use crate::{
     key::Key,
     limit::Subject,
     store::{
-        AuditPage, AuditQuery, COUNT_LIFETIME_MICROS, Candidate, Changes, Decision, ExpiringQuery, ExpiryFilter, Facts, Flag,
-        KeyChange, KeyPage, KeyQuery, Lease, Leased, Lookup, NODE_LIFETIME_MICROS, OrganizationRecord, OwnerFacts, OwnerRecord,
-        Place, Reads, Rehash, Remains, SecretRecord, Store, StoredKey, Transaction, Unspent,
+        AuditPage, AuditQuery, COUNT_LIFETIME_MICROS, Candidate, Changes, Decision, Epochs, ExpiringQuery, ExpiryFilter, Facts,
+        Flag, Freshness, KeyChange, KeyPage, KeyQuery, Lease, Leased, Lookup, Marks, NODE_LIFETIME_MICROS, OrganizationRecord,
+        OwnerFacts, OwnerRecord, Place, Reads, Rehash, Remains, SecretRecord, Store, StoredKey, Transaction, Unspent,
     },
 };
 use async_trait::async_trait;
@@ -20,6 +20,7 @@ use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     ops::Bound,
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    time::Duration,
 };
 
 type FastMap<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
@@ -28,6 +29,7 @@ type FastMap<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 #[derive(Clone, Default)]
 pub struct MemoryStore {
     state: Arc<RwLock<State>>,
+    marks: Arc<Marks>,
 }
 
 #[derive(Default)]
@@ -315,6 +317,16 @@ impl State {
 
 #[async_trait]
 impl Store for MemoryStore {
+    fn freshness(&self) -> Freshness {
+        Freshness::Marked(Arc::clone(&self.marks))
+    }
+
+    /// Nobody need ask: whoever changes a row marks it.
+    async fn epochs(&self, bound: Duration) -> Result<Arc<Epochs>, StoreError> {
+        let _state = self.read();
+        Ok(Arc::new(self.marks.epochs(bound)))
+    }
+
     fn find_by_id(&self, id: KeyId) -> Lookup<'_> {
         Lookup::Ready(Ok(self.read().candidates.get(&id).cloned()))
     }
@@ -331,6 +343,8 @@ impl Store for MemoryStore {
         if let Decision::Commit(changes) = &decision {
             state.check(changes)?;
             state.write(changes);
+            // While nobody can read.
+            changes.outdates.iter().for_each(|&shard| self.marks.mark(shard));
         }
         Ok(decision)
     }

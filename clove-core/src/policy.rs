@@ -7,13 +7,14 @@ use crate::{
     error::Invalid,
     key::Status,
     lifecycle,
-    limit::{LimitChoice, Limits, Tier, TierName},
+    limit::{LimitChoice, Limits, Plan, Tier, TierName},
     secret::SecretFormat,
     store::{ActiveLimit, CandidateLimits},
 };
 use chrono::TimeDelta;
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
     time::Duration,
 };
 
@@ -23,6 +24,11 @@ pub use crate::expiry::{Expiry, ExpiryPolicy, MAX_DAYS};
 pub const MAX_RETIRED_FORMATS: usize = 8;
 /// The most fast schemes (SHA-256 and each readable pepper) that a bare secret is looked up under.
 pub const MAX_LOOKUP_SCHEMES: usize = 4;
+/// The longest that a row is used without asking whether it has changed.
+pub const MAX_FRESHNESS: Duration = Duration::from_secs(60);
+/// The fewest bytes of remembered keys.
+pub const MIN_CACHE_BYTES: u64 = 64 * 1024;
+const DEFAULT_CACHE_BYTES: u64 = 64 * 1024 * 1024;
 
 /// What a host decides. Built by [`Policy::builder`], [`Policy::profile_a`] or [`Policy::profile_b`].
 #[derive(Clone, Debug)]
@@ -42,11 +48,11 @@ pub struct Policy {
     pub(crate) deadline: Duration,
     pub(crate) default_tier: Tier,
     pub(crate) tiers: BTreeMap<TierName, Tier>,
-    /// The default tier's limits of an account without an active limit of its own, reckoned once.
-    pub(crate) default_account: Limits,
-    /// Whether by default there are no windows at all, reckoned once.
-    pub(crate) is_unlimited: bool,
+    /// What the default tier makes of a key and an account with nothing of their own, reckoned once.
+    pub(crate) default_plan: Arc<Plan>,
     pub(crate) uncounted_a_minute: u32,
+    pub(crate) freshness: Option<Duration>,
+    pub(crate) cache_bytes: u64,
 }
 
 impl Default for Policy {
@@ -80,9 +86,10 @@ impl Policy {
             deadline: Duration::from_secs(1),
             default_tier: Tier { key: Limits::standard(), account: None },
             tiers: BTreeMap::new(),
-            default_account: Limits::standard().times(2),
-            is_unlimited: false,
+            default_plan: Arc::new(Plan { key: Limits::standard(), account: Limits::standard().times(2) }),
             uncounted_a_minute: 0,
+            freshness: None,
+            cache_bytes: DEFAULT_CACHE_BYTES,
         }
     }
 
@@ -100,7 +107,7 @@ impl Policy {
             expiry: ExpiryPolicy { never: true, default: Expiry::Never, custom: Some((1, 3650)), ..ExpiryPolicy::default() },
             max_records: None,
             max_creations_per_day: None,
-            default_account: Limits::unlimited(),
+            default_plan: Arc::new(Plan { key: Limits::standard(), account: Limits::unlimited() }),
             default_capabilities: CapabilitySet::all(),
             owner_menu: menu.clone(),
             administrator_menu: menu,
@@ -204,21 +211,28 @@ impl Policy {
             (LimitChoice::Own(limits), _) => limits.clone(),
             (LimitChoice::Tier(name), own) => self.tier(name).of_account(own.unwrap_or(self.active_limit)),
             (LimitChoice::Default, Some(own)) => self.default_tier.of_account(own),
-            (LimitChoice::Default, None) => self.default_account.clone(),
+            (LimitChoice::Default, None) => self.default_plan.account.clone(),
         }
     }
 
-    /// The request limits of a key and of its account.
-    pub(crate) fn limits_of(&self, own: Option<&CandidateLimits>) -> (Limits, Limits) {
-        match own {
-            None => (self.default_tier.key.clone(), self.default_account.clone()),
-            Some(own) => (self.key_limits(&own.key, &own.account), self.account_limits(&own.account, own.active)),
-        }
+    /// What the requests of a key are charged to.
+    pub(crate) fn plan(&self, own: Option<&CandidateLimits>) -> Arc<Plan> {
+        let Some(own) = own else { return Arc::clone(&self.default_plan) };
+        let account = self.account_limits(&own.account, own.active);
+        Arc::new(Plan { key: self.key_limits(&own.key, &own.account), account })
     }
 
-    /// Whether it is plain without reckoning that neither a key nor its account has windows.
-    pub(crate) fn is_unlimited(&self, own: Option<&CandidateLimits>) -> bool {
-        own.is_none() && self.is_unlimited
+    /// How long a verified row may be used without asking whether it has changed; `None` is the store's own time, and zero reads
+    /// each row anew.
+    #[must_use]
+    pub fn freshness(&self) -> Option<Duration> {
+        self.freshness
+    }
+
+    /// How many bytes of verified keys are remembered, at most.
+    #[must_use]
+    pub fn cache_bytes(&self) -> u64 {
+        self.cache_bytes
     }
 
     fn tier(&self, name: &TierName) -> &Tier {
@@ -357,14 +371,30 @@ impl PolicyBuilder {
         self
     }
 
+    /// How long a verified row may be used without asking whether it has changed: the bound on how late another process's command
+    /// is obeyed. The store's own time unless set (100 ms on SQLite). Zero remembers nothing. The shortest bound of all processes
+    /// of a store holds for each.
+    #[must_use]
+    pub fn freshness(mut self, bound: Duration) -> Self {
+        self.policy.freshness = Some(bound);
+        self
+    }
+    /// How many bytes of verified keys are remembered, at most, and of what this process holds of their request windows: 64 MiB unless
+    /// set, which is some 130,000 keys.
+    #[must_use]
+    pub fn cache_bytes(mut self, bytes: u64) -> Self {
+        self.policy.cache_bytes = bytes;
+        self
+    }
+
     /// The policy.
     ///
     /// # Errors
     /// If a setting is outside its range; the error names it.
     pub fn build(self) -> Result<Policy, Invalid> {
         let mut policy = self.policy;
-        policy.default_account = policy.default_tier.of_account(policy.active_limit);
-        policy.is_unlimited = policy.default_tier.key.windows().is_empty() && policy.default_account.windows().is_empty();
+        let (tier, active) = (&policy.default_tier, policy.active_limit);
+        policy.default_plan = Arc::new(Plan { key: tier.key.clone(), account: tier.of_account(active) });
         policy.expiry.check()?;
         policy.hashing.check()?;
         if policy.formats.len() > MAX_RETIRED_FORMATS + 1 {
@@ -378,6 +408,13 @@ impl PolicyBuilder {
         }
         if policy.deadline.is_zero() || policy.deadline > Duration::from_secs(60) {
             return Err(Invalid::new("deadline", "must be above 0 and at most 60 seconds", format!("{:?}", policy.deadline)));
+        }
+        if policy.freshness.is_some_and(|bound| bound > MAX_FRESHNESS) {
+            return Err(Invalid::new("freshness", "must be at most 60 seconds", format!("{:?}", policy.freshness)));
+        }
+        if policy.cache_bytes < MIN_CACHE_BYTES {
+            let rule = "must be at least 65536; to read each row anew, set freshness to zero";
+            return Err(Invalid::new("cache_bytes", rule, policy.cache_bytes.to_string()));
         }
         if policy.imports.is_some_and(|guesses| guesses.per_minute == 0 || guesses.per_day == 0) {
             return Err(Invalid::new("imports", "must allow at least 1 wrong guess a minute and a day", "0"));

@@ -7,10 +7,12 @@
 //! Every promise below is a test in `clove-testkit`.
 
 mod candidate;
+mod epochs;
 mod pages;
 mod places;
 
 pub use candidate::{Candidate, CandidateLimits, Found, Lookup, SecretRecord, Secrets};
+pub use epochs::{EpochShard, Epochs, Freshness, Marks, OWNER_SHARDS};
 pub use pages::{AuditPage, AuditQuery, ExpiringQuery, ExpiryFilter, KeyPage, KeyQuery, Place};
 pub use places::{COUNT_LIFETIME_MICROS, Lease, Leased, NODE_LIFETIME_MICROS, Unspent, Want};
 
@@ -25,13 +27,23 @@ use crate::{
 };
 use async_trait::async_trait;
 use chrono::{DateTime, NaiveDate, Utc};
-use std::{collections::BTreeSet, fmt, sync::Arc};
+use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
 
 /// Where keys live.
 ///
 /// Identifiers compare and sort by bytes. Times have microsecond precision. Any number of processes may use one store.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
+    /// How verifications learn that a row they remember has changed.
+    fn freshness(&self) -> Freshness;
+
+    /// Reads all epochs, in one snapshot that began after this call; notes `bound` if none shorter is noted, durably, and tells the
+    /// shortest. Costs the same however many keys there are, and little: it is asked several times within the bound.
+    ///
+    /// # Errors
+    /// [`Unavailable`](StoreError::Unavailable) or [`Corrupt`](StoreError::Corrupt): rows are read then, and not remembered.
+    async fn epochs(&self, bound: Duration) -> Result<Arc<Epochs>, StoreError>;
+
     /// Finds what a verification needs by key id: the row whatever its state, all its secrets, and whether its owner and
     /// organization are open, read in one snapshot that began after this call.
     ///
@@ -58,6 +70,7 @@ pub trait Store: Send + Sync + 'static {
     ///   written: by its own id the core knows which call wrote it.
     /// - **Unique**: key ids, digests, operation ids and audit ids. A second one is [`StoreError::Conflict`], and nothing
     ///   is written.
+    /// - **Epochs**: those of [`Changes::outdates`] move with the changes, and no others; telemetry moves none.
     /// - **Cancelled** at any point, it has happened whole or not at all; running the same transaction again tells.
     ///
     /// Where rows are locked, the order is organization, owner, key.
@@ -156,6 +169,12 @@ macro_rules! forward {
     ($($pointer:ident),*) => {$(
         #[async_trait]
         impl<S: Store + ?Sized> Store for $pointer<S> {
+            fn freshness(&self) -> Freshness {
+                (**self).freshness()
+            }
+            async fn epochs(&self, bound: Duration) -> Result<Arc<Epochs>, StoreError> {
+                (**self).epochs(bound).await
+            }
             fn find_by_id(&self, id: KeyId) -> Lookup<'_> {
                 (**self).find_by_id(id)
             }
@@ -437,6 +456,9 @@ pub struct Changes {
     pub keys: Vec<KeyChange>,
     /// What to add to the audit trail.
     pub events: Vec<AuditEvent>,
+    /// Whose rows other processes are to read anew: in the same transaction, and in ascending order where rows are locked, each of
+    /// these epochs takes a value that it never had.
+    pub outdates: BTreeSet<EpochShard>,
 }
 
 /// A change of one key.

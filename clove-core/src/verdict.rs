@@ -5,8 +5,7 @@ use crate::{
     clock::Timestamp,
     id::{GrantId, KeyId, Owner},
     limit::Window,
-    service::Lefts,
-    store::Candidate,
+    service::{Known, Lefts},
 };
 use chrono::{DateTime, Utc};
 use std::{fmt, sync::Arc};
@@ -103,10 +102,9 @@ impl Verdict {
 #[derive(Clone)]
 pub struct Grant {
     pub(crate) id: GrantId,
-    pub(crate) candidate: Arc<Candidate>,
+    pub(crate) known: Arc<Known>,
     pub(crate) at: Timestamp,
-    /// `None` where there are no windows. Apart, since a grant is moved about, and large ones are moved slowly.
-    pub(crate) lefts: Option<Box<Lefts>>,
+    pub(crate) lefts: Lefts,
 }
 
 /// What of a limit is left after a request was granted.
@@ -156,29 +154,30 @@ impl Grant {
     /// The key.
     #[must_use]
     pub fn key_id(&self) -> KeyId {
-        self.candidate.id
+        self.known.row.id
     }
     /// Whose key.
     #[must_use]
     pub fn owner(&self) -> &Owner {
-        &self.candidate.owner
+        &self.known.row.owner
     }
     /// What the key may do.
     #[must_use]
     pub fn capabilities(&self) -> &CapabilitySet {
-        &self.candidate.capabilities
+        &self.known.row.capabilities
     }
     /// When the key expires.
     #[must_use]
     pub fn expires_at(&self) -> Option<DateTime<Utc>> {
-        self.candidate.expires_at.map(Into::into)
+        self.known.row.expires_at.map(Into::into)
     }
     /// What is left of each window of the key and of its account, this request counted.
     pub fn limits(&self) -> impl Iterator<Item = LimitState> + '_ {
-        let sides = self.lefts.iter().flat_map(|lefts| &lefts.of).zip([Limited::Key, Limited::Account]);
-        sides.filter_map(|(side, of)| Some((side.as_ref()?, of))).flat_map(move |(side, of)| {
-            let windows = side.limits.windows().iter().zip(side.left);
-            windows.map(move |(&window, left)| {
+        let plan = &*self.known.plan;
+        let sides = [(Limited::Key, &plan.key, self.lefts.key), (Limited::Account, &plan.account, self.lefts.account)];
+        let counted = sides.into_iter().filter(|_| !self.lefts.uncounted);
+        counted.flat_map(move |(of, limits, left)| {
+            limits.windows().iter().zip(left).map(move |(&window, left)| {
                 let resets_at = window.end(window.start(self.at)).into();
                 LimitState { of, window, left, resets_at }
             })
@@ -187,7 +186,7 @@ impl Grant {
     /// Whether it was counted by no window, since the store was away and the policy allows for that.
     #[must_use]
     pub fn is_uncounted(&self) -> bool {
-        self.lefts.as_ref().is_some_and(|lefts| lefts.uncounted)
+        self.lefts.uncounted
     }
     /// The time at which the request was judged.
     #[must_use]
@@ -200,9 +199,9 @@ impl fmt::Debug for Grant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Grant")
             .field("id", &self.id)
-            .field("key_id", &self.candidate.id)
-            .field("owner", &self.candidate.owner)
-            .field("capabilities", &self.candidate.capabilities)
+            .field("key_id", &self.known.row.id)
+            .field("owner", &self.known.row.owner)
+            .field("capabilities", &self.known.row.capabilities)
             .finish_non_exhaustive()
     }
 }
@@ -211,7 +210,7 @@ impl fmt::Debug for Grant {
 #[derive(Clone)]
 pub struct Denial {
     reason: DenialReason,
-    proven: Option<Arc<Candidate>>,
+    proven: Option<Arc<Known>>,
 }
 
 /// Why a request is refused. All but [`DenialReason::NotRecognized`] are said only to who has proven the secret.
@@ -246,8 +245,8 @@ pub enum DenialReason {
 impl Denial {
     pub(crate) const NOT_RECOGNIZED: Self = Self { reason: DenialReason::NotRecognized, proven: None };
 
-    pub(crate) fn proven(reason: DenialReason, candidate: Arc<Candidate>) -> Self {
-        Self { reason, proven: Some(candidate) }
+    pub(crate) fn proven(reason: DenialReason, known: Arc<Known>) -> Self {
+        Self { reason, proven: Some(known) }
     }
 
     /// Why.
@@ -258,12 +257,12 @@ impl Denial {
     /// Which key, if its secret was proven.
     #[must_use]
     pub fn key_id(&self) -> Option<KeyId> {
-        self.proven.as_ref().map(|candidate| candidate.id)
+        self.proven.as_ref().map(|known| known.row.id)
     }
     /// Whose key, if its secret was proven.
     #[must_use]
     pub fn owner(&self) -> Option<&Owner> {
-        self.proven.as_ref().map(|candidate| &candidate.owner)
+        self.proven.as_ref().map(|known| &known.row.owner)
     }
 }
 

@@ -23,6 +23,7 @@
 //! - One thread writes, and takes all that waits into one commit. Reads do not wait for it.
 //! - Point reads run on the calling thread, scans on two of their own: see [`Options::inline_reads`].
 
+mod epochs;
 mod open;
 mod places;
 mod read;
@@ -42,13 +43,14 @@ use clove_core::{
     Key, KeyId, OrganizationId, Owner, Scope, Store, StoreError, Timestamp,
     digest::Digest,
     store::{
-        AuditPage, AuditQuery, Decision, ExpiringQuery, KeyPage, KeyQuery, Lease, Leased, Lookup, OrganizationRecord, OwnerFacts,
-        Rehash, Transaction, Unspent,
+        AuditPage, AuditQuery, Decision, Epochs, ExpiringQuery, Freshness, KeyPage, KeyQuery, Lease, Leased, Lookup,
+        OrganizationRecord, OwnerFacts, Rehash, Transaction, Unspent,
     },
 };
+use epochs::Poller;
 use readers::{Pool, Readers};
 use rusqlite::Connection;
-use std::{collections::BTreeSet, path::Path, sync::Arc};
+use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
 use writer::{Done, Work, Writer};
 
 /// A store on one SQLite file. Clones share it.
@@ -75,6 +77,7 @@ pub struct SqliteStore {
 struct Inner {
     points: Points,
     scanner: Pool,
+    poller: Poller,
     writer: Writer,
 }
 
@@ -84,6 +87,8 @@ enum Points {
     Hop(Pool),
 }
 
+/// How late another process's command is obeyed, at most, unless the policy says otherwise.
+const FRESHNESS: Duration = Duration::from_millis(100);
 /// The most last uses of one transaction: commands wait for no more than that.
 const TOUCHES: usize = 1024;
 
@@ -105,6 +110,7 @@ impl SqliteStore {
             Points::Hop(pool) => pool.close(),
         }
         self.inner.scanner.close();
+        self.inner.poller.close();
         // Dropped as the thread ends: there is nothing to receive but that.
         let _ = self.inner.writer.close().await;
     }
@@ -128,6 +134,20 @@ impl std::fmt::Debug for SqliteStore {
 
 #[async_trait]
 impl Store for SqliteStore {
+    fn freshness(&self) -> Freshness {
+        Freshness::Polled(FRESHNESS)
+    }
+
+    /// On the calling thread: mostly it takes two microseconds.
+    async fn epochs(&self, bound: Duration) -> Result<Arc<Epochs>, StoreError> {
+        let epochs = self.inner.poller.poll()?;
+        if epochs.bound <= bound {
+            return Ok(epochs);
+        }
+        self.inner.writer.write(Work::NoteBound(bound)).await?;
+        self.inner.poller.poll()
+    }
+
     fn find_by_id(&self, id: KeyId) -> Lookup<'_> {
         Lookup::waits(self.point_read(move |connection| read::find_by_id(connection, id)))
     }

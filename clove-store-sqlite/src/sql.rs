@@ -273,3 +273,11 @@ mod tests {
         assert_eq!(names.collect::<Vec<_>>(), PLANS.map(|(name, ..)| name));
     }
 }
+
+pub(crate) const DATA_VERSION: &str = "PRAGMA data_version";
+pub(crate) const EPOCHS: &str = "SELECT shard, epoch FROM epochs";
+pub(crate) const OUTDATE: &str = "INSERT INTO epochs (shard, epoch) VALUES (?1, (1 << 20) + (random() & 1048575)) \
+     ON CONFLICT (shard) DO UPDATE SET epoch = (((epoch >> 20) + 1) << 20) + (random() & 1048575)";
+pub(crate) const BOUND: &str = "SELECT micros FROM freshness";
+pub(crate) const NOTE_BOUND: &str = "INSERT INTO freshness (one, micros) VALUES (1, ?1) \
+     ON CONFLICT (one) DO UPDATE SET micros = excluded.micros WHERE excluded.micros < micros";

@@ -1,6 +1,7 @@
 //! A transaction's reads and writes, on the writer's connection.
 
 use crate::{
+    epochs,
     read::{corrupt, failed, key_with_secrets, one, readable, scope_columns, state_flags},
     rows::{self, Bad, UNLIMITED, scheme_columns},
     sql,
@@ -161,6 +162,7 @@ fn write(connection: &Connection, changes: &Changes) -> Result<(), StoreError> {
             }
         }
     }
+    epochs::outdate(connection, &changes.outdates)?;
     changes.events.iter().try_for_each(|event| insert_event(connection, event))
 }
 

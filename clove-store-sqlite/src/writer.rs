@@ -1,6 +1,6 @@
 //! One thread that writes. It takes all that waits into one commit, so that many callers share an `fsync`.
 
-use crate::{places, transact};
+use crate::{epochs, places, transact};
 use chrono::{DateTime, Utc};
 use clove_core::{
     KeyId, StoreError, Timestamp,
@@ -39,6 +39,7 @@ pub(crate) enum Work {
     Lease(Arc<Lease>),
     GiveBack(Vec<Unspent>),
     ForgetCounts(Timestamp, usize),
+    NoteBound(Duration),
 }
 
 impl Work {
@@ -49,7 +50,9 @@ impl Work {
             Self::Transact(_) => MAX_WAITING,
             // A request waits for it, and denies nobody by waiting.
             Self::Lease(_) => MAX_BEFORE_CREATIONS,
-            Self::Rehash(_) | Self::Touch(_) | Self::GiveBack(_) | Self::ForgetCounts(..) => MAX_BEFORE_TELEMETRY,
+            Self::Rehash(_) | Self::Touch(_) | Self::GiveBack(_) | Self::ForgetCounts(..) | Self::NoteBound(_) => {
+                MAX_BEFORE_TELEMETRY
+            }
         }
     }
 }
@@ -283,6 +286,7 @@ fn run(connection: &Connection, work: &Work) -> Outcome {
         Work::Lease(lease) => places::lease(connection, lease).map(Done::Leased),
         Work::GiveBack(unspent) => places::give_back(connection, unspent).map(|()| Done::Written),
         Work::ForgetCounts(now, limit) => places::forget(connection, *now, *limit).map(Done::Forgotten),
+        Work::NoteBound(bound) => epochs::note_bound(connection, *bound).map(|()| Done::Written),
     };
     // A decision is the core's code, which does not panic; if it does, this thread must outlive it.
     catch_unwind(AssertUnwindSafe(run))

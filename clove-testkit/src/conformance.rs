@@ -13,6 +13,7 @@
 mod audit;
 mod batch;
 mod change;
+mod epochs;
 mod exact;
 mod find;
 mod pages;
@@ -50,6 +51,7 @@ fn cases() -> impl Iterator<Item = (&'static str, Case)> {
         scope::CASES,
         batch::CASES,
         remains::CASES,
+        epochs::CASES,
         places::CASES,
         find::CASES,
         pages::CASES,

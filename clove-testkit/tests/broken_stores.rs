@@ -125,6 +125,11 @@ caught! {
     processes_taken_for_one_are_caught: CountsOneProcess by "processes_that_lease_share_what_is_left";
     places_that_are_kept_are_caught: KeepsPlaces by "places_that_are_given_back_are_free_again";
     counts_forgotten_too_early_are_caught: ForgetsCountsWithTheirWindow by "counts_are_forgotten_a_day_after_their_window";
+    epochs_from_a_cache_are_caught: TellsOldEpochs by "a_change_moves_the_epochs_that_it_outdates_and_no_others", "an_epoch_never_takes_a_value_again";
+    changes_that_move_no_epoch_are_caught: MovesNoEpoch by
+        "a_change_moves_the_epochs_that_it_outdates_and_no_others", "an_epoch_never_takes_a_value_again";
+    epochs_that_move_for_nothing_are_caught: MovesEpochsForNothing by "a_change_moves_the_epochs_that_it_outdates_and_no_others";
+    a_bound_of_ones_own_is_caught: TellsItsOwnBound by "the_shortest_bound_is_told_to_all";
     expired_places_read_unasked_are_caught: ReadsExpiredUnasked by "expired_places_are_not_read_unasked";
     a_batch_of_any_state_is_caught: IgnoresStatesOfBatches by "batches_read_keys_and_owners";
     a_batch_that_begins_anew_is_caught: BeginsBatchesAnew by "batches_go_on_after_a_key";

@@ -7,8 +7,8 @@ use clove::{
     digest::{Digest, Scheme},
     sqlite::SqliteStore,
     store::{
-        AuditPage, AuditQuery, Candidate, Decision, ExpiringQuery, KeyChange, KeyPage, KeyQuery, Lease, Leased, Lookup,
-        OrganizationRecord, OwnerFacts, Rehash, SecretRecord, Transaction, Unspent,
+        AuditPage, AuditQuery, Candidate, Decision, Epochs, ExpiringQuery, Freshness, KeyChange, KeyPage, KeyQuery, Lease,
+        Leased, Lookup, OrganizationRecord, OwnerFacts, Rehash, SecretRecord, Transaction, Unspent,
     },
 };
 use std::{
@@ -17,6 +17,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 /// What its panics say first.
@@ -71,6 +72,16 @@ impl Nosy {
 
 #[async_trait::async_trait]
 impl Store for Nosy {
+    fn freshness(&self) -> Freshness {
+        let freshness = self.store.freshness();
+        hear!(self.ear, freshness);
+        freshness
+    }
+    async fn epochs(&self, bound: Duration) -> Result<Arc<Epochs>, StoreError> {
+        let epochs = self.store.epochs(bound).await?;
+        hear!(self.ear, epochs);
+        Ok(epochs)
+    }
     fn find_by_id(&self, id: KeyId) -> Lookup<'_> {
         let lookup = self.store.find_by_id(id);
         hear!(self.ear, id, lookup);

@@ -5,8 +5,8 @@ use clove::{
     Key, KeyId, OrganizationId, Owner, Scope, Store, StoreError, Timestamp,
     digest::Digest,
     store::{
-        AuditPage, AuditQuery, Decision, ExpiringQuery, KeyPage, KeyQuery, Lease, Leased, Lookup, OrganizationRecord, OwnerFacts,
-        Rehash, Transaction, Unspent,
+        AuditPage, AuditQuery, Decision, Epochs, ExpiringQuery, Freshness, KeyPage, KeyQuery, Lease, Leased, Lookup,
+        OrganizationRecord, OwnerFacts, Rehash, Transaction, Unspent,
     },
 };
 use std::{
@@ -16,6 +16,7 @@ use std::{
     pin::pin,
     sync::{Arc, Mutex},
     task::Poll,
+    time::Duration,
 };
 
 /// What happens to a caller at the gate.
@@ -99,6 +100,12 @@ impl Gate {
 
 #[async_trait::async_trait]
 impl Store for Gate {
+    fn freshness(&self) -> Freshness {
+        Freshness::Polled(Duration::from_millis(100))
+    }
+    async fn epochs(&self, bound: Duration) -> Result<Arc<Epochs>, StoreError> {
+        self.through(self.inner.epochs(bound)).await
+    }
     fn find_by_id(&self, id: KeyId) -> Lookup<'_> {
         Lookup::waits(self.through(self.inner.find_by_id(id)))
     }

@@ -8,8 +8,8 @@ use clove::{
     NewKey, OrganizationId, Owner, Pepper, Policy, Refusal, Scope, Store, StoreError, Tier, Timestamp, Verdict,
     digest::Digest,
     store::{
-        AuditPage, AuditQuery, Decision, ExpiringQuery, KeyPage, KeyQuery, Lease, Leased, Lookup, OrganizationRecord, OwnerFacts,
-        Reads, Rehash, Transaction, Unspent,
+        AuditPage, AuditQuery, Decision, Epochs, ExpiringQuery, Freshness, KeyPage, KeyQuery, Lease, Leased, Lookup,
+        OrganizationRecord, OwnerFacts, Reads, Rehash, Transaction, Unspent,
     },
 };
 use clove_testkit::{Fixture, TestClock};
@@ -23,6 +23,8 @@ use std::{
     time::Duration,
 };
 
+/// How long the stores here let a row be remembered without a poll.
+pub(crate) const BOUND: Duration = Duration::from_millis(100);
 pub(crate) const DAY: Duration = Duration::from_secs(86_400);
 
 /// How the next transaction ends.
@@ -121,6 +123,13 @@ impl Spy {
 
 #[async_trait::async_trait]
 impl Store for Spy {
+    fn freshness(&self) -> Freshness {
+        Freshness::Polled(BOUND)
+    }
+    async fn epochs(&self, bound: Duration) -> Result<Arc<Epochs>, StoreError> {
+        self.call("epochs").await?;
+        self.inner.epochs(bound).await
+    }
     fn find_by_id(&self, id: KeyId) -> Lookup<'_> {
         Lookup::waits(async move {
             self.call("find_by_id").await?;

@@ -1,6 +1,10 @@
 //! What a verification leaves to be written later: last use, and better digests.
 
-use super::{Clove, Inner};
+use super::{
+    Clove, Inner,
+    known::Known,
+    tally::{Held, lock},
+};
 use crate::{
     clock::Timestamp,
     error::StoreError,
@@ -11,17 +15,17 @@ use chrono::{DateTime, Utc};
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        Arc, Mutex, Weak,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
-/// Logs, each with its own lock, so that verifications seldom meet.
-const LOGS: usize = 16;
-/// How many uses a log notes before they are told apart by key.
-const RECENT: usize = 1024;
-/// The most keys whose last use waits; the use of further ones is not noted until the next flush.
+/// Lists, each with its own lock, so that verifications seldom meet.
+const LISTS: usize = 16;
+/// The most keys whose last use waits, a list; the use of further ones is noted after the next flush.
+const MAX_USED: usize = 8_192;
+/// The most last uses that wait after a flush that failed.
 const MAX_USES: usize = 131_072;
 /// The most digests waiting; further ones wait for their secret's next use.
 const MAX_REHASHES: usize = 1024;
@@ -29,6 +33,8 @@ const MAX_REHASHES: usize = 1024;
 const INTERVAL: Duration = Duration::from_secs(1);
 /// How many rounds of maintenance lie between two that look for counts to forget.
 const ROUNDS_BETWEEN_FORGETTING: u32 = 60;
+/// How many rounds of maintenance lie between two that give back places of subjects that no request came for.
+const ROUNDS_BETWEEN_RETURNS: u32 = 10;
 /// How many counts are forgotten in one transaction: commands wait for no more than that.
 const SLICE: usize = 1024;
 
@@ -36,16 +42,11 @@ type Uses = HashMap<KeyId, Timestamp, foldhash::fast::RandomState>;
 
 #[derive(Default)]
 pub(super) struct Buffers {
-    /// Uses as they come, one log a thread as far as they go. A log's end is always at hand; a map of thousands of keys is far
-    /// away in memory.
-    recent: [Mutex<Vec<(KeyId, Timestamp)>>; LOGS],
-    /// Last uses, by key. One lock for a whole log: with one for each use, the processor would wait for memory use by use.
+    /// Keys that were used since the last flush, each once: their last use stands beside their windows.
+    used: [Mutex<Vec<Arc<Known>>>; LISTS],
+    /// Last uses that could not be written.
     uses: Mutex<Uses>,
     rehashes: Mutex<Vec<Rehash>>,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A number for this thread.
@@ -57,18 +58,22 @@ fn thread_number() -> usize {
 }
 
 impl Buffers {
-    pub(super) fn used(&self, key: KeyId, at: Timestamp) {
-        let Some(recent) = self.recent.get(thread_number() % LOGS) else { return };
-        let mut recent = lock(recent);
-        if recent.len() >= RECENT {
-            self.settle(&mut recent);
+    /// Notes a use of a key whose windows are held.
+    #[inline]
+    pub(super) fn used(&self, known: &Arc<Known>, held: &mut Held, at: Timestamp) {
+        match &mut held.last_use {
+            Some(last) => *last = at.max(*last),
+            None => self.first_used(known, held, at),
         }
-        recent.push((key, at));
     }
 
-    /// Tells a log's uses apart by key.
-    fn settle(&self, recent: &mut Vec<(KeyId, Timestamp)>) {
-        self.note(recent.drain(..));
+    fn first_used(&self, known: &Arc<Known>, held: &mut Held, at: Timestamp) {
+        let Some(used) = self.used.get(thread_number() % LISTS) else { return };
+        let mut used = lock(used);
+        if used.len() < MAX_USED {
+            used.push(Arc::clone(known));
+            held.last_use = Some(at);
+        }
     }
 
     fn note(&self, used: impl Iterator<Item = (KeyId, Timestamp)>) {
@@ -103,7 +108,11 @@ impl Buffers {
     }
 
     fn take_uses(&self) -> Vec<(KeyId, DateTime<Utc>)> {
-        self.recent.iter().for_each(|recent| self.settle(&mut lock(recent)));
+        for used in &self.used {
+            // The list's lock first, and alone: a verification takes it while it holds its key's.
+            let used = std::mem::take(&mut *lock(used));
+            self.note(used.into_iter().filter_map(|known| Some((known.row.id, known.tally.lock().last_use.take()?))));
+        }
         let taken = std::mem::take(&mut *lock(&self.uses));
         taken.into_iter().map(|(key, at)| (key, at.into())).collect()
     }
@@ -146,63 +155,42 @@ pub struct Maintenance {
 }
 
 impl Maintenance {
-    /// Flushes every second until the last handle is dropped, gives back places of request windows that nobody has asked for in the
-    /// last ten, and forgets counts of windows that are over for a day. What could not be written stays for the next round, since
-    /// no verification depends on it; `failed` is told why, for the host's log.
+    /// Polls the store for what has changed, a few times within the bound of freshness; each second flushes; every ten gives back
+    /// places of request windows that nobody has asked for since; and forgets counts of windows that are over for a day. Ends when
+    /// the last handle is dropped. What could not be written stays for the next round, since no verification depends on it;
+    /// `failed` is told why, for the host's log.
     pub async fn run(self, mut failed: impl FnMut(StoreError)) {
-        let mut to_forget = ROUNDS_BETWEEN_FORGETTING;
-        while let Some(sleep) = self.inner.upgrade().map(|inner| inner.clock.sleep(INTERVAL)) {
-            sleep.await;
-            let Some(inner) = self.inner.upgrade() else { return };
-            let flushed = inner.buffers.flush(&*inner.store).await;
-            let given_back = inner.give_back(false).await;
-            to_forget = to_forget.saturating_sub(1);
-            let forgotten = if to_forget == 0 { inner.store.forget_counts(inner.clock.now(), SLICE).await } else { Ok(0) };
-            match forgotten {
-                // There may be more of them.
-                Ok(SLICE) => {}
-                _ if to_forget == 0 => to_forget = ROUNDS_BETWEEN_FORGETTING,
-                _ => {}
+        let (mut next_flush, mut rounds) = (None, 0_u32);
+        while let Some(inner) = self.inner.upgrade() {
+            let now = inner.clock.monotonic();
+            if let Err(error) = inner.poll().await {
+                failed(error);
             }
-            [flushed, given_back, forgotten.map(drop)].into_iter().filter_map(Result::err).for_each(&mut failed);
+            if now >= *next_flush.get_or_insert(now + INTERVAL) {
+                next_flush = Some(now + INTERVAL);
+                rounds = rounds.wrapping_add(1);
+                inner.round(rounds).await.into_iter().for_each(&mut failed);
+            }
+            let until_flush = next_flush.map_or(INTERVAL, |next| next.saturating_sub(now));
+            let sleep = inner.clock.sleep(inner.poll_interval().map_or(until_flush, |poll| poll.min(until_flush)));
+            drop(inner);
+            sleep.await;
         }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const KEYS: usize = 20_000;
-
-    fn used_on_one_thread() -> Buffers {
-        let (buffers, at) = (Buffers::default(), Timestamp::from(DateTime::UNIX_EPOCH));
-        (0..KEYS).for_each(|_| buffers.used(KeyId::new(at), at));
-        buffers
-    }
-
-    #[test]
-    fn one_thread_notes_the_use_of_as_many_keys_as_many_do() {
-        assert_eq!(used_on_one_thread().take_uses().len(), KEYS);
-    }
-
-    #[test]
-    fn what_was_not_written_waits_again_however_much_it_is() {
-        let buffers = used_on_one_thread();
-        drop(Taken { buffers: &buffers, uses: buffers.take_uses(), rehashes: Vec::new() });
-        assert_eq!(buffers.take_uses().len(), KEYS);
-    }
-
-    #[test]
-    fn a_key_used_on_several_threads_is_written_once_and_with_its_last_use() {
-        let (buffers, key) = (Buffers::default(), KeyId::new(DateTime::UNIX_EPOCH));
-        let second = |second| DateTime::<Utc>::UNIX_EPOCH + chrono::TimeDelta::seconds(second);
-        std::thread::scope(|scope| {
-            for at in 0..4 {
-                let buffers = &buffers;
-                scope.spawn(move || buffers.used(key, second(at).into()));
-            }
-        });
-        assert_eq!(buffers.take_uses(), [(key, second(3))]);
+impl Inner {
+    async fn round(&self, rounds: u32) -> Vec<StoreError> {
+        let mut results = vec![self.buffers.flush(&*self.store).await];
+        self.lift_long_left();
+        if rounds.is_multiple_of(ROUNDS_BETWEEN_RETURNS) {
+            results.push(self.give_back(false).await);
+        }
+        if rounds.is_multiple_of(ROUNDS_BETWEEN_FORGETTING) || self.has_more_to_forget.load(Ordering::Relaxed) {
+            let forgotten = self.store.forget_counts(self.clock.now(), SLICE).await;
+            self.has_more_to_forget.store(matches!(forgotten, Ok(SLICE)), Ordering::Relaxed);
+            results.push(forgotten.map(drop));
+        }
+        results.into_iter().filter_map(Result::err).collect()
     }
 }

@@ -4,6 +4,7 @@ use super::{
     Clove,
     decide::{Books, Order, Subject, change_state, decided, replay, require_revision, the_key},
     detail,
+    fences::Fence,
 };
 use crate::{
     audit::{Action, By, Role},
@@ -245,8 +246,9 @@ impl Clove {
     ) -> Result<(), Error> {
         let subject = owner.clone();
         let order = Order::new(by, self.now()).given([Some(detail.clone())]);
+        let reads = Reads::Owner { owner: owner.clone(), expired_at: None };
         let decision = self
-            .run(order, Reads::Owner { owner: owner.clone(), expired_at: None }, move |order, facts| {
+            .run_behind(Fence::around(owner.into()), order, reads, move |order, facts| {
                 if let Some(replayed) = replay(facts, order, action, &(&subject).into(), None) {
                     return replayed;
                 }
@@ -343,6 +345,27 @@ impl Clove {
 
     /// Runs a command's transaction. An unknown outcome is resolved by running it again under the same operation id.
     pub(super) async fn run<D>(&self, order: Order, reads: Reads, decide: D) -> Result<Decision, Error>
+    where
+        D: Fn(&Order, &Facts) -> Decision + Send + Sync + 'static,
+    {
+        let fence = Fence::of(&reads);
+        self.run_behind(fence, order, reads, decide).await
+    }
+
+    /// The same behind a fence around what it may change. Where the outcome stays unknown, or the caller goes away, it is left standing.
+    pub(super) async fn run_behind<D>(&self, fence: Fence, order: Order, reads: Reads, decide: D) -> Result<Decision, Error>
+    where
+        D: Fn(&Order, &Facts) -> Decision + Send + Sync + 'static,
+    {
+        let raised = self.inner.raise(fence);
+        let result = self.run_transaction(order, reads, decide).await;
+        if !matches!(result, Err(Error::OutcomeUnknown { .. })) {
+            raised.lift();
+        }
+        result
+    }
+
+    async fn run_transaction<D>(&self, order: Order, reads: Reads, decide: D) -> Result<Decision, Error>
     where
         D: Fn(&Order, &Facts) -> Decision + Send + Sync + 'static,
     {

@@ -5,11 +5,15 @@ mod charge;
 mod close;
 mod decide;
 mod detail;
+mod fences;
 mod issue;
+mod knowledge;
+mod known;
 mod leak;
 mod manage;
 mod pages;
 mod stop;
+mod tally;
 mod throttle;
 mod verify;
 
@@ -17,6 +21,7 @@ pub use buffers::Maintenance;
 pub(crate) use charge::Lefts;
 pub use close::Closed;
 pub use issue::{Issued, NewKey};
+pub(crate) use known::Known;
 pub use manage::{ActiveKeys, Applied, Edit};
 pub use pages::{Cursor, ListAudit, ListKeys, MAX_PAGE, Page};
 pub use stop::Stopped;
@@ -28,8 +33,13 @@ use crate::{
     store::Store,
 };
 use buffers::Buffers;
-use charge::Tallies;
-use std::{fmt, sync::Arc};
+use charge::Leases;
+use knowledge::Knowledge;
+use known::Keys;
+use std::{
+    fmt,
+    sync::{Arc, atomic::AtomicBool},
+};
 use throttle::Throttle;
 
 /// Issues, verifies and manages API keys. Cheap to clone, safe to share.
@@ -45,7 +55,11 @@ struct Inner {
     throttle: Throttle,
     hash_queue: HashQueue,
     buffers: Buffers,
-    tallies: Tallies,
+    leases: Leases,
+    keys: Keys,
+    knowledge: Knowledge,
+    /// Of counts, whether the last slice that was forgotten was a full one.
+    has_more_to_forget: AtomicBool,
 }
 
 impl Clove {
@@ -59,10 +73,15 @@ impl Clove {
     #[must_use]
     pub fn with_clock(store: impl Store, policy: Policy, clock: impl Clock) -> Self {
         let throttle = Throttle::new(policy.imports.unwrap_or_default());
+        let leases = Leases::new(clock.now());
+        let (knowledge, marks) = Knowledge::of(store.freshness(), policy.freshness);
         let inner = Inner {
             store: Arc::new(store),
+            keys: Keys::new(policy.cache_bytes, marks, Arc::clone(&leases.unspent)),
             policy,
-            tallies: Tallies::new(clock.now()),
+            leases,
+            knowledge,
+            has_more_to_forget: AtomicBool::new(false),
             clock: Box::new(clock),
             throttle,
             hash_queue: HashQueue::new(),

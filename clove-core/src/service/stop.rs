@@ -11,7 +11,7 @@ use crate::{
     id::{KeyId, Scope},
     key::{Key, KeyState},
     lifecycle::{Effect, effect},
-    store::{Changes, Decision, Facts, KeyChange, Reads},
+    store::{Changes, Decision, EpochShard, Facts, KeyChange, Reads},
 };
 
 /// What a command that kills did to a key.
@@ -119,6 +119,7 @@ fn stop(command: Action, order: &Order, facts: &Facts) -> Result<Decision, Refus
     }
     let detail = "what is stored of the key or its owner could not be read";
     let event = order.event(command, Subject::Remains(remains, to), change.is_some(), detail);
+    let outdates = change.iter().map(|_| EpochShard::of(&remains.owner)).collect();
     let (owners, keys) = (owner.into_iter().collect(), change.into_iter().collect());
-    Ok(Decision::Commit(Changes { owners, keys, events: vec![event], ..Changes::default() }))
+    Ok(Decision::Commit(Changes { owners, keys, events: vec![event], outdates, ..Changes::default() }))
 }

@@ -1,9 +1,10 @@
 //! The way of one request, top to bottom.
 
 use super::{
-    Clove, Lefts,
-    charge::Step,
-    throttle::{Entry, Ticket},
+    Clove, Known, Lefts,
+    charge::{Charge, Step},
+    known::Ticket,
+    throttle::{self, Entry},
 };
 use crate::{
     clock::Timestamp,
@@ -46,18 +47,13 @@ impl Clove {
         loop {
             begun = match begun {
                 Begun::Ended(end) => return end,
-                Begun::Proves(proof, secret) => {
-                    self.judge_later(self.within_deadline_since(began, proof).await?, secret, &attempt)
-                }
+                Begun::Proves { proof, secret, ticket } => match self.within_deadline_since(began, proof).await? {
+                    Some(proven) => self.judge(self.admit(&proven, secret, ticket), secret, &attempt),
+                    None => return Ok(Verdict::Denied(Denial::NOT_RECOGNIZED)),
+                },
                 Begun::Charges(rest) => return self.within_deadline_since(began, rest).await,
             };
         }
-    }
-
-    /// [`Self::judge`] for who had to wait.
-    #[inline(never)]
-    fn judge_later<'a>(&'a self, proven: Option<Proven>, presented: &[u8], attempt: &Attempt<'a>) -> Begun<'a> {
-        self.judge(proven, presented, attempt)
     }
 
     /// The whole way of a request that nothing holds up. Apart from the future, which would carry along all that it holds.
@@ -66,16 +62,63 @@ impl Clove {
     /// hand results on through memory, to share the telling or to copy the record costs a twentieth to a tenth of the whole.
     #[inline(never)]
     fn begin<'a>(&'a self, attempt: &Attempt<'a>) -> Begun<'a> {
-        let Some(presented) = self.parse(attempt.credential) else {
-            return Begun::Ended(Ok(Verdict::Denied(Denial::NOT_RECOGNIZED)));
+        let denied = || Begun::Ended(Ok(Verdict::Denied(Denial::NOT_RECOGNIZED)));
+        let Some(presented) = self.parse(attempt.credential) else { return denied() };
+        if let Some(judged) = self.recall(&presented) {
+            return self.judge(judged, presented.secret(), attempt);
+        }
+        let ticket = self.inner.keys.ticket();
+        match self.prove(&presented, Some(attempt.peer)) {
+            Proof::Made(proven) => self.judge_read(&proven, presented.secret(), ticket, attempt),
+            Proof::NotMade => denied(),
+            Proof::Failed(fault) => Begun::Ended(Err(fault)),
+            Proof::Waits(proof) => Begun::Proves { proof, secret: presented.secret(), ticket },
+        }
+    }
+
+    /// Judges by a row that was read just now.
+    #[inline(never)]
+    fn judge_read<'a>(&'a self, proven: &Proven, secret: &[u8], ticket: Ticket, attempt: &Attempt<'a>) -> Begun<'a> {
+        self.judge(self.admit(proven, secret, ticket), secret, attempt)
+    }
+
+    /// Proves the secret by a remembered row, where one may be used. A secret that is not proven so may be another process's new one,
+    /// and an unknown id is to cost what a wrong secret costs: either way the store is asked.
+    #[inline(always)]
+    fn recall(&self, presented: &Presented<'_>) -> Option<Judged> {
+        let now = self.inner.knows_at()?;
+        let (known, place) = match *presented {
+            Presented::Bare(secret) => {
+                let digests = self.inner.policy.hashing.lookup_digests(secret);
+                let known = self.inner.keys.fresh_by_digest(&digests)?;
+                let place = known.row.secrets.position(|stored| stored.is_fast() && digests.contains(&stored.digest))?;
+                (known, place)
+            }
+            Presented::WithId(id, secret) => {
+                let digest = self.inner.policy.hashing.current_fast_digest(secret);
+                let known = self.inner.keys.fresh(id)?;
+                let claim = Claim { id, secret, foreign: false, peer: None };
+                match self.prove_fast(&known.row, claim, digest) {
+                    Ok(Fast::Proven(place)) => (known, place),
+                    Ok(Fast::SlowLeft) => self.inner.keys.proven_before(known, secret)?,
+                    _ => return None,
+                }
+            }
+            Presented::Foreign(id, secret) => self.inner.keys.proven_before(self.inner.keys.fresh(id)?, secret)?,
         };
-        let proven = match self.prove(&presented, Some(attempt.peer)) {
-            Proof::Made(proven) => Some(proven),
-            Proof::NotMade => None,
-            Proof::Failed(fault) => return Begun::Ended(Err(fault)),
-            Proof::Waits(proof) => return Begun::Proves(proof, presented.secret()),
-        };
-        self.judge(proven, presented.secret(), attempt)
+        Some(Judged { known, place, now })
+    }
+
+    /// Remembers the row that a secret was proven by.
+    fn admit(&self, proven: &Proven, secret: &[u8], ticket: Ticket) -> Judged {
+        let Proven { candidate, place } = proven;
+        let known = self.inner.keys.admit(candidate, &self.inner.policy, ticket);
+        match candidate.secrets.get(*place) {
+            Some(stored) if stored.is_fast() => self.inner.keys.note_digest(stored.digest, candidate.id),
+            Some(_) => self.inner.keys.note_proof(&known, *place, secret),
+            None => {}
+        }
+        Judged { known, place: *place, now: self.inner.clock.now() }
     }
 
     #[inline(always)]
@@ -243,53 +286,32 @@ impl Clove {
 
     /// After the secret is proven: owner, state and expiry at one `now`, capabilities, and all limits in one step.
     #[inline(always)]
-    fn judge<'a>(&'a self, proven: Option<Proven>, presented: &[u8], attempt: &Attempt<'a>) -> Begun<'a> {
+    fn judge<'a>(&'a self, judged: Judged, presented: &[u8], attempt: &Attempt<'a>) -> Begun<'a> {
         let denied = |denial| Begun::Ended(Ok(Verdict::Denied(denial)));
-        let Some(Proven { candidate, place }) = proven else { return denied(Denial::NOT_RECOGNIZED) };
-        let now = self.inner.clock.now();
-        let Some(secret) = candidate.secrets.get(place).filter(|secret| secret.valid_until.is_none_or(|until| now < until))
+        let Judged { known, place, now } = judged;
+        let Some(secret) = known.row.secrets.get(place).filter(|secret| secret.valid_until.is_none_or(|until| now < until))
         else {
             // Rotated out, and its grace is over: as good as unknown.
             return denied(Denial::NOT_RECOGNIZED);
         };
-        if let Some(reason) = refusal(&candidate, attempt, now) {
-            return denied(Denial::proven(reason, candidate));
+        if let Some(reason) = refusal(&known.row, attempt, now) {
+            return denied(Denial::proven(reason, known));
         }
         if self.inner.policy.hashing.is_behind(&secret.scheme) {
-            self.rehash_later(candidate.id, secret, presented);
+            self.rehash_later(known.row.id, secret, presented);
         }
-        if self.inner.policy.is_unlimited(candidate.limits.as_deref()) {
-            return Begun::Ended(Ok(self.grant(candidate, now, attempt.charges, None)));
-        }
-        self.charge(candidate, now, *attempt)
-    }
-
-    /// All windows in one step. Apart, so that who has none does not carry it along.
-    #[inline(never)]
-    fn charge<'a>(&'a self, candidate: Arc<Candidate>, now: Timestamp, attempt: Attempt<'a>) -> Begun<'a> {
-        let Some(charge) = self.inner.charge(&candidate, now, attempt.cost, attempt.charges) else {
-            return Begun::Ended(Ok(self.grant(candidate, now, attempt.charges, None)));
-        };
-        let judged = move |charged: Result<Lefts, Exhausted>, candidate| match charged {
-            Ok(lefts) => self.grant(candidate, now, attempt.charges, Some(Box::new(lefts))),
-            Err(exhausted) => Verdict::Denied(Denial::proven(DenialReason::LimitReached(Box::new(exhausted)), candidate)),
-        };
-        match self.inner.try_charge(&charge) {
-            Step::Charged(lefts) => Begun::Ended(Ok(judged(Ok(lefts), candidate))),
-            Step::Refused(exhausted) => Begun::Ended(Ok(judged(Err(exhausted), candidate))),
+        let charge = Charge { now, cost: attempt.cost, charges: attempt.charges };
+        match self.inner.try_charge(&known, charge) {
+            Step::Charged(lefts) => Begun::Ended(Ok(granted(known, now, lefts))),
+            Step::Refused(exhausted) => denied(limited(known, exhausted)),
             Step::Waits(flight) => Begun::Charges(Box::pin(async move {
-                let charged = self.inner.charge_when_known(&charge, flight).await?;
-                Ok(judged(charged, candidate))
+                let charged = self.inner.charge_when_known(&known, charge, flight).await?;
+                Ok(match charged {
+                    Ok(lefts) => granted(known, now, lefts),
+                    Err(exhausted) => Verdict::Denied(limited(known, exhausted)),
+                })
             })),
         }
-    }
-
-    #[inline(always)]
-    fn grant(&self, candidate: Arc<Candidate>, now: Timestamp, is_use: bool, lefts: Option<Box<Lefts>>) -> Verdict {
-        if is_use {
-            self.inner.buffers.used(candidate.id, now);
-        }
-        Verdict::Granted(Grant { id: GrantId::new(now), candidate, at: now, lefts })
     }
 
     fn rehash_later(&self, key: KeyId, stored: &SecretRecord, secret: &[u8]) {
@@ -322,11 +344,31 @@ impl Clove {
     }
 }
 
+#[inline(always)]
+fn granted(known: Arc<Known>, now: Timestamp, lefts: Lefts) -> Verdict {
+    Verdict::Granted(Grant { id: GrantId::new(now), known, at: now, lefts })
+}
+
+fn limited(known: Arc<Known>, exhausted: Exhausted) -> Denial {
+    Denial::proven(DenialReason::LimitReached(Box::new(exhausted)), known)
+}
+
+/// A key that is to be judged: which of its secrets was proven, and at what time.
+struct Judged {
+    known: Arc<Known>,
+    place: usize,
+    now: Timestamp,
+}
+
 /// How far a verification came at once.
 enum Begun<'a> {
     Ended(Result<Verdict, Fault>),
-    /// The proof has to be waited for; with the secret that is being proven.
-    Proves(Boxed<'a, Option<Proven>>, &'a [u8]),
+    /// The proof has to be waited for; with the secret that is being proven, and when its row is read.
+    Proves {
+        proof: Boxed<'a, Option<Proven>>,
+        secret: &'a [u8],
+        ticket: Ticket,
+    },
     /// Places of windows have to be waited for.
     Charges(Boxed<'a, Verdict>),
 }
@@ -355,7 +397,7 @@ fn is_imported(secret: &SecretRecord) -> bool {
 
 /// Leave to hash a claim.
 enum Pass<'a> {
-    Counted(Ticket<'a>),
+    Counted(throttle::Ticket<'a>),
     Uncounted,
 }
 

@@ -1,4 +1,4 @@
--- Schema version 2: request limits, and the places that are charged to windows.
+-- Schema version 2: request limits, the places that are charged to windows, and what processes that remember rows go by.
 
 ALTER TABLE keys ADD COLUMN limits TEXT NOT NULL DEFAULT '';          -- '': as the policy says
 ALTER TABLE owners ADD COLUMN request_limits TEXT NOT NULL DEFAULT '';
@@ -18,3 +18,13 @@ CREATE TABLE nodes (
     seen_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX nodes_by_time ON nodes (seen_at);
+
+CREATE TABLE epochs (
+    shard INTEGER NOT NULL PRIMARY KEY, -- of owners; the last is everyone's
+    epoch INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE freshness (
+    one    INTEGER NOT NULL PRIMARY KEY, -- there is one row
+    micros INTEGER NOT NULL              -- the shortest bound that any process has asked for
+) STRICT;

@@ -10,9 +10,9 @@ use clove_core::{
     error::Unique,
     id::NodeId,
     store::{
-        AuditPage, AuditQuery, COUNT_LIFETIME_MICROS, Candidate, Changes, Decision, ExpiringQuery, ExpiryFilter, Facts,
-        KeyChange, KeyPage, KeyQuery, Lease, Leased, Lookup, OrganizationRecord, OwnerFacts, OwnerRecord, Place, Reads, Rehash,
-        SecretRecord, Transaction, Unspent, Want,
+        AuditPage, AuditQuery, COUNT_LIFETIME_MICROS, Candidate, Changes, Decision, EpochShard, Epochs, ExpiringQuery,
+        ExpiryFilter, Facts, Freshness, KeyChange, KeyPage, KeyQuery, Lease, Leased, Lookup, OrganizationRecord, OwnerFacts,
+        OwnerRecord, Place, Reads, Rehash, SecretRecord, Transaction, Unspent, Want,
     },
 };
 use std::{
@@ -70,6 +70,10 @@ pub(crate) enum Fault {
     CountsOneProcess,
     KeepsPlaces,
     ForgetsCountsWithTheirWindow,
+    TellsOldEpochs,
+    MovesNoEpoch,
+    MovesEpochsForNothing,
+    TellsItsOwnBound,
 }
 
 impl Fault {
@@ -117,6 +121,8 @@ impl Fault {
         match self {
             Self::LosesEvents | Self::WritesInHalves => changes.events.clear(),
             Self::ForgetsOperations => changes.events.iter_mut().for_each(|event| event.operation = OperationId::new(event.at)),
+            Self::MovesNoEpoch => changes.outdates.clear(),
+            Self::MovesEpochsForNothing => changes.outdates.extend([EpochShard::EVERYONE]),
             Self::OpensOwners => changes.owner_flag.iter_mut().for_each(|(_, open)| *open = true),
             Self::ForgetsArguments => changes.events.iter_mut().for_each(|event| event.arguments = Arguments::default()),
             Self::IgnoresClosedOrganizations => changes.organization.iter_mut().for_each(|record| record.open = true),
@@ -176,11 +182,13 @@ pub(crate) struct Broken {
     offset: Mutex<usize>,
     cache: Mutex<HashMap<KeyId, Arc<Candidate>>>,
     uses: Mutex<HashMap<KeyId, DateTime<Utc>>>,
+    epochs: Mutex<Option<Arc<Epochs>>>,
 }
 
 impl Broken {
     pub(crate) fn new(fault: Fault) -> Self {
-        Self { inner: MemoryStore::new(), fault, offset: Mutex::default(), cache: Mutex::default(), uses: Mutex::default() }
+        let (offset, cache, uses, epochs) = Default::default();
+        Self { inner: MemoryStore::new(), fault, offset, cache, uses, epochs }
     }
 
     fn is(&self, fault: Fault) -> bool {
@@ -266,6 +274,18 @@ impl Broken {
 
 #[async_trait]
 impl Store for Broken {
+    fn freshness(&self) -> Freshness {
+        Freshness::Polled(Duration::from_millis(100))
+    }
+    async fn epochs(&self, bound: Duration) -> Result<Arc<Epochs>, StoreError> {
+        let mut now = self.inner.epochs(bound).await?;
+        if self.is(Fault::TellsItsOwnBound) {
+            Arc::make_mut(&mut now).bound = bound;
+        }
+        let mut first = self.epochs.lock().unwrap();
+        let first = first.get_or_insert_with(|| Arc::clone(&now));
+        Ok(if self.is(Fault::TellsOldEpochs) { Arc::clone(first) } else { now })
+    }
     fn find_by_id(&self, id: KeyId) -> Lookup<'_> {
         Lookup::waits(async move {
             let found = self.inner.find_by_id(id).await?;

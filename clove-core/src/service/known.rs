@@ -1,0 +1,256 @@
+//! Keys as this process knows them: rows that were proven, bounded in bytes, with what it holds of their windows.
+//!
+//! A row is remembered; a verdict is not, nor that there is no row. Whether a remembered row may still be used is told by the marks
+//! of its owner's shard and of everyone's (see [`Marks`]), and by its own state, which a command on the key turns to stale before
+//! it is sent.
+
+use super::{
+    fences::{Fence, Fences},
+    tally::{Tally, Unspents, lock},
+};
+use crate::{
+    digest::{Digest, Pepper},
+    id::{KeyId, Owner},
+    limit::{Plan, Subject},
+    policy::Policy,
+    store::{Candidate, EpochShard, Marks},
+};
+use foldhash::fast::RandomState;
+use quick_cache::{
+    Weighter,
+    sync::{Cache, DefaultLifecycle, EntryAction, EntryResult},
+};
+use std::{
+    collections::HashMap,
+    hash::BuildHasher,
+    sync::{
+        Arc, Mutex, OnceLock, Weak,
+        atomic::{AtomicU8, Ordering},
+    },
+};
+use zeroize::Zeroizing;
+
+/// What a key takes, its texts apart: the record, its row, what it holds of windows, its account's share and the places in maps.
+const BYTES_OF_KEY: usize = 512;
+/// What the digest of a bare secret takes in the map of those.
+const BYTES_OF_DIGEST: u64 = 96;
+/// One in so many bytes is for digests of bare secrets.
+const DIGESTS_SHARE: u64 = 8;
+const ACCOUNT_SHARDS: usize = 16;
+
+/// Read, and not yet known to be usable.
+const NEW: u8 = 0;
+const FRESH: u8 = 1;
+const STALE: u8 = 2;
+
+/// A key as this process knows it.
+pub(crate) struct Known {
+    state: AtomicU8,
+    shard: EpochShard,
+    /// How often its owner's shard, and everyone's, was marked before the row was read.
+    marks: [u64; 2],
+    pub(super) tally: Arc<Tally>,
+    pub(super) account: Arc<Account>,
+    pub(crate) plan: Arc<Plan>,
+    /// What stands for a secret that only a slow hash can prove, once one has: which it is, and its digest under this process's key.
+    proof: OnceLock<Box<(usize, Digest)>>,
+    pub(crate) row: Candidate,
+}
+
+/// An account, shared by its keys.
+pub(super) struct Account {
+    pub(super) tally: Arc<Tally>,
+}
+
+impl Known {
+    fn weight(&self) -> u64 {
+        let texts = [self.row.owner.organization.as_str(), self.row.owner.account.as_str(), self.row.capabilities.as_str()];
+        // Each is an allocation of its own, rounded up.
+        let texts: usize = texts.iter().map(|text| text.len() + 16).sum();
+        u64::try_from(BYTES_OF_KEY + texts).unwrap_or(u64::MAX)
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Bytes;
+
+impl Weighter<KeyId, Arc<Known>> for Bytes {
+    fn weight(&self, _: &KeyId, known: &Arc<Known>) -> u64 {
+        known.weight()
+    }
+}
+
+impl Weighter<Digest, KeyId> for Bytes {
+    fn weight(&self, _: &Digest, _: &KeyId) -> u64 {
+        BYTES_OF_DIGEST
+    }
+}
+
+/// When a read began.
+#[derive(Clone, Copy)]
+pub(super) struct Ticket(u64);
+
+pub(super) struct Keys {
+    keys: Cache<KeyId, Arc<Known>, Bytes, RandomState>,
+    /// Which key a bare secret was last found to be of.
+    by_digest: Cache<Digest, KeyId, Bytes, RandomState>,
+    accounts: [Mutex<HashMap<Owner, Weak<Account>, RandomState>>; ACCOUNT_SHARDS],
+    hasher: RandomState,
+    marks: Arc<Marks>,
+    pub(super) fences: Fences,
+    /// A secret key of this process, for what stands for slow hashes; `None` where the system has no random bytes.
+    proving: Option<Pepper>,
+    unspent: Arc<Unspents>,
+}
+
+impl Keys {
+    pub(super) fn new(bytes: u64, marks: Arc<Marks>, unspent: Arc<Unspents>) -> Self {
+        let digests = bytes / DIGESTS_SHARE;
+        Self {
+            keys: cache(bytes - digests, 512),
+            by_digest: cache(digests, BYTES_OF_DIGEST),
+            accounts: Default::default(),
+            hasher: RandomState::default(),
+            fences: Fences::default(),
+            proving: process_key(),
+            marks,
+            unspent,
+        }
+    }
+
+    pub(super) fn marks(&self) -> &Marks {
+        &self.marks
+    }
+
+    /// The key if its row is remembered and nothing has told that it changed. How old that knowledge is, the caller knows.
+    #[inline]
+    pub(super) fn fresh(&self, id: KeyId) -> Option<Arc<Known>> {
+        self.keys.get(&id).filter(|known| {
+            known.state.load(Ordering::SeqCst) == FRESH
+                && known.marks == [self.marks.get(known.shard), self.marks.get(EpochShard::EVERYONE)]
+        })
+    }
+
+    /// The same by the digest of a bare secret.
+    #[inline]
+    pub(super) fn fresh_by_digest(&self, digests: &[Digest]) -> Option<Arc<Known>> {
+        digests.iter().find_map(|digest| self.fresh(self.by_digest.get(digest)?))
+    }
+
+    /// To be taken before a read whose row is to be remembered.
+    pub(super) fn ticket(&self) -> Ticket {
+        Ticket(self.marks.total())
+    }
+
+    /// Remembers a row that was read, unless a change may have come in between, or the read is not to be relied upon: then it is known
+    /// for this verification alone.
+    pub(super) fn admit(&self, row: &Candidate, policy: &Policy, ticket: Ticket) -> Arc<Known> {
+        let shard = EpochShard::of(&row.owner);
+        let marks = [self.marks.get(shard), self.marks.get(EpochShard::EVERYONE)];
+        let (id, plan, account) = (row.id, policy.plan(row.limits.as_deref()), self.account(&row.owner));
+        let make = |tally| {
+            let (plan, account) = (Arc::clone(&plan), Arc::clone(&account));
+            Arc::new(Known {
+                state: AtomicU8::new(NEW),
+                shard,
+                marks,
+                tally,
+                account,
+                plan,
+                proof: OnceLock::new(),
+                row: row.clone(),
+            })
+        };
+        let new_tally = || Arc::new(Tally::new(Subject::Key(id), Arc::clone(&self.unspent)));
+        // Whatever became of the row before, what is held of the key's windows stays.
+        let placed = self.keys.entry(&id, None, |_, before: &mut Arc<Known>| {
+            *before = make(Arc::clone(&before.tally));
+            EntryAction::Retain(Arc::clone(before))
+        });
+        let known = match placed {
+            EntryResult::Retained(known) => known,
+            EntryResult::Vacant(place) => {
+                let known = make(new_tally());
+                // A place that has gone meanwhile leaves it known to this verification alone.
+                let _ = place.insert(Arc::clone(&known));
+                known
+            }
+            // Neither is asked for above.
+            EntryResult::Removed(..) | EntryResult::Replaced(..) | EntryResult::Timeout => make(new_tally()),
+        };
+        // Whoever raises a fence after this look finds the key, and turns it stale; before it, the total has moved.
+        if !self.fences.holds(&known.row) && self.marks.total() == ticket.0 {
+            let _ = known.state.compare_exchange(NEW, FRESH, Ordering::SeqCst, Ordering::SeqCst);
+        }
+        known
+    }
+
+    /// Remembers that a slow hash has proven this secret, for as long as the row is.
+    pub(super) fn note_proof(&self, known: &Known, place: usize, secret: &[u8]) {
+        if let Some(key) = &self.proving {
+            let _ = known.proof.set(Box::new((place, key.digest(secret))));
+        }
+    }
+
+    /// The key, if a slow hash has proven this secret by the same row before.
+    pub(super) fn proven_before(&self, known: Arc<Known>, secret: &[u8]) -> Option<(Arc<Known>, usize)> {
+        let (place, digest) = **known.proof.get()?;
+        (self.proving.as_ref()?.digest(secret) == digest).then_some((known, place))
+    }
+
+    /// Remembers which key a bare secret is of.
+    pub(super) fn note_digest(&self, digest: Digest, id: KeyId) {
+        self.by_digest.insert(digest, id);
+    }
+
+    fn account(&self, owner: &Owner) -> Arc<Account> {
+        let place = usize::try_from(self.hasher.hash_one(owner)).unwrap_or_default() % ACCOUNT_SHARDS;
+        let make = || {
+            let subject = Subject::Account(owner.clone());
+            Arc::new(Account { tally: Arc::new(Tally::new(subject, Arc::clone(&self.unspent))) })
+        };
+        let Some(shard) = self.accounts.get(place) else { return make() };
+        let mut accounts = lock(shard);
+        if let Some(account) = accounts.get(owner).and_then(Weak::upgrade) {
+            return account;
+        }
+        if accounts.len() == accounts.capacity() {
+            accounts.retain(|_, account| account.strong_count() > 0);
+        }
+        let account = make();
+        accounts.insert(owner.clone(), Arc::downgrade(&account));
+        account
+    }
+
+    /// Nothing that the fence names is remembered until it is lifted.
+    pub(super) fn raise(&self, fence: &Fence) {
+        self.fences.raise(fence);
+        if let Some(shard) = fence.shard() {
+            self.marks.mark(shard);
+        }
+        self.marks.discard_fills();
+        if let Some(known) = fence.key().and_then(|id| self.keys.peek(&id)) {
+            known.state.store(STALE, Ordering::SeqCst);
+        }
+    }
+
+    pub(super) fn lift(&self, fence: &Fence) {
+        // What was read behind the fence may be older than its command.
+        self.marks.discard_fills();
+        self.fences.lift(fence);
+    }
+}
+
+fn process_key() -> Option<Pepper> {
+    let mut bytes = Zeroizing::new([0; Pepper::MIN_BYTES]);
+    getrandom::fill(&mut *bytes).ok()?;
+    Pepper::new(1, &*bytes).ok()
+}
+
+fn cache<K: Eq + std::hash::Hash, V: Clone>(bytes: u64, each: u64) -> Cache<K, V, Bytes, RandomState>
+where
+    Bytes: Weighter<K, V>,
+{
+    let items = usize::try_from(bytes / each).unwrap_or(usize::MAX);
+    Cache::with(items, bytes, Bytes, RandomState::default(), DefaultLifecycle::default())
+}

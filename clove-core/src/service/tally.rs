@@ -1,0 +1,226 @@
+//! What this process holds of one key's windows, or of one account's: places that it has taken from the store and not spent yet.
+
+use crate::{
+    clock::{Clock, Timestamp},
+    error::StoreError,
+    limit::{Limits, MAX_WINDOWS, Subject, Window},
+    store::{Lease, Leased, Unspent, Want},
+};
+use futures_util::future::Shared;
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+/// How long a window is taken to be used up before the store is asked again: other processes may have given places back.
+const USED_UP: Duration = Duration::from_secs(1);
+/// How many lots of other windows than the present ones are held.
+const MAX_RETIRED: usize = 8;
+/// The most places that wait to be given back. What is beyond is lost to its windows, and granted to nobody.
+const MAX_UNSPENT: usize = 65_536;
+
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Places that nobody is going to spend here, to be given back.
+#[derive(Default)]
+pub(super) struct Unspents(Mutex<Vec<Unspent>>);
+
+impl Unspents {
+    pub(super) fn add(&self, unspent: impl IntoIterator<Item = Unspent>) {
+        let mut waiting = lock(&self.0);
+        let room = MAX_UNSPENT.saturating_sub(waiting.len());
+        waiting.extend(unspent.into_iter().take(room));
+    }
+
+    pub(super) fn take(&self) -> Vec<Unspent> {
+        std::mem::take(&mut lock(&self.0))
+    }
+}
+
+/// One key's or account's. Dropped, it gives its places back.
+pub(super) struct Tally {
+    pub(super) subject: Subject,
+    unspent: Arc<Unspents>,
+    held: Mutex<Held>,
+}
+
+impl Tally {
+    pub(super) fn new(subject: Subject, unspent: Arc<Unspents>) -> Self {
+        Self { subject, unspent, held: Mutex::default() }
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Held> {
+        lock(&self.held)
+    }
+
+    /// The places of these lots, to be given back.
+    pub(super) fn unspent<'a>(&'a self, lots: &'a [Lot]) -> impl Iterator<Item = Unspent> + 'a {
+        lots.iter().filter(|lot| lot.left > 0).map(|lot| Unspent {
+            subject: self.subject.clone(),
+            seconds: lot.seconds,
+            start: lot.start,
+            places: lot.left,
+        })
+    }
+}
+
+impl Drop for Tally {
+    fn drop(&mut self) {
+        let held = std::mem::take(&mut *self.lock());
+        self.unspent.add(self.unspent(&held.lots).chain(self.unspent(&held.retired)));
+    }
+}
+
+/// Under one lock, so that all windows of a request are tested and charged as one step.
+#[derive(Default)]
+pub(super) struct Held {
+    /// One a length: of the present window.
+    lots: Vec<Lot>,
+    /// Of windows that were present before, for a clock that steps; until they are given back.
+    retired: Vec<Lot>,
+    /// Places on their way. Kept here and not with who asked for them: whoever gives up waiting leaves them to the next.
+    pub(super) flight: Option<Flight>,
+    /// Whether a request came since this was last looked through for idle places.
+    pub(super) was_used: bool,
+    /// Whether it is among those that are looked through.
+    pub(super) is_listed: bool,
+    /// A key's last use that is yet to be written.
+    pub(super) last_use: Option<Timestamp>,
+}
+
+pub(super) type Flight = Shared<Pin<Box<dyn Future<Output = Result<(), Arc<StoreError>>> + Send>>>;
+
+/// Places of one window's name.
+pub(super) struct Lot {
+    seconds: u32,
+    start: Timestamp,
+    left: u64,
+    /// How many are charged to the name in the store, those that are left here among them, and when it was asked.
+    charged: Option<(u64, Duration)>,
+    /// How many were taken the last time: twice as many are wanted the next.
+    size: u64,
+}
+
+/// How a request stands with a window.
+pub(super) enum Standing {
+    Fits,
+    Lacks(Want),
+    Exhausted { left: u64, retry_at: Option<Timestamp> },
+}
+
+impl Held {
+    /// Charges all windows or none, if what is held of each is known to suffice.
+    #[inline]
+    pub(super) fn suffices(&self, limits: &Limits, now: Timestamp, cost: u64) -> bool {
+        limits.windows().iter().all(|&window| self.present(window, now).is_some_and(|lot| lot.suffices(window, cost)))
+    }
+
+    /// Takes `cost` from each window's lot, and tells what remains of each.
+    #[inline]
+    pub(super) fn spend(&mut self, limits: &Limits, cost: u64) -> [u64; MAX_WINDOWS] {
+        let mut remaining = [0; MAX_WINDOWS];
+        for (window, remaining) in limits.windows().iter().zip(&mut remaining) {
+            if let Some(lot) = self.lots.iter_mut().find(|lot| lot.seconds == window.seconds()) {
+                lot.left = lot.left.saturating_sub(cost);
+                *remaining = lot.remaining(window.count());
+            }
+        }
+        remaining
+    }
+
+    #[inline]
+    fn present(&self, window: Window, now: Timestamp) -> Option<&Lot> {
+        self.lots.iter().find(|lot| lot.seconds == window.seconds()).filter(|lot| lot.holds(now))
+    }
+
+    /// How a request of this cost stands with a window.
+    pub(super) fn standing(&mut self, window: Window, now: Timestamp, cost: u64, clock: &dyn Clock) -> Option<Standing> {
+        self.lot(window, now).map(|lot| lot.standing(window, cost, clock))
+    }
+
+    /// The lot of a window's present name. That of another name is retired.
+    fn lot(&mut self, window: Window, now: Timestamp) -> Option<&mut Lot> {
+        let start = window.start(now);
+        let place = self.lots.iter().position(|lot| lot.seconds == window.seconds());
+        if place.and_then(|place| self.lots.get(place)).is_none_or(|lot| lot.start != start) {
+            self.retired.extend(place.map(|place| self.lots.swap_remove(place)).filter(|lot| lot.left > 0));
+            let known = self.retired.iter().position(|lot| lot.seconds == window.seconds() && lot.start == start);
+            let lot = known.map_or_else(|| Lot::new(window, start), |known| self.retired.swap_remove(known));
+            self.lots.reserve_exact(1);
+            self.lots.push(lot);
+            // What nobody gives back is lost to its windows, but does not add up.
+            let over = self.retired.len().saturating_sub(MAX_RETIRED);
+            self.retired.drain(..over);
+        }
+        self.lots.iter_mut().find(|lot| lot.seconds == window.seconds())
+    }
+
+    /// What was taken is there to be spent, in its window.
+    pub(super) fn land(&mut self, lease: &Lease, leased: &[Leased], sent: Duration) {
+        self.flight = None;
+        for (want, leased) in lease.wants.iter().zip(leased) {
+            let is_its = |lot: &&mut Lot| lot.seconds == want.window.seconds() && lot.start == want.start;
+            let Some(lot) = self.lots.iter_mut().chain(&mut self.retired).find(is_its) else { continue };
+            lot.left = lot.left.saturating_add(leased.taken);
+            lot.charged = Some((leased.charged, sent));
+            lot.size = if leased.taken > 0 { leased.taken } else { lot.size };
+        }
+    }
+
+    /// The lots of past windows, and with `all` those of the present ones too.
+    pub(super) fn give_up(&mut self, all: bool) -> Vec<Lot> {
+        let mut lots = std::mem::take(&mut self.retired);
+        if all {
+            lots.append(&mut self.lots);
+        }
+        lots
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.flight.is_none() && self.lots.is_empty() && self.retired.is_empty()
+    }
+}
+
+impl Lot {
+    fn new(window: Window, start: Timestamp) -> Self {
+        Self { seconds: window.seconds(), start, left: 0, charged: None, size: 0 }
+    }
+
+    #[inline]
+    fn holds(&self, now: Timestamp) -> bool {
+        let since = now.as_micros() - self.start.as_micros();
+        (0..i64::from(self.seconds) * 1_000_000).contains(&since)
+    }
+
+    /// How many places the name has left for this process, those that nobody has taken among them. Under a limit that was
+    /// lowered they may be fewer than it holds.
+    #[inline]
+    fn remaining(&self, limit: u64) -> u64 {
+        self.charged.map_or(0, |(charged, _)| limit.saturating_sub(charged.saturating_sub(self.left)))
+    }
+
+    #[inline]
+    fn suffices(&self, window: Window, cost: u64) -> bool {
+        self.charged.is_some() && cost <= self.left && cost <= self.remaining(window.count())
+    }
+
+    fn standing(&self, window: Window, cost: u64, clock: &dyn Clock) -> Standing {
+        if self.suffices(window, cost) {
+            return Standing::Fits;
+        }
+        let remaining = self.remaining(window.count());
+        if cost > window.count() {
+            return Standing::Exhausted { left: remaining, retry_at: None };
+        }
+        let is_fresh = |(_, at): (u64, Duration)| clock.monotonic().saturating_sub(at) < USED_UP;
+        if remaining < cost && self.charged.is_some_and(is_fresh) {
+            return Standing::Exhausted { left: remaining, retry_at: Some(window.end(self.start)) };
+        }
+        let least = cost - self.left.min(remaining).min(cost);
+        Standing::Lacks(Want { window, start: self.start, least, wanted: least.max(self.size.saturating_mul(2)) })
+    }
+}
