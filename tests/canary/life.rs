@@ -9,7 +9,7 @@ use chrono::TimeDelta;
 use clove::{
     Action, ActiveLimit, Attempt, By, CapabilitySet, Clove, DenialReason, Description, Edit, Error, Expiry, Fault, GuessLimit,
     Hashing, KeyId, KeyState, LimitChoice, Limits, ListAudit, ListKeys, MemoryStore, Metadata, Name, NewKey, OperationId, Pepper,
-    Policy, Refusal, Requirement, Role, Scope, Secret, SecretFormat, StoreError, SystemClock, Tier, TierName, Verdict,
+    Policy, Refusal, Requirement, Role, Scope, Secret, SecretFormat, Store, StoreError, SystemClock, Tier, TierName, Verdict,
     error::{CorruptRow, Unique},
     lifecycle,
     store::Remains,
@@ -32,6 +32,7 @@ pub(crate) async fn live(fixture: &Fixture, store: &Nosy, ear: &Ear) -> Vec<Stri
     let description = Description::new("canary").unwrap();
     let new = NewKey::named("canary").unwrap().metadata(Metadata::new(METADATA).unwrap()).description(description);
     let first = clove.create(owner, new.clone(), by).await.unwrap();
+    store.epochs(Duration::from_secs(1)).await.unwrap();
     hear!(ear, first, first.key, new, *by, *owner);
     let credential = first.credential.unwrap();
     hear!(ear, credential, *credential.secret());

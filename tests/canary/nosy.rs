@@ -7,8 +7,8 @@ use clove::{
     digest::{Digest, Scheme},
     sqlite::SqliteStore,
     store::{
-        AuditPage, AuditQuery, Candidate, Decision, Epochs, ExpiringQuery, Freshness, KeyChange, KeyPage, KeyQuery, Lease,
-        Leased, Lookup, OrganizationRecord, OwnerFacts, Rehash, SecretRecord, Transaction, Unspent,
+        AuditPage, AuditQuery, Candidate, Decision, EpochShard, Epochs, ExpiringQuery, Freshness, KeyChange, KeyPage, KeyQuery,
+        Lease, Leased, Lookup, Marks, OrganizationRecord, OwnerFacts, Rehash, SecretRecord, Transaction, Unspent,
     },
 };
 use std::{
@@ -79,7 +79,7 @@ impl Store for Nosy {
     }
     async fn epochs(&self, bound: Duration) -> Result<Arc<Epochs>, StoreError> {
         let epochs = self.store.epochs(bound).await?;
-        hear!(self.ear, epochs);
+        hear!(self.ear, *epochs, EpochShard::EVERYONE, Marks::new());
         Ok(epochs)
     }
     fn find_by_id(&self, id: KeyId) -> Lookup<'_> {

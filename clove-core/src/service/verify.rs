@@ -64,7 +64,7 @@ impl Clove {
     fn begin<'a>(&'a self, attempt: &Attempt<'a>) -> Begun<'a> {
         let denied = || Begun::Ended(Ok(Verdict::Denied(Denial::NOT_RECOGNIZED)));
         let Some(presented) = self.parse(attempt.credential) else { return denied() };
-        if let Some(judged) = self.recall(&presented) {
+        if let Some(judged) = self.recall(&presented, attempt.peer) {
             return self.judge(judged, presented.secret(), attempt);
         }
         let ticket = self.inner.keys.ticket();
@@ -85,7 +85,7 @@ impl Clove {
     /// Proves the secret by a remembered row, where one may be used. A secret that is not proven so may be another process's new one,
     /// and an unknown id is to cost what a wrong secret costs: either way the store is asked.
     #[inline(always)]
-    fn recall(&self, presented: &Presented<'_>) -> Option<Judged> {
+    fn recall(&self, presented: &Presented<'_>, peer: &str) -> Option<Judged> {
         let now = self.inner.knows_at()?;
         let (known, place) = match *presented {
             Presented::Bare(secret) => {
@@ -100,13 +100,23 @@ impl Clove {
                 let claim = Claim { id, secret, foreign: false, peer: None };
                 match self.prove_fast(&known.row, claim, digest) {
                     Ok(Fast::Proven(place)) => (known, place),
-                    Ok(Fast::SlowLeft) => self.inner.keys.proven_before(known, secret)?,
+                    Ok(Fast::SlowLeft) => self.recall_slow(known, claim, peer)?,
                     _ => return None,
                 }
             }
-            Presented::Foreign(id, secret) => self.inner.keys.proven_before(self.inner.keys.fresh(id)?, secret)?,
+            Presented::Foreign(id, secret) => {
+                self.recall_slow(self.inner.keys.fresh(id)?, Claim { id, secret, foreign: true, peer: None }, peer)?
+            }
         };
         Some(Judged { known, place, now })
+    }
+
+    /// Proves a secret that a slow hash has proven before. Whoever has guessed too often is not told by this either.
+    #[cold]
+    fn recall_slow(&self, known: Arc<Known>, claim: Claim<'_>, peer: &str) -> Option<(Arc<Known>, usize)> {
+        let counted = claim.foreign || known.row.secrets.iter().any(is_imported);
+        let _pass = self.enter(&Claim { peer: Some(peer), ..claim }, true, counted).ok()??;
+        self.inner.keys.proven_before(known, claim.secret)
     }
 
     /// Remembers the row that a secret was proven by.
