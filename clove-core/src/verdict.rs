@@ -104,6 +104,8 @@ pub struct Grant {
     pub(crate) id: GrantId,
     pub(crate) known: Arc<Known>,
     pub(crate) at: Timestamp,
+    /// Which of the key's secrets was proven.
+    pub(crate) place: usize,
     pub(crate) lefts: Lefts,
 }
 

@@ -13,6 +13,7 @@ use clove::{
     },
 };
 use clove_testkit::{Fixture, TestClock};
+use futures_channel::oneshot;
 use std::{
     collections::{BTreeSet, VecDeque},
     fmt::Debug,
@@ -53,6 +54,11 @@ type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
 struct Orders {
     mode: Mode,
     failing: Option<&'static str>,
+    hanging: Option<&'static str>,
+    /// Whose next answer comes late.
+    held: Option<&'static str>,
+    holding: Vec<oneshot::Sender<()>>,
+    before_epochs: Option<Work>,
     calls: Vec<&'static str>,
     endings: VecDeque<Ending>,
     batches: Vec<Option<KeyId>>,
@@ -75,6 +81,10 @@ impl Spy {
         let orders = Orders {
             mode: Mode::Works,
             failing: None,
+            hanging: None,
+            held: None,
+            holding: Vec::new(),
+            before_epochs: None,
             calls: Vec::new(),
             endings: VecDeque::new(),
             batches: Vec::new(),
@@ -84,11 +94,43 @@ impl Spy {
     }
     pub(crate) fn set(&self, mode: Mode) {
         let mut orders = self.orders.lock().unwrap();
-        (orders.mode, orders.failing) = (mode, None);
+        (orders.mode, orders.failing, orders.hanging) = (mode, None, None);
     }
     /// Calls of this name fail, others work.
     pub(crate) fn fail_only(&self, name: &'static str) {
         self.orders.lock().unwrap().failing = Some(name);
+    }
+    /// Calls of this name hang, others work.
+    pub(crate) fn hang_only(&self, name: &'static str) {
+        self.orders.lock().unwrap().hanging = Some(name);
+    }
+    /// The next call of this name does its work, and answers when it is told to.
+    pub(crate) fn hold_next_answer(&self, name: &'static str) {
+        self.orders.lock().unwrap().held = Some(name);
+    }
+    pub(crate) fn give_answers(&self) {
+        let holding = std::mem::take(&mut self.orders.lock().unwrap().holding);
+        // A caller that has gone does not want it.
+        for answer in holding {
+            let _ = answer.send(());
+        }
+    }
+    /// While the next poll is on its way, this happens.
+    pub(crate) fn before_epochs(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.orders.lock().unwrap().before_epochs = Some(Box::pin(work));
+    }
+    async fn answer(&self, name: &'static str) {
+        let held = {
+            let mut orders = self.orders.lock().unwrap();
+            orders.held.take_if(|held| *held == name).map(|_| {
+                let (sender, receiver) = oneshot::channel();
+                orders.holding.push(sender);
+                receiver
+            })
+        };
+        if let Some(held) = held {
+            held.await.unwrap();
+        }
     }
     /// The calls since this was last asked.
     pub(crate) fn calls(&self) -> Vec<&'static str> {
@@ -111,7 +153,11 @@ impl Spy {
         let mode = {
             let mut orders = self.orders.lock().unwrap();
             orders.calls.push(name);
-            if orders.failing == Some(name) { Mode::Fails } else { orders.mode }
+            match name {
+                name if orders.failing == Some(name) => Mode::Fails,
+                name if orders.hanging == Some(name) => Mode::Hangs,
+                _ => orders.mode,
+            }
         };
         match mode {
             Mode::Works => Ok(()),
@@ -128,12 +174,18 @@ impl Store for Spy {
     }
     async fn epochs(&self, bound: Duration) -> Result<Arc<Epochs>, StoreError> {
         self.call("epochs").await?;
+        let before = self.orders.lock().unwrap().before_epochs.take();
+        if let Some(before) = before {
+            before.await;
+        }
         self.inner.epochs(bound).await
     }
     fn find_by_id(&self, id: KeyId) -> Lookup<'_> {
         Lookup::waits(async move {
             self.call("find_by_id").await?;
-            self.inner.find_by_id(id).await
+            let found = self.inner.find_by_id(id).await;
+            self.answer("find_by_id").await;
+            found
         })
     }
     fn find_by_digest(&self, digests: &[Digest]) -> Lookup<'_> {
@@ -163,7 +215,11 @@ impl Store for Spy {
             before.await;
         }
         match ending {
-            None | Some(Ending::Commits) => self.inner.transact(transaction).await,
+            None | Some(Ending::Commits) => {
+                let decision = self.inner.transact(transaction).await;
+                self.answer("transact").await;
+                decision
+            }
             Some(Ending::CommitsThenUnknown) => {
                 self.inner.transact(transaction).await?;
                 Err(StoreError::OutcomeUnknown { source: None })

@@ -14,10 +14,14 @@ use crate::{
 use chrono::{DateTime, Utc};
 use std::{
     collections::HashMap,
+    future::Future,
+    pin::pin,
     sync::{
         Arc, Mutex, Weak,
         atomic::{AtomicUsize, Ordering},
     },
+    task::{Context, Wake, Waker},
+    thread,
     time::Duration,
 };
 
@@ -176,6 +180,33 @@ impl Maintenance {
             drop(inner);
             sleep.await;
         }
+    }
+}
+
+impl Maintenance {
+    /// The same on a thread of its own, for hosts without a runtime, or whose runtime may be kept busy. It ends when the last handle is
+    /// dropped, at its next poll or flush.
+    ///
+    /// # Errors
+    /// If the system gives no thread.
+    pub fn spawn_thread(self, failed: impl FnMut(StoreError) + Send + 'static) -> std::io::Result<()> {
+        let run = move || {
+            let mut work = pin!(self.run(failed));
+            let waker = Waker::from(Arc::new(Unpark(thread::current())));
+            let mut context = Context::from_waker(&waker);
+            while work.as_mut().poll(&mut context).is_pending() {
+                thread::park();
+            }
+        };
+        thread::Builder::new().name("clove-maintenance".into()).spawn(run).map(drop)
+    }
+}
+
+struct Unpark(thread::Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
     }
 }
 

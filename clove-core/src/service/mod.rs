@@ -12,6 +12,7 @@ mod known;
 mod leak;
 mod manage;
 mod pages;
+mod recheck;
 mod stop;
 mod tally;
 mod throttle;

@@ -7,6 +7,7 @@ use super::{
     throttle::{self, Entry},
 };
 use crate::{
+    capability::Requirement,
     clock::Timestamp,
     credential::{self, Presented},
     digest::{Argon2Cost, Digest, Scheme, sha256},
@@ -47,8 +48,8 @@ impl Clove {
         loop {
             begun = match begun {
                 Begun::Ended(end) => return end,
-                Begun::Proves { proof, secret, ticket } => match self.within_deadline_since(began, proof).await? {
-                    Some(proven) => self.judge(self.admit(&proven, secret, ticket), secret, &attempt),
+                Begun::Proves { proof, presented, ticket } => match self.within_deadline_since(began, proof).await? {
+                    Some(proven) => self.judge_read(&proven, &presented, ticket, &attempt),
                     None => return Ok(Verdict::Denied(Denial::NOT_RECOGNIZED)),
                 },
                 Begun::Charges(rest) => return self.within_deadline_since(began, rest).await,
@@ -69,17 +70,17 @@ impl Clove {
         }
         let ticket = self.inner.keys.ticket();
         match self.prove(&presented, Some(attempt.peer)) {
-            Proof::Made(proven) => self.judge_read(&proven, presented.secret(), ticket, attempt),
+            Proof::Made(proven) => self.judge_read(&proven, &presented, ticket, attempt),
             Proof::NotMade => denied(),
             Proof::Failed(fault) => Begun::Ended(Err(fault)),
-            Proof::Waits(proof) => Begun::Proves { proof, secret: presented.secret(), ticket },
+            Proof::Waits(proof) => Begun::Proves { proof, presented, ticket },
         }
     }
 
     /// Judges by a row that was read just now.
     #[inline(never)]
-    fn judge_read<'a>(&'a self, proven: &Proven, secret: &[u8], ticket: Ticket, attempt: &Attempt<'a>) -> Begun<'a> {
-        self.judge(self.admit(proven, secret, ticket), secret, attempt)
+    fn judge_read<'a>(&'a self, proven: &Proven, presented: &Presented<'_>, ticket: Ticket, attempt: &Attempt<'a>) -> Begun<'a> {
+        self.judge(self.admit(proven, presented, ticket), presented.secret(), attempt)
     }
 
     /// Proves the secret by a remembered row, where one may be used. A secret that is not proven so may be another process's new one,
@@ -120,13 +121,13 @@ impl Clove {
     }
 
     /// Remembers the row that a secret was proven by.
-    fn admit(&self, proven: &Proven, secret: &[u8], ticket: Ticket) -> Judged {
+    fn admit(&self, proven: &Proven, presented: &Presented<'_>, ticket: Ticket) -> Judged {
         let Proven { candidate, place } = proven;
         let known = self.inner.keys.admit(candidate, &self.inner.policy, ticket);
-        match candidate.secrets.get(*place) {
-            Some(stored) if stored.is_fast() => self.inner.keys.note_digest(stored.digest, candidate.id),
-            Some(_) => self.inner.keys.note_proof(&known, *place, secret),
-            None => {}
+        match (candidate.secrets.get(*place), presented) {
+            (Some(stored), Presented::Bare(_)) => self.inner.keys.note_digest(stored.digest, candidate.id),
+            (Some(stored), _) if !stored.is_fast() => self.inner.keys.note_proof(&known, *place, presented.secret()),
+            _ => {}
         }
         Judged { known, place: *place, now: self.inner.clock.now() }
     }
@@ -304,7 +305,7 @@ impl Clove {
             // Rotated out, and its grace is over: as good as unknown.
             return denied(Denial::NOT_RECOGNIZED);
         };
-        if let Some(reason) = refusal(&known.row, attempt, now) {
+        if let Some(reason) = refusal(&known.row, attempt.required, now) {
             return denied(Denial::proven(reason, known));
         }
         if self.inner.policy.hashing.is_behind(&secret.scheme) {
@@ -312,12 +313,12 @@ impl Clove {
         }
         let charge = Charge { now, cost: attempt.cost, charges: attempt.charges };
         match self.inner.try_charge(&known, charge) {
-            Step::Charged(lefts) => Begun::Ended(Ok(granted(known, now, lefts))),
+            Step::Charged(lefts) => Begun::Ended(Ok(granted(known, place, now, lefts))),
             Step::Refused(exhausted) => denied(limited(known, exhausted)),
             Step::Waits(flight) => Begun::Charges(Box::pin(async move {
                 let charged = self.inner.charge_when_known(&known, charge, flight).await?;
                 Ok(match charged {
-                    Ok(lefts) => granted(known, now, lefts),
+                    Ok(lefts) => granted(known, place, now, lefts),
                     Err(exhausted) => Verdict::Denied(limited(known, exhausted)),
                 })
             })),
@@ -355,8 +356,8 @@ impl Clove {
 }
 
 #[inline(always)]
-fn granted(known: Arc<Known>, now: Timestamp, lefts: Lefts) -> Verdict {
-    Verdict::Granted(Grant { id: GrantId::new(now), known, at: now, lefts })
+fn granted(known: Arc<Known>, place: usize, now: Timestamp, lefts: Lefts) -> Verdict {
+    Verdict::Granted(Grant { id: GrantId::new(now), known, at: now, place, lefts })
 }
 
 fn limited(known: Arc<Known>, exhausted: Exhausted) -> Denial {
@@ -373,10 +374,10 @@ struct Judged {
 /// How far a verification came at once.
 enum Begun<'a> {
     Ended(Result<Verdict, Fault>),
-    /// The proof has to be waited for; with the secret that is being proven, and when its row is read.
+    /// The proof of what is presented has to be waited for; with when its row is read.
     Proves {
         proof: Boxed<'a, Option<Proven>>,
-        secret: &'a [u8],
+        presented: Presented<'a>,
         ticket: Ticket,
     },
     /// Places of windows have to be waited for.
@@ -468,7 +469,7 @@ enum Fast {
 }
 
 /// Why a proven key's request is refused: owner, state and expiry, then capabilities. `None` grants.
-fn refusal(candidate: &Candidate, attempt: &Attempt<'_>, now: Timestamp) -> Option<DenialReason> {
+pub(super) fn refusal(candidate: &Candidate, required: Option<&Requirement>, now: Timestamp) -> Option<DenialReason> {
     if !candidate.owner_open {
         return Some(DenialReason::OwnerClosed);
     }
@@ -480,6 +481,6 @@ fn refusal(candidate: &Candidate, attempt: &Attempt<'_>, now: Timestamp) -> Opti
         Status::Compromised => return Some(DenialReason::Compromised),
         Status::Revoked => return Some(DenialReason::Revoked),
     }
-    let missing = attempt.required.map(|required| required.missing_from(&candidate.capabilities)).unwrap_or_default();
+    let missing = required.map(|required| required.missing_from(&candidate.capabilities)).unwrap_or_default();
     (!missing.is_empty()).then_some(DenialReason::CapabilityMissing { missing })
 }
