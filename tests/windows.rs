@@ -27,6 +27,10 @@ fn per(count: u64, length: Duration) -> Window {
     Window::new(count, length).unwrap()
 }
 
+fn sliding(count: u64, length: Duration) -> Window {
+    Window::sliding(count, length).unwrap()
+}
+
 /// A policy with these windows of a key, and these of its account.
 fn limits(key: &[Window], account: &[Window]) -> clove::policy::PolicyBuilder {
     let of = |windows: &[Window]| Limits::new(windows.iter().copied()).unwrap_or(Limits::unlimited());
@@ -265,8 +269,52 @@ async fn of_61_requests_at_once_for_60_places_60_are_granted() {
     let (sixty, day, hour) = (per(60, MINUTE), per(1_000_000, DAY), Duration::from_secs(3_600));
     exactly_sixty(MemoryStore::new(), 300, &[sixty], &[]).await;
     exactly_sixty(MemoryStore::new(), 300, &[sixty, day], &[per(61, MINUTE), per(3_600, hour)]).await;
+    exactly_sixty(MemoryStore::new(), 300, &[sliding(60, MINUTE)], &[]).await;
+    exactly_sixty(MemoryStore::new(), 300, &[per(61, MINUTE), day], &[sliding(60, MINUTE), per(3_600, hour)]).await;
     let folder = tempfile::tempdir().unwrap();
     exactly_sixty(SqliteStore::open(folder.path().join("keys.db")).unwrap(), 20, &[sixty, day], &[per(60, MINUTE)]).await;
+}
+
+#[tokio::test]
+async fn a_sliding_window_allows_no_more_in_any_stretch_whatever_the_time_of_day_does() {
+    let fixture = Fixture::new(limits(&[sliding(3, MINUTE)], &[per(1_000, DAY)]).build().unwrap()).unwrap();
+    let text = credential(&fixture).await;
+    let seconds = |seconds| fixture.clock().advance(Duration::from_secs(seconds));
+    seconds(50);
+    assert_eq!(left(&fixture.clove, Attempt::new(&text)).await, [(Limited::Key, 2), (Limited::Account, 999)]);
+    seconds(30);
+    assert_eq!(granted(&fixture.clove, &text, 9).await, 2, "a new minute of the day changes nothing");
+    let told = exhausted(&fixture.clove, Attempt::new(&text)).await;
+    assert_eq!((told.left, told.retry_at), (0, Some(fixture.clove.now() + TimeDelta::seconds(30))));
+    let told = exhausted(&fixture.clove, Attempt::new(&text).costing(2)).await;
+    assert_eq!(told.retry_at, Some(fixture.clove.now() + TimeDelta::seconds(60)));
+    assert_eq!(exhausted(&fixture.clove, Attempt::new(&text).costing(4)).await.retry_at, None);
+    for step in [TimeDelta::hours(1), TimeDelta::hours(-2)] {
+        fixture.clock().step(step);
+        assert_eq!(granted(&fixture.clove, &text, 9).await, 0);
+    }
+    seconds(29);
+    assert_eq!(granted(&fixture.clove, &text, 9).await, 0);
+    seconds(1);
+    assert_eq!(granted(&fixture.clove, &text, 9).await, 1);
+    let grant = fixture.clove.verify(Attempt::new(&text).costing(0)).await.unwrap().granted().unwrap();
+    assert_eq!(grant.limits().next().unwrap().resets_at, fixture.clove.now() + TimeDelta::seconds(60));
+}
+
+#[tokio::test]
+async fn a_sweep_over_all_keys_makes_no_sliding_window_forget() {
+    let policy = limits(&[sliding(2, MINUTE)], &[]).active_limit(ActiveLimit::Unlimited).max_records(None);
+    let policy = policy.max_creations_per_day(None).cache_bytes(clove::policy::MIN_CACHE_BYTES).build().unwrap();
+    let fixture = Fixture::new(policy).unwrap();
+    let mut credentials = Vec::new();
+    for _ in 0..500 {
+        credentials.push(credential(&fixture).await);
+    }
+    for wanted in [2, 0] {
+        for credential in &credentials {
+            assert_eq!(granted(&fixture.clove, credential, 3).await, wanted);
+        }
+    }
 }
 
 #[tokio::test]

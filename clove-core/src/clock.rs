@@ -88,6 +88,13 @@ impl Timestamp {
         Some(Self(micros)).filter(|at| (Self::FIRST..=Self::LAST).contains(at))
     }
 
+    /// So much later; what is finer than a microsecond counts as one.
+    #[must_use]
+    pub(crate) fn after(self, time: Duration) -> Self {
+        let micros = i64::try_from(time.as_nanos().div_ceil(1_000)).unwrap_or(i64::MAX);
+        Self(self.0.saturating_add(micros).min(Self::LAST.0))
+    }
+
     /// Microseconds since the Unix epoch.
     #[must_use]
     pub const fn as_micros(self) -> i64 {

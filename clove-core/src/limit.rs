@@ -15,6 +15,8 @@ use std::{fmt, sync::Arc, time::Duration};
 pub const MAX_WINDOWS: usize = 4;
 /// The most requests of a window.
 pub const MAX_COUNT: u64 = 1_000_000_000_000;
+/// The most requests of a sliding window, each of which is remembered until it has slid out.
+pub const MAX_SLIDING_COUNT: u64 = 100_000;
 /// The longest window, in seconds: 366 days.
 pub const MAX_SECONDS: u32 = 366 * 86_400;
 /// The longest name of a tier, in bytes.
@@ -26,6 +28,7 @@ pub const MAX_TIER_BYTES: usize = 64;
 pub struct Window {
     count: u64,
     seconds: u32,
+    slides: bool,
 }
 
 impl Window {
@@ -39,9 +42,28 @@ impl Window {
         }
         let seconds = u32::try_from(length.as_secs()).ok().filter(|seconds| (1..=MAX_SECONDS).contains(seconds));
         match seconds.filter(|_| length.subsec_nanos() == 0) {
-            Some(seconds) => Ok(Self { count, seconds }),
+            Some(seconds) => Ok(Self { count, seconds, slides: false }),
             None => Err(Invalid::new("length of a window", "must be whole seconds, 1 to 31622400", format!("{length:?}"))),
         }
+    }
+
+    /// A window that slides: never more than `count` requests within any stretch of this length, of 1 to 100,000 requests. Counted in
+    /// the memory of one process, on a clock that does not step: exact within that process, and forgotten when it ends. Each of
+    /// several processes allows as many.
+    ///
+    /// # Errors
+    /// If either is out of range.
+    pub fn sliding(count: u64, length: Duration) -> Result<Self, Invalid> {
+        if count > MAX_SLIDING_COUNT {
+            return Err(Invalid::new("requests of a sliding window", "must be 1 to 100000", count.to_string()));
+        }
+        Self::new(count, length).map(|window| Self { slides: true, ..window })
+    }
+
+    /// Whether it slides; if not, it is aligned to the Unix epoch.
+    #[must_use]
+    pub const fn slides(self) -> bool {
+        self.slides
     }
 
     /// How many requests.
@@ -69,6 +91,16 @@ impl Window {
     #[must_use]
     pub fn end(self, start: Timestamp) -> Timestamp {
         Timestamp::from_micros(start.as_micros().saturating_add(self.micros())).unwrap_or(start)
+    }
+
+    /// When all that is charged to it at `now` is gone from it: the end of a fixed window, a length later of a sliding one.
+    #[must_use]
+    pub fn resets_at(self, now: Timestamp) -> Timestamp {
+        self.end(if self.slides { now } else { self.start(now) })
+    }
+
+    pub(crate) fn length(self) -> Duration {
+        Duration::from_secs(self.seconds.into())
     }
 
     fn micros(self) -> i64 {
@@ -105,7 +137,8 @@ impl Limits {
     /// 60 a minute and 5,000 a day.
     #[must_use]
     pub fn standard() -> Self {
-        Self(Some([Window { count: 60, seconds: 60 }, Window { count: 5_000, seconds: 86_400 }].into()))
+        let [minute, day] = [(60, 60), (5_000, 86_400)].map(|(count, seconds)| Window { count, seconds, slides: false });
+        Self(Some([minute, day].into()))
     }
 
     /// The windows, shortest first; none for any number of requests.
@@ -114,11 +147,18 @@ impl Limits {
         self.0.as_deref().unwrap_or_default()
     }
 
-    /// The same windows for `factor` times as many requests.
+    /// Whether one of them slides.
+    pub(crate) fn slide(&self) -> bool {
+        self.windows().iter().any(|window| window.slides)
+    }
+
+    /// The same windows for `factor` times as many requests, as far as a window may have them.
     #[must_use]
     pub fn times(&self, factor: u32) -> Self {
-        let scaled =
-            |window: &Window| Window { count: window.count.saturating_mul(factor.into()).clamp(1, MAX_COUNT), ..*window };
+        let scaled = |window: &Window| {
+            let most = if window.slides { MAX_SLIDING_COUNT } else { MAX_COUNT };
+            Window { count: window.count.saturating_mul(factor.into()).clamp(1, most), ..*window }
+        };
         Self(self.0.as_ref().map(|windows| windows.iter().map(scaled).collect()))
     }
 }
@@ -130,6 +170,7 @@ impl fmt::Debug for Limits {
 }
 
 const UNLIMITED: &str = "unlimited";
+const SLIDES: &str = "s";
 const TIER: &str = "tier:";
 
 impl Limits {
@@ -137,7 +178,8 @@ impl Limits {
         if self.windows().is_empty() {
             return UNLIMITED.to_owned();
         }
-        let windows: Vec<String> = self.windows().iter().map(|window| format!("{}/{}", window.count, window.seconds)).collect();
+        let window = |window: &Window| format!("{}/{}{}", window.count, window.seconds, if window.slides { SLIDES } else { "" });
+        let windows: Vec<String> = self.windows().iter().map(window).collect();
         windows.join(" ")
     }
 
@@ -146,8 +188,10 @@ impl Limits {
             return Ok(Self::unlimited());
         }
         let window = |text: &str| {
-            let (count, seconds) = text.split_once('/')?;
-            Window::new(count.parse().ok()?, Duration::from_secs(seconds.parse().ok()?)).ok()
+            let (count, length) = text.split_once('/')?;
+            let slides = length.strip_suffix(SLIDES);
+            let (count, length) = (count.parse().ok()?, Duration::from_secs(slides.unwrap_or(length).parse().ok()?));
+            if slides.is_some() { Window::sliding(count, length) } else { Window::new(count, length) }.ok()
         };
         let windows: Option<Vec<Window>> = text.split(' ').map(window).collect();
         Self::new(windows.unwrap_or_default())
@@ -224,6 +268,14 @@ impl Tier {
 pub(crate) struct Plan {
     pub(crate) key: Limits,
     pub(crate) account: Limits,
+    /// Whether a window slides.
+    pub(crate) slides: bool,
+}
+
+impl Plan {
+    pub(crate) fn new(key: Limits, account: Limits) -> Self {
+        Self { slides: key.slide() || account.slide(), key, account }
+    }
 }
 
 /// Which limits are a key's, or an account's.
@@ -329,8 +381,11 @@ mod tests {
         ] {
             assert_eq!(Window::new(count, length).unwrap_err().field, field);
         }
+        assert_eq!(Window::sliding(MAX_SLIDING_COUNT + 1, second).unwrap_err().field, "requests of a sliding window");
         let window = Window::new(1, second).unwrap();
-        for windows in [vec![], vec![window, window], (1..=5).map(|seconds| Window { count: 1, seconds }).collect()] {
+        for windows in
+            [vec![], vec![window, window], (1..=5).map(|seconds| Window { count: 1, seconds, slides: false }).collect()]
+        {
             assert_eq!(Limits::new(windows).unwrap_err().field, "limits");
         }
         for name in ["", "Pro", "a b", "é", &"x".repeat(65)] {
@@ -339,7 +394,11 @@ mod tests {
     }
 
     fn windows() -> impl Strategy<Value = Window> {
-        (1..=MAX_COUNT, 1..=MAX_SECONDS).prop_map(|(count, seconds)| Window { count, seconds })
+        (1..=MAX_COUNT, 1..=MAX_SECONDS, any::<bool>()).prop_map(|(count, seconds, slides)| Window {
+            count: if slides { count % MAX_SLIDING_COUNT + 1 } else { count },
+            seconds,
+            slides,
+        })
     }
 
     proptest! {
@@ -369,7 +428,22 @@ mod tests {
 
     #[test]
     fn what_no_version_stored_is_refused() {
-        for text in ["tier:", "tier:A", "60", "60/", "/60", "60/60 60/60", "0/60", "60/60  5/1", " ", "UNLIMITED", "-1/60"] {
+        for text in [
+            "tier:",
+            "tier:A",
+            "60",
+            "60/",
+            "/60",
+            "60/60 60/60",
+            "0/60",
+            "60/60  5/1",
+            " ",
+            "UNLIMITED",
+            "-1/60",
+            "60/60ss",
+            "60/s",
+            "100001/60s",
+        ] {
             assert!(LimitChoice::from_stored(text).is_err(), "{text}");
         }
     }

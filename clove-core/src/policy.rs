@@ -86,7 +86,7 @@ impl Policy {
             deadline: Duration::from_secs(1),
             default_tier: Tier { key: Limits::standard(), account: None },
             tiers: BTreeMap::new(),
-            default_plan: Arc::new(Plan { key: Limits::standard(), account: Limits::standard().times(2) }),
+            default_plan: Arc::new(Plan::new(Limits::standard(), Limits::standard().times(2))),
             uncounted_a_minute: 0,
             freshness: None,
             cache_bytes: DEFAULT_CACHE_BYTES,
@@ -107,7 +107,7 @@ impl Policy {
             expiry: ExpiryPolicy { never: true, default: Expiry::Never, custom: Some((1, 3650)), ..ExpiryPolicy::default() },
             max_records: None,
             max_creations_per_day: None,
-            default_plan: Arc::new(Plan { key: Limits::standard(), account: Limits::unlimited() }),
+            default_plan: Arc::new(Plan::new(Limits::standard(), Limits::unlimited())),
             default_capabilities: CapabilitySet::all(),
             owner_menu: menu.clone(),
             administrator_menu: menu,
@@ -219,7 +219,7 @@ impl Policy {
     pub(crate) fn plan(&self, own: Option<&CandidateLimits>) -> Arc<Plan> {
         let Some(own) = own else { return Arc::clone(&self.default_plan) };
         let account = self.account_limits(&own.account, own.active);
-        Arc::new(Plan { key: self.key_limits(&own.key, &own.account), account })
+        Arc::new(Plan::new(self.key_limits(&own.key, &own.account), account))
     }
 
     /// How long a verified row may be used without asking whether it has changed; `None` is the store's own time, and zero reads
@@ -394,7 +394,7 @@ impl PolicyBuilder {
     pub fn build(self) -> Result<Policy, Invalid> {
         let mut policy = self.policy;
         let (tier, active) = (&policy.default_tier, policy.active_limit);
-        policy.default_plan = Arc::new(Plan { key: tier.key.clone(), account: tier.of_account(active) });
+        policy.default_plan = Arc::new(Plan::new(tier.key.clone(), tier.of_account(active)));
         policy.expiry.check()?;
         policy.hashing.check()?;
         if policy.formats.len() > MAX_RETIRED_FORMATS + 1 {

@@ -180,7 +180,7 @@ impl Grant {
         let counted = sides.into_iter().filter(|_| !self.lefts.uncounted);
         counted.flat_map(move |(of, limits, left)| {
             limits.windows().iter().zip(left).map(move |(&window, left)| {
-                let resets_at = window.end(window.start(self.at)).into();
+                let resets_at = window.resets_at(self.at).into();
                 LimitState { of, window, left, resets_at }
             })
         })

@@ -7,7 +7,7 @@
 use super::{
     Clove, Inner,
     known::Known,
-    tally::{Flight, Held, Standing, Tally, Unspents, lock},
+    tally::{Flight, Held, Moment, Standing, Tally, Unspents, lock},
 };
 use crate::{
     clock::Timestamp,
@@ -21,6 +21,7 @@ use futures_util::future::FutureExt;
 use std::{
     panic::AssertUnwindSafe,
     sync::{Arc, Mutex, Weak},
+    time::Duration,
 };
 
 /// Who takes places, and what it has yet to give back.
@@ -29,14 +30,16 @@ pub(super) struct Leases {
     pub(super) unspent: Arc<Unspents>,
     /// Those that hold places.
     holding: Mutex<Vec<Weak<Tally>>>,
+    /// Those of sliding windows: what is counted there must outlive the row.
+    sliding: Mutex<Vec<Arc<Tally>>>,
     /// The minute, on the monotonic clock, and how many requests were granted in it without being counted.
     uncounted: Mutex<(u64, u32)>,
 }
 
 impl Leases {
     pub(super) fn new(now: Timestamp) -> Self {
-        let (unspent, holding, uncounted) = Default::default();
-        Self { node: NodeId::new(now), unspent, holding, uncounted }
+        let (unspent, holding, sliding, uncounted) = Default::default();
+        Self { node: NodeId::new(now), unspent, holding, sliding, uncounted }
     }
 }
 
@@ -74,17 +77,21 @@ impl Inner {
         // The key's before the account's: in one order everywhere.
         let mut key = known.tally.lock();
         let mut account = (!plan.account.windows().is_empty()).then(|| known.account.tally.lock());
-        let suffices = key.suffices(&plan.key, now, cost)
-            && account.as_ref().is_none_or(|account| account.suffices(&plan.account, now, cost));
-        if !suffices && let Some(step) = self.lacks(known, &mut key, account.as_deref_mut(), charge) {
+        let at = Moment { now, steady: if plan.slides { self.clock.monotonic() } else { Duration::ZERO } };
+        let suffices =
+            key.suffices(&plan.key, at, cost) && account.as_mut().is_none_or(|account| account.suffices(&plan.account, at, cost));
+        if !suffices && let Some(step) = self.lacks(known, &mut key, account.as_deref_mut(), at, cost) {
             return step;
         }
         let taken = if charges { cost } else { 0 };
-        let mut lefts = Lefts { key: key.spend(&plan.key, taken), ..Lefts::default() };
+        let mut lefts = Lefts { key: key.spend(&plan.key, at, taken), ..Lefts::default() };
         key.was_used = true;
         if let Some(account) = &mut account {
-            lefts.account = account.spend(&plan.account, taken);
+            lefts.account = account.spend(&plan.account, at, taken);
             account.was_used = true;
+        }
+        if plan.slides {
+            self.keep_slides(known, &mut key, account.as_deref_mut(), at.steady);
         }
         if charges {
             self.buffers.used(known, &mut key, now);
@@ -94,13 +101,13 @@ impl Inner {
 
     /// What keeps a request from being charged; `None` if nothing does, once each window has its lot.
     #[cold]
-    fn lacks(&self, known: &Known, key: &mut Held, account: Option<&mut Held>, charge: Charge) -> Option<Step> {
+    fn lacks(&self, known: &Known, key: &mut Held, account: Option<&mut Held>, at: Moment, cost: u64) -> Option<Step> {
         let (plan, clock) = (&*known.plan, &*self.clock);
         let mut exhausted: Option<Exhausted> = None;
         let mut of_side = |of: Limited, held: &mut Held, limits: &Limits| {
             let mut wants = Vec::new();
             for &window in limits.windows() {
-                match held.standing(window, charge.now, charge.cost, clock) {
+                match held.standing(window, at, cost, clock) {
                     None | Some(Standing::Fits) => {}
                     Some(Standing::Lacks(want)) => wants.push(want),
                     Some(Standing::Exhausted { left, retry_at }) => {
@@ -124,13 +131,26 @@ impl Inner {
             return Some(Step::Refused(exhausted));
         }
         if !of_key.is_empty() {
-            return Some(Step::Waits(self.flight(&known.tally, key, of_key, charge.now)));
+            return Some(Step::Waits(self.flight(&known.tally, key, of_key, at.now)));
         }
         match of_account {
-            (wants, Some(held)) if !wants.is_empty() => {
-                Some(Step::Waits(self.flight(&known.account.tally, held, wants, charge.now)))
-            }
+            (wants, Some(held)) if !wants.is_empty() => Some(Step::Waits(self.flight(&known.account.tally, held, wants, at.now))),
             _ => None,
+        }
+    }
+
+    /// Keeps what counts requests of sliding windows for as long as it does.
+    fn keep_slides(&self, known: &Known, key: &mut Held, account: Option<&mut Held>, steady: Duration) {
+        let sides = [(Some(key), &known.plan.key, &known.tally), (account, &known.plan.account, &known.account.tally)];
+        for (held, limits, tally) in sides {
+            let Some(held) = held.filter(|held| limits.slide() && !held.is_kept) else { continue };
+            held.is_kept = true;
+            let mut sliding = lock(&self.leases.sliding);
+            if sliding.len() == sliding.capacity() {
+                // Those locked here, or by whoever is at it, are in use.
+                sliding.retain(|tally| tally.try_lock().is_none_or(|mut held| held.still_slides(steady)));
+            }
+            sliding.push(Arc::clone(tally));
         }
     }
 
@@ -173,7 +193,11 @@ impl Inner {
             return flight.clone();
         }
         if !std::mem::replace(&mut held.is_listed, true) {
-            lock(&self.leases.holding).push(Arc::downgrade(tally));
+            let mut holding = lock(&self.leases.holding);
+            if holding.len() == holding.capacity() {
+                holding.retain(|tally| tally.strong_count() > 0);
+            }
+            holding.push(Arc::downgrade(tally));
         }
         let lease = Arc::new(Lease { node: self.leases.node, at, subject: tally.subject.clone(), wants });
         let (store, sent) = (Arc::clone(&self.store), self.clock.monotonic());
@@ -195,6 +219,8 @@ impl Inner {
     /// Gives back places that are not going to be spent: of past names, and of subjects that no request came for since the last
     /// time, or, when stopping, all.
     pub(super) async fn give_back(&self, stopping: bool) -> Result<(), StoreError> {
+        let steady = self.clock.monotonic();
+        lock(&self.leases.sliding).retain(|tally| tally.try_lock().is_none_or(|mut held| held.still_slides(steady)));
         let holding = std::mem::take(&mut *lock(&self.leases.holding));
         let mut listed = Vec::with_capacity(holding.len());
         for weak in holding {

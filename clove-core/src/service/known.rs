@@ -17,12 +17,12 @@ use crate::{
 };
 use foldhash::fast::RandomState;
 use quick_cache::{
-    Weighter,
+    Lifecycle, Weighter,
     sync::{Cache, DefaultLifecycle, EntryAction, EntryResult},
 };
 use std::{
     collections::HashMap,
-    hash::BuildHasher,
+    hash::{BuildHasher, Hash},
     sync::{
         Arc, Mutex, OnceLock, Weak,
         atomic::{AtomicU8, Ordering},
@@ -86,12 +86,43 @@ impl Weighter<Digest, KeyId> for Bytes {
     }
 }
 
+/// What was pushed out while somebody held on to it: read again, the key goes on with the same tally, and never has two.
+#[derive(Clone, Default)]
+struct Evicted(Arc<Mutex<HashMap<KeyId, Weak<Tally>, RandomState>>>);
+
+impl Evicted {
+    fn take(&self, id: KeyId) -> Option<Arc<Tally>> {
+        let mut evicted = lock(&self.0);
+        if evicted.is_empty() {
+            return None;
+        }
+        evicted.remove(&id)?.upgrade()
+    }
+}
+
+impl Lifecycle<KeyId, Arc<Known>> for Evicted {
+    type RequestState = ();
+
+    /// Under the lock of the key's place, so that nobody finds it in neither.
+    fn on_evict(&self, (): &mut (), id: KeyId, known: Arc<Known>) {
+        if Arc::strong_count(&known) == 1 && Arc::strong_count(&known.tally) == 1 {
+            return;
+        }
+        let mut evicted = lock(&self.0);
+        if evicted.len() == evicted.capacity() {
+            evicted.retain(|_, tally| tally.strong_count() > 0);
+        }
+        evicted.insert(id, Arc::downgrade(&known.tally));
+    }
+}
+
 /// When a read began.
 #[derive(Clone, Copy)]
 pub(super) struct Ticket(u64);
 
 pub(super) struct Keys {
-    keys: Cache<KeyId, Arc<Known>, Bytes, RandomState>,
+    keys: Cache<KeyId, Arc<Known>, Bytes, RandomState, Evicted>,
+    evicted: Evicted,
     /// Which key a bare secret was last found to be of.
     by_digest: Cache<Digest, KeyId, Bytes, RandomState>,
     accounts: [Mutex<HashMap<Owner, Weak<Account>, RandomState>>; ACCOUNT_SHARDS],
@@ -105,10 +136,11 @@ pub(super) struct Keys {
 
 impl Keys {
     pub(super) fn new(bytes: u64, marks: Arc<Marks>, unspent: Arc<Unspents>) -> Self {
-        let digests = bytes / DIGESTS_SHARE;
+        let (digests, evicted) = (bytes / DIGESTS_SHARE, Evicted::default());
         Self {
-            keys: cache(bytes - digests, 512),
-            by_digest: cache(digests, BYTES_OF_DIGEST),
+            keys: cache(bytes - digests, 512, evicted.clone()),
+            evicted,
+            by_digest: cache(digests, BYTES_OF_DIGEST, DefaultLifecycle::default()),
             accounts: Default::default(),
             hasher: RandomState::default(),
             fences: Fences::default(),
@@ -161,7 +193,8 @@ impl Keys {
                 row: row.clone(),
             })
         };
-        let new_tally = || Arc::new(Tally::new(Subject::Key(id), Arc::clone(&self.unspent)));
+        let make_tally = || Arc::new(Tally::new(Subject::Key(id), Arc::clone(&self.unspent)));
+        let new_tally = || self.evicted.take(id).unwrap_or_else(make_tally);
         // Whatever became of the row before, what is held of the key's windows stays.
         let placed = self.keys.entry(&id, None, |_, before: &mut Arc<Known>| {
             *before = make(Arc::clone(&before.tally));
@@ -247,10 +280,14 @@ fn process_key() -> Option<Pepper> {
     Pepper::new(1, &*bytes).ok()
 }
 
-fn cache<K: Eq + std::hash::Hash, V: Clone>(bytes: u64, each: u64) -> Cache<K, V, Bytes, RandomState>
+fn cache<K: Eq + Hash, V: Clone, L: Lifecycle<K, V> + Clone>(
+    bytes: u64,
+    each: u64,
+    lifecycle: L,
+) -> Cache<K, V, Bytes, RandomState, L>
 where
     Bytes: Weighter<K, V>,
 {
     let items = usize::try_from(bytes / each).unwrap_or(usize::MAX);
-    Cache::with(items, bytes, Bytes, RandomState::default(), DefaultLifecycle::default())
+    Cache::with(items, bytes, Bytes, RandomState::default(), lifecycle)
 }

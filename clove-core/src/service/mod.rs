@@ -13,6 +13,7 @@ mod leak;
 mod manage;
 mod pages;
 mod recheck;
+mod slide;
 mod stop;
 mod tally;
 mod throttle;

@@ -1,5 +1,6 @@
 //! What this process holds of one key's windows, or of one account's: places that it has taken from the store and not spent yet.
 
+use super::slide::Slide;
 use crate::{
     clock::{Clock, Timestamp},
     error::StoreError,
@@ -10,7 +11,7 @@ use futures_util::future::Shared;
 use std::{
     future::Future,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError},
     time::Duration,
 };
 
@@ -57,6 +58,14 @@ impl Tally {
         lock(&self.held)
     }
 
+    pub(super) fn try_lock(&self) -> Option<MutexGuard<'_, Held>> {
+        match self.held.try_lock() {
+            Ok(held) => Some(held),
+            Err(TryLockError::Poisoned(held)) => Some(held.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
     /// The places of these lots, to be given back.
     pub(super) fn unspent<'a>(&'a self, lots: &'a [Lot]) -> impl Iterator<Item = Unspent> + 'a {
         lots.iter().filter(|lot| lot.left > 0).map(|lot| Unspent {
@@ -82,12 +91,16 @@ pub(super) struct Held {
     lots: Vec<Lot>,
     /// Of windows that were present before, for a clock that steps; until they are given back.
     retired: Vec<Lot>,
+    /// One a length, of sliding windows.
+    slides: Vec<(u32, Slide)>,
     /// Places on their way. Kept here and not with who asked for them: whoever gives up waiting leaves them to the next.
     pub(super) flight: Option<Flight>,
     /// Whether a request came since this was last looked through for idle places.
     pub(super) was_used: bool,
     /// Whether it is among those that are looked through.
     pub(super) is_listed: bool,
+    /// Whether it is among those that are kept for what they hold of sliding windows.
+    pub(super) is_kept: bool,
     /// A key's last use that is yet to be written.
     pub(super) last_use: Option<Timestamp>,
 }
@@ -112,19 +125,37 @@ pub(super) enum Standing {
     Exhausted { left: u64, retry_at: Option<Timestamp> },
 }
 
+/// One moment on both clocks.
+#[derive(Clone, Copy)]
+pub(super) struct Moment {
+    pub(super) now: Timestamp,
+    /// On the clock that does not step; asked only for sliding windows.
+    pub(super) steady: Duration,
+}
+
 impl Held {
-    /// Charges all windows or none, if what is held of each is known to suffice.
+    /// Whether each window is known to have room.
     #[inline]
-    pub(super) fn suffices(&self, limits: &Limits, now: Timestamp, cost: u64) -> bool {
-        limits.windows().iter().all(|&window| self.present(window, now).is_some_and(|lot| lot.suffices(window, cost)))
+    pub(super) fn suffices(&mut self, limits: &Limits, at: Moment, cost: u64) -> bool {
+        limits.windows().iter().all(|&window| {
+            if window.slides() {
+                return self.left_of_slide(window, at.steady) >= cost;
+            }
+            self.present(window, at.now).is_some_and(|lot| lot.suffices(window, cost))
+        })
     }
 
-    /// Takes `cost` from each window's lot, and tells what remains of each.
+    /// Charges each window, and tells what remains of each.
     #[inline]
-    pub(super) fn spend(&mut self, limits: &Limits, cost: u64) -> [u64; MAX_WINDOWS] {
+    pub(super) fn spend(&mut self, limits: &Limits, at: Moment, cost: u64) -> [u64; MAX_WINDOWS] {
         let mut remaining = [0; MAX_WINDOWS];
-        for (window, remaining) in limits.windows().iter().zip(&mut remaining) {
-            if let Some(lot) = self.lots.iter_mut().find(|lot| lot.seconds == window.seconds()) {
+        for (&window, remaining) in limits.windows().iter().zip(&mut remaining) {
+            if window.slides() {
+                if let Some(slide) = self.slide(window) {
+                    slide.charge(cost, at.steady);
+                }
+                *remaining = self.left_of_slide(window, at.steady);
+            } else if let Some(lot) = self.lots.iter_mut().find(|lot| lot.seconds == window.seconds()) {
                 lot.left = lot.left.saturating_sub(cost);
                 *remaining = lot.remaining(window.count());
             }
@@ -137,9 +168,39 @@ impl Held {
         self.lots.iter().find(|lot| lot.seconds == window.seconds()).filter(|lot| lot.holds(now))
     }
 
+    fn slide(&mut self, window: Window) -> Option<&mut Slide> {
+        if !self.slides.iter().any(|(seconds, _)| *seconds == window.seconds()) {
+            self.slides.push((window.seconds(), Slide::default()));
+        }
+        self.slides.iter_mut().find(|(seconds, _)| *seconds == window.seconds()).map(|(_, slide)| slide)
+    }
+
+    fn left_of_slide(&mut self, window: Window, steady: Duration) -> u64 {
+        self.slide(window).map_or(0, |slide| slide.left(window.count(), window.length(), steady))
+    }
+
     /// How a request of this cost stands with a window.
-    pub(super) fn standing(&mut self, window: Window, now: Timestamp, cost: u64, clock: &dyn Clock) -> Option<Standing> {
-        self.lot(window, now).map(|lot| lot.standing(window, cost, clock))
+    pub(super) fn standing(&mut self, window: Window, at: Moment, cost: u64, clock: &dyn Clock) -> Option<Standing> {
+        if !window.slides() {
+            return self.lot(window, at.now).map(|lot| lot.standing(window, cost, clock));
+        }
+        let left = self.left_of_slide(window, at.steady);
+        if cost <= left {
+            return Some(Standing::Fits);
+        }
+        let wait = self.slide(window)?.wait(cost, window.count(), window.length(), at.steady);
+        let retry_at = (cost <= window.count()).then(|| at.now.after(wait));
+        Some(Standing::Exhausted { left, retry_at })
+    }
+
+    /// Forgets what has slid out of each window; whether anything is left, to be kept for.
+    pub(super) fn still_slides(&mut self, steady: Duration) -> bool {
+        self.slides.retain_mut(|(seconds, slide)| {
+            slide.left(0, Duration::from_secs((*seconds).into()), steady);
+            !slide.is_empty()
+        });
+        self.is_kept = !self.slides.is_empty();
+        self.is_kept
     }
 
     /// The lot of a window's present name. That of another name is retired.
