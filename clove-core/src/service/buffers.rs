@@ -2,14 +2,14 @@
 
 use super::{
     Clove, Inner,
-    known::Known,
-    tally::{Held, lock},
+    tally::{Held, Tally, lock},
 };
 use crate::{
     clock::Timestamp,
     error::StoreError,
     id::KeyId,
-    store::{Rehash, Store},
+    limit::Subject,
+    store::{Rehash, Store, Unspent},
 };
 use chrono::{DateTime, Utc};
 use std::{
@@ -31,6 +31,8 @@ const LISTS: usize = 16;
 const MAX_USED: usize = 8_192;
 /// The most last uses that wait after a flush that failed.
 const MAX_USES: usize = 131_072;
+/// The most places that wait to be given back. What is beyond is lost to its windows, and granted to nobody.
+const MAX_UNSPENT: usize = 65_536;
 /// The most digests waiting; further ones wait for their secret's next use.
 const MAX_REHASHES: usize = 1024;
 /// How often maintenance flushes.
@@ -47,9 +49,11 @@ type Uses = HashMap<KeyId, Timestamp, foldhash::fast::RandomState>;
 #[derive(Default)]
 pub(super) struct Buffers {
     /// Keys that were used since the last flush, each once: their last use stands beside their windows.
-    used: [Mutex<Vec<Arc<Known>>>; LISTS],
-    /// Last uses that could not be written.
+    used: [Mutex<Vec<Weak<Tally>>>; LISTS],
+    /// Last uses that could not be written, and those of keys that are not remembered any more.
     uses: Mutex<Uses>,
+    /// Places that nobody is going to spend here, to be given back.
+    unspent: Mutex<Vec<Unspent>>,
     rehashes: Mutex<Vec<Rehash>>,
 }
 
@@ -64,18 +68,18 @@ fn thread_number() -> usize {
 impl Buffers {
     /// Notes a use of a key whose windows are held.
     #[inline]
-    pub(super) fn used(&self, known: &Arc<Known>, held: &mut Held, at: Timestamp) {
+    pub(super) fn used(&self, tally: &Arc<Tally>, held: &mut Held, at: Timestamp) {
         match &mut held.last_use {
             Some(last) => *last = at.max(*last),
-            None => self.first_used(known, held, at),
+            None => self.first_used(tally, held, at),
         }
     }
 
-    fn first_used(&self, known: &Arc<Known>, held: &mut Held, at: Timestamp) {
+    fn first_used(&self, tally: &Arc<Tally>, held: &mut Held, at: Timestamp) {
         let Some(used) = self.used.get(thread_number() % LISTS) else { return };
         let mut used = lock(used);
         if used.len() < MAX_USED {
-            used.push(Arc::clone(known));
+            used.push(Arc::downgrade(tally));
             held.last_use = Some(at);
         }
     }
@@ -89,6 +93,24 @@ impl Buffers {
                 uses.insert(key, at);
             }
         }
+    }
+
+    /// Takes over what a tally held that is dropped.
+    pub(super) fn inherit(&self, subject: &Subject, last_use: Option<Timestamp>, unspent: impl Iterator<Item = Unspent>) {
+        if let (Subject::Key(id), Some(at)) = (subject, last_use) {
+            self.note(std::iter::once((*id, at)));
+        }
+        self.add_unspent(unspent);
+    }
+
+    pub(super) fn add_unspent(&self, unspent: impl IntoIterator<Item = Unspent>) {
+        let mut waiting = lock(&self.unspent);
+        let room = MAX_UNSPENT.saturating_sub(waiting.len());
+        waiting.extend(unspent.into_iter().take(room));
+    }
+
+    pub(super) fn take_unspent(&self) -> Vec<Unspent> {
+        std::mem::take(&mut lock(&self.unspent))
     }
 
     pub(super) fn rehash(&self, change: Rehash) {
@@ -115,7 +137,11 @@ impl Buffers {
         for used in &self.used {
             // The list's lock first, and alone: a verification takes it while it holds its key's.
             let used = std::mem::take(&mut *lock(used));
-            self.note(used.into_iter().filter_map(|known| Some((known.row.id, known.tally.lock().last_use.take()?))));
+            // What was dropped has left its last use among the others.
+            self.note(used.iter().filter_map(Weak::upgrade).filter_map(|tally| match tally.subject {
+                Subject::Key(id) => Some((id, tally.lock().last_use.take()?)),
+                Subject::Account(_) => None,
+            }));
         }
         let taken = std::mem::take(&mut *lock(&self.uses));
         taken.into_iter().map(|(key, at)| (key, at.into())).collect()

@@ -7,7 +7,7 @@
 use super::{
     Clove, Inner,
     known::Known,
-    tally::{Flight, Held, Moment, Standing, Tally, Unspents, lock},
+    tally::{Flight, Held, Moment, Standing, Tally, lock},
 };
 use crate::{
     clock::Timestamp,
@@ -27,7 +27,6 @@ use std::{
 /// Who takes places, and what it has yet to give back.
 pub(super) struct Leases {
     node: NodeId,
-    pub(super) unspent: Arc<Unspents>,
     /// Those that hold places.
     holding: Mutex<Vec<Weak<Tally>>>,
     /// Those of sliding windows: what is counted there must outlive the row.
@@ -38,8 +37,8 @@ pub(super) struct Leases {
 
 impl Leases {
     pub(super) fn new(now: Timestamp) -> Self {
-        let (unspent, holding, sliding, uncounted) = Default::default();
-        Self { node: NodeId::new(now), unspent, holding, sliding, uncounted }
+        let (holding, sliding, uncounted) = Default::default();
+        Self { node: NodeId::new(now), holding, sliding, uncounted }
     }
 }
 
@@ -94,7 +93,7 @@ impl Inner {
             self.keep_slides(known, &mut key, account.as_deref_mut(), at.steady);
         }
         if charges {
-            self.buffers.used(known, &mut key, now);
+            self.buffers.used(&known.tally, &mut key, now);
         }
         Step::Charged(lefts)
     }
@@ -234,21 +233,21 @@ impl Inner {
             let mut held = tally.lock();
             let is_idle = !std::mem::take(&mut held.was_used) && held.flight.is_none();
             let lots = held.give_up(is_idle || stopping);
-            self.leases.unspent.add(tally.unspent(&lots));
+            self.buffers.add_unspent(tally.unspent(&lots));
             held.is_listed = !held.is_empty();
             if held.is_listed {
                 listed.push(weak);
             }
         }
         lock(&self.leases.holding).append(&mut listed);
-        let unspent = self.leases.unspent.take();
+        let unspent = self.buffers.take_unspent();
         if unspent.is_empty() {
             return Ok(());
         }
         let result = self.store.give_back(&unspent).await;
         // Only what was certainly not given back may be given back again.
         if let Err(StoreError::Unavailable { .. }) = result {
-            self.leases.unspent.add(unspent);
+            self.buffers.add_unspent(unspent);
         }
         result
     }

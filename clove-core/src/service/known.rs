@@ -5,8 +5,9 @@
 //! it is sent.
 
 use super::{
+    buffers::Buffers,
     fences::{Fence, Fences},
-    tally::{Tally, Unspents, lock},
+    tally::{Tally, lock},
 };
 use crate::{
     digest::{Digest, Pepper},
@@ -131,11 +132,11 @@ pub(super) struct Keys {
     pub(super) fences: Fences,
     /// A secret key of this process, for what stands for slow hashes; `None` where the system has no random bytes.
     proving: Option<Pepper>,
-    unspent: Arc<Unspents>,
+    buffers: Arc<Buffers>,
 }
 
 impl Keys {
-    pub(super) fn new(bytes: u64, marks: Arc<Marks>, unspent: Arc<Unspents>) -> Self {
+    pub(super) fn new(bytes: u64, marks: Arc<Marks>, buffers: Arc<Buffers>) -> Self {
         let (digests, evicted) = (bytes / DIGESTS_SHARE, Evicted::default());
         Self {
             keys: cache(bytes - digests, 512, evicted.clone()),
@@ -146,7 +147,7 @@ impl Keys {
             fences: Fences::default(),
             proving: process_key(),
             marks,
-            unspent,
+            buffers,
         }
     }
 
@@ -193,7 +194,7 @@ impl Keys {
                 row: row.clone(),
             })
         };
-        let make_tally = || Arc::new(Tally::new(Subject::Key(id), Arc::clone(&self.unspent)));
+        let make_tally = || Arc::new(Tally::new(Subject::Key(id), Arc::clone(&self.buffers)));
         let new_tally = || self.evicted.take(id).unwrap_or_else(make_tally);
         // Whatever became of the row before, what is held of the key's windows stays.
         let placed = self.keys.entry(&id, None, |_, before: &mut Arc<Known>| {
@@ -240,7 +241,7 @@ impl Keys {
         let place = usize::try_from(self.hasher.hash_one(owner)).unwrap_or_default() % ACCOUNT_SHARDS;
         let make = || {
             let subject = Subject::Account(owner.clone());
-            Arc::new(Account { tally: Arc::new(Tally::new(subject, Arc::clone(&self.unspent))) })
+            Arc::new(Account { tally: Arc::new(Tally::new(subject, Arc::clone(&self.buffers))) })
         };
         let Some(shard) = self.accounts.get(place) else { return make() };
         let mut accounts = lock(shard);

@@ -56,7 +56,7 @@ struct Inner {
     clock: Box<dyn Clock>,
     throttle: Throttle,
     hash_queue: HashQueue,
-    buffers: Buffers,
+    buffers: Arc<Buffers>,
     leases: Leases,
     keys: Keys,
     knowledge: Knowledge,
@@ -75,11 +75,11 @@ impl Clove {
     #[must_use]
     pub fn with_clock(store: impl Store, policy: Policy, clock: impl Clock) -> Self {
         let throttle = Throttle::new(policy.imports.unwrap_or_default());
-        let leases = Leases::new(clock.now());
+        let (leases, buffers) = (Leases::new(clock.now()), Arc::<Buffers>::default());
         let (knowledge, marks) = Knowledge::of(store.freshness(), policy.freshness);
         let inner = Inner {
             store: Arc::new(store),
-            keys: Keys::new(policy.cache_bytes, marks, Arc::clone(&leases.unspent)),
+            keys: Keys::new(policy.cache_bytes, marks, Arc::clone(&buffers)),
             policy,
             leases,
             knowledge,
@@ -87,7 +87,7 @@ impl Clove {
             clock: Box::new(clock),
             throttle,
             hash_queue: HashQueue::new(),
-            buffers: Buffers::default(),
+            buffers,
         };
         Self { inner: Arc::new(inner) }
     }

@@ -1,6 +1,6 @@
 //! What this process holds of one key's windows, or of one account's: places that it has taken from the store and not spent yet.
 
-use super::slide::Slide;
+use super::{buffers::Buffers, slide::Slide};
 use crate::{
     clock::{Clock, Timestamp},
     error::StoreError,
@@ -19,39 +19,20 @@ use std::{
 const USED_UP: Duration = Duration::from_secs(1);
 /// How many lots of other windows than the present ones are held.
 const MAX_RETIRED: usize = 8;
-/// The most places that wait to be given back. What is beyond is lost to its windows, and granted to nobody.
-const MAX_UNSPENT: usize = 65_536;
-
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Places that nobody is going to spend here, to be given back.
-#[derive(Default)]
-pub(super) struct Unspents(Mutex<Vec<Unspent>>);
-
-impl Unspents {
-    pub(super) fn add(&self, unspent: impl IntoIterator<Item = Unspent>) {
-        let mut waiting = lock(&self.0);
-        let room = MAX_UNSPENT.saturating_sub(waiting.len());
-        waiting.extend(unspent.into_iter().take(room));
-    }
-
-    pub(super) fn take(&self) -> Vec<Unspent> {
-        std::mem::take(&mut lock(&self.0))
-    }
-}
-
-/// One key's or account's. Dropped, it gives its places back.
+/// One key's or account's. Dropped, it leaves what it holds to be written.
 pub(super) struct Tally {
     pub(super) subject: Subject,
-    unspent: Arc<Unspents>,
+    buffers: Arc<Buffers>,
     held: Mutex<Held>,
 }
 
 impl Tally {
-    pub(super) fn new(subject: Subject, unspent: Arc<Unspents>) -> Self {
-        Self { subject, unspent, held: Mutex::default() }
+    pub(super) fn new(subject: Subject, buffers: Arc<Buffers>) -> Self {
+        Self { subject, buffers, held: Mutex::default() }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Held> {
@@ -80,7 +61,8 @@ impl Tally {
 impl Drop for Tally {
     fn drop(&mut self) {
         let held = std::mem::take(&mut *self.lock());
-        self.unspent.add(self.unspent(&held.lots).chain(self.unspent(&held.retired)));
+        let unspent = self.unspent(&held.lots).chain(self.unspent(&held.retired));
+        self.buffers.inherit(&self.subject, held.last_use, unspent);
     }
 }
 

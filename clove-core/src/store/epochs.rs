@@ -189,7 +189,7 @@ mod tests {
     fn only_shards_that_changed_either_way_differ() {
         let (marks, before) = (Marks::new(), Marks::new().epochs(Duration::ZERO));
         assert_eq!(before.differing(&marks.epochs(Duration::ZERO)).count(), 0);
-        [EpochShard(7), EpochShard::EVERYONE].map(|shard| marks.mark(shard));
+        [EpochShard(7), EpochShard::EVERYONE].into_iter().for_each(|shard| marks.mark(shard));
         let after = marks.epochs(Duration::ZERO);
         for (one, other) in [(&before, &after), (&after, &before)] {
             assert_eq!(one.differing(other).collect::<Vec<_>>(), [EpochShard(7), EpochShard::EVERYONE]);
