@@ -9,10 +9,12 @@
 mod candidate;
 mod pages;
 mod places;
+pub(crate) mod usage;
 
 pub use candidate::{Candidate, CandidateLimits, Found, Lookup, SecretRecord, Secrets};
 pub use pages::{AuditPage, AuditQuery, ExpiringQuery, ExpiryFilter, KeyPage, KeyQuery, Place};
 pub use places::{COUNT_LIFETIME_MICROS, Lease, Leased, NODE_LIFETIME_MICROS, Unspent, Want};
+pub use usage::{Meter, Report, UsageBatch, UsagePage, UsagePlace, UsageQuery};
 
 use crate::{
     audit::AuditEvent,
@@ -22,6 +24,7 @@ use crate::{
     id::{KeyId, OperationId, OrganizationId, Owner, Scope},
     key::{Key, KeyState, Name},
     limit::LimitChoice,
+    usage::Day,
 };
 use async_trait::async_trait;
 use chrono::{DateTime, NaiveDate, Utc};
@@ -150,6 +153,34 @@ pub trait Store: Send + Sync + 'static {
     /// Forgets counts of windows that were over [`COUNT_LIFETIME_MICROS`] before `now`, at most `limit`; how many it were. Need not
     /// be durable when it returns.
     async fn forget_counts(&self, now: Timestamp, limit: usize) -> Result<usize, StoreError>;
+
+    /// Writes usage, in one isolated and durable transaction.
+    ///
+    /// - **Once**: where a batch of the same node with this sequence or a higher one was written before, nothing is done.
+    /// - **Requests** are added to their sums.
+    /// - **Reports**: of a grant and unit the ledger keeps the largest total. The sum moves by what that has grown; so a total that
+    ///   was reported before, by whichever process, moves nothing.
+    /// - **Sums** stay at [`MAX_AMOUNT`](crate::usage::MAX_AMOUNT) once they are there. One that cannot be read stays so, and takes
+    ///   nothing else down.
+    ///
+    /// # Errors
+    /// [`Unavailable`](StoreError::Unavailable): nothing was written; [`Corrupt`](StoreError::Corrupt): nothing was written, since the
+    /// ledger cannot be read, of a grant ([`CorruptRow::Report`](crate::error::CorruptRow::Report)) or of the node;
+    /// [`OutcomeUnknown`](StoreError::OutcomeUnknown): all or nothing. In each case it may be sent again.
+    async fn record(&self, batch: Arc<UsageBatch>) -> Result<(), StoreError>;
+
+    /// A page of sums.
+    ///
+    /// # Errors
+    /// [`Unavailable`](StoreError::Unavailable) only: sums that cannot be read are counted in the page.
+    async fn usage(&self, query: &UsageQuery) -> Result<UsagePage, StoreError>;
+
+    /// Forgets what the ledger knows of grants of days before `before`, and of nodes whose last batch was made before it, at most
+    /// `limit` rows; how many it were. Sums stay. Need not be durable when it returns.
+    ///
+    /// # Errors
+    /// [`Unavailable`](StoreError::Unavailable) or [`OutcomeUnknown`](StoreError::OutcomeUnknown): it may be done again.
+    async fn forget_reports(&self, before: Day, limit: usize) -> Result<usize, StoreError>;
 }
 
 macro_rules! forward {
@@ -203,6 +234,15 @@ macro_rules! forward {
             }
             async fn forget_counts(&self, now: Timestamp, limit: usize) -> Result<usize, StoreError> {
                 (**self).forget_counts(now, limit).await
+            }
+            async fn record(&self, batch: Arc<UsageBatch>) -> Result<(), StoreError> {
+                (**self).record(batch).await
+            }
+            async fn usage(&self, query: &UsageQuery) -> Result<UsagePage, StoreError> {
+                (**self).usage(query).await
+            }
+            async fn forget_reports(&self, before: Day, limit: usize) -> Result<usize, StoreError> {
+                (**self).forget_reports(before, limit).await
             }
         }
     )*};

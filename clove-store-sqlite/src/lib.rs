@@ -32,6 +32,7 @@ mod schema;
 #[doc(hidden)]
 pub mod sql;
 mod transact;
+mod usage;
 mod writer;
 
 pub use open::Options;
@@ -43,8 +44,9 @@ use clove_core::{
     digest::Digest,
     store::{
         AuditPage, AuditQuery, Decision, ExpiringQuery, KeyPage, KeyQuery, Lease, Leased, Lookup, OrganizationRecord, OwnerFacts,
-        Rehash, Transaction, Unspent,
+        Rehash, Transaction, Unspent, UsageBatch, UsagePage, UsageQuery,
     },
+    usage::Day,
 };
 use readers::{Pool, Readers};
 use rusqlite::Connection;
@@ -206,6 +208,21 @@ impl Store for SqliteStore {
 
     async fn forget_counts(&self, now: Timestamp, limit: usize) -> Result<usize, StoreError> {
         match self.inner.writer.write(Work::ForgetCounts(now, limit)).await? {
+            Done::Forgotten(count) => Ok(count),
+            _ => Err(StoreError::OutcomeUnknown { source: None }),
+        }
+    }
+    async fn record(&self, batch: Arc<UsageBatch>) -> Result<(), StoreError> {
+        self.inner.writer.write(Work::Record(batch)).await.map(drop)
+    }
+
+    async fn usage(&self, query: &UsageQuery) -> Result<UsagePage, StoreError> {
+        let query = query.clone();
+        self.inner.scanner.read(move |connection| usage::page(connection, &query)).await
+    }
+
+    async fn forget_reports(&self, before: Day, limit: usize) -> Result<usize, StoreError> {
+        match self.inner.writer.write(Work::ForgetReports(before, limit)).await? {
             Done::Forgotten(count) => Ok(count),
             _ => Err(StoreError::OutcomeUnknown { source: None }),
         }

@@ -1,10 +1,11 @@
 //! One thread that writes. It takes all that waits into one commit, so that many callers share an `fsync`.
 
-use crate::{places, transact};
+use crate::{places, transact, usage};
 use chrono::{DateTime, Utc};
 use clove_core::{
     KeyId, StoreError, Timestamp,
-    store::{Decision, Lease, Leased, Reads, Rehash, Transaction, Unspent},
+    store::{Decision, Lease, Leased, Reads, Rehash, Transaction, Unspent, UsageBatch},
+    usage::Day,
 };
 use futures_channel::oneshot::{self, Receiver, Sender};
 use rusqlite::{Connection, ErrorCode};
@@ -39,6 +40,8 @@ pub(crate) enum Work {
     Lease(Arc<Lease>),
     GiveBack(Vec<Unspent>),
     ForgetCounts(Timestamp, usize),
+    Record(Arc<UsageBatch>),
+    ForgetReports(Day, usize),
 }
 
 impl Work {
@@ -49,7 +52,8 @@ impl Work {
             Self::Transact(_) => MAX_WAITING,
             // A request waits for it, and denies nobody by waiting.
             Self::Lease(_) => MAX_BEFORE_CREATIONS,
-            Self::Rehash(_) | Self::Touch(_) | Self::GiveBack(_) | Self::ForgetCounts(..) => MAX_BEFORE_TELEMETRY,
+            Self::Rehash(_) | Self::Touch(_) | Self::GiveBack(_) | Self::Record(_) => MAX_BEFORE_TELEMETRY,
+            Self::ForgetCounts(..) | Self::ForgetReports(..) => MAX_BEFORE_TELEMETRY,
         }
     }
 }
@@ -283,6 +287,8 @@ fn run(connection: &Connection, work: &Work) -> Outcome {
         Work::Lease(lease) => places::lease(connection, lease).map(Done::Leased),
         Work::GiveBack(unspent) => places::give_back(connection, unspent).map(|()| Done::Written),
         Work::ForgetCounts(now, limit) => places::forget(connection, *now, *limit).map(Done::Forgotten),
+        Work::Record(batch) => usage::record(connection, batch).map(|()| Done::Written),
+        Work::ForgetReports(before, limit) => usage::forget(connection, *before, *limit).map(Done::Forgotten),
     };
     // A decision is the core's code, which does not panic; if it does, this thread must outlive it.
     catch_unwind(AssertUnwindSafe(run))

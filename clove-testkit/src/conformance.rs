@@ -24,6 +24,7 @@ mod replay;
 mod scope;
 mod tools;
 mod unique;
+mod usage;
 
 use clove_core::Store;
 use std::{
@@ -51,6 +52,7 @@ fn cases() -> impl Iterator<Item = (&'static str, Case)> {
         batch::CASES,
         remains::CASES,
         places::CASES,
+        usage::CASES,
         find::CASES,
         pages::CASES,
         race::CASES,

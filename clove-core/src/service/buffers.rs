@@ -49,7 +49,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// A number for this thread.
-fn thread_number() -> usize {
+pub(super) fn thread_number() -> usize {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     thread_local!(static NUMBER: usize = NEXT.fetch_add(1, Ordering::Relaxed));
     // A thread that is ending has no number any more.
@@ -124,16 +124,18 @@ impl Drop for Taken<'_> {
 }
 
 impl Clove {
-    /// Writes what verifications have left to be written: last uses, and better digests. Hosts call it before they stop.
+    /// Writes what waited to be written when it was called: last uses, better digests, and usage. Hosts call it before they stop.
     ///
     /// # Errors
     /// If the store fails; what it did not write is kept for the next flush.
     pub async fn flush(&self) -> Result<(), StoreError> {
-        self.inner.buffers.flush(&*self.inner.store).await
+        let flushed = self.inner.buffers.flush(&*self.inner.store).await;
+        // Neither keeps the other from being written.
+        self.inner.flush_usage().await.and(flushed)
     }
 
     /// The work that goes on beside verification, for the host to spawn once: without it everything stays right, and last
-    /// uses are written only by [`Clove::flush`].
+    /// uses and usage are written only by [`Clove::flush`].
     #[must_use]
     pub fn maintenance(&self) -> Maintenance {
         Maintenance { inner: Arc::downgrade(&self.inner) }
@@ -147,24 +149,28 @@ pub struct Maintenance {
 
 impl Maintenance {
     /// Flushes every second until the last handle is dropped, gives back places of request windows that nobody has asked for in the
-    /// last ten, and forgets counts of windows that are over for a day. What could not be written stays for the next round, since
-    /// no verification depends on it; `failed` is told why, for the host's log.
+    /// last ten, and forgets counts of windows that are over for a day, and of which grants usage was reported 15 days ago. What
+    /// could not be written stays for the next round, since no verification depends on it; `failed` is told why, for the host's log.
     pub async fn run(self, mut failed: impl FnMut(StoreError)) {
         let mut to_forget = ROUNDS_BETWEEN_FORGETTING;
         while let Some(sleep) = self.inner.upgrade().map(|inner| inner.clock.sleep(INTERVAL)) {
             sleep.await;
             let Some(inner) = self.inner.upgrade() else { return };
             let flushed = inner.buffers.flush(&*inner.store).await;
+            let metered = inner.flush_usage().await;
             let given_back = inner.give_back(false).await;
             to_forget = to_forget.saturating_sub(1);
-            let forgotten = if to_forget == 0 { inner.store.forget_counts(inner.clock.now(), SLICE).await } else { Ok(0) };
-            match forgotten {
+            let (mut counts, mut reports) = (Ok(0), Ok(0));
+            if to_forget == 0 {
+                counts = inner.store.forget_counts(inner.clock.now(), SLICE).await;
+                reports = inner.forget_reports(SLICE).await;
                 // There may be more of them.
-                Ok(SLICE) => {}
-                _ if to_forget == 0 => to_forget = ROUNDS_BETWEEN_FORGETTING,
-                _ => {}
+                if !matches!(counts, Ok(SLICE)) && !matches!(reports, Ok(SLICE)) {
+                    to_forget = ROUNDS_BETWEEN_FORGETTING;
+                }
             }
-            [flushed, given_back, forgotten.map(drop)].into_iter().filter_map(Result::err).for_each(&mut failed);
+            let done = [flushed, metered, given_back, counts.map(drop), reports.map(drop)];
+            done.into_iter().filter_map(Result::err).for_each(&mut failed);
         }
     }
 }

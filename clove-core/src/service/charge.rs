@@ -40,7 +40,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// What this process holds, by subject.
 pub(super) struct Tallies {
-    node: NodeId,
+    pub(super) node: NodeId,
     hasher: foldhash::fast::RandomState,
     shards: [Mutex<HashMap<Subject, Arc<Tally>, foldhash::fast::RandomState>>; SHARDS],
     /// What could not be given back.

@@ -8,9 +8,11 @@ mod detail;
 mod issue;
 mod leak;
 mod manage;
+mod metering;
 mod pages;
 mod stop;
 mod throttle;
+mod usage;
 mod verify;
 
 pub use buffers::Maintenance;
@@ -20,6 +22,7 @@ pub use issue::{Issued, NewKey};
 pub use manage::{ActiveKeys, Applied, Edit};
 pub use pages::{Cursor, ListAudit, ListKeys, MAX_PAGE, Page};
 pub use stop::Stopped;
+pub use usage::ListUsage;
 
 use crate::{
     clock::{Clock, SystemClock},
@@ -29,6 +32,7 @@ use crate::{
 };
 use buffers::Buffers;
 use charge::Tallies;
+use metering::Metering;
 use std::{fmt, sync::Arc};
 use throttle::Throttle;
 
@@ -46,6 +50,7 @@ struct Inner {
     hash_queue: HashQueue,
     buffers: Buffers,
     tallies: Tallies,
+    metering: Arc<Metering>,
 }
 
 impl Clove {
@@ -59,10 +64,12 @@ impl Clove {
     #[must_use]
     pub fn with_clock(store: impl Store, policy: Policy, clock: impl Clock) -> Self {
         let throttle = Throttle::new(policy.imports.unwrap_or_default());
+        let tallies = Tallies::new(clock.now());
         let inner = Inner {
             store: Arc::new(store),
             policy,
-            tallies: Tallies::new(clock.now()),
+            metering: Arc::new(Metering::new(tallies.node)),
+            tallies,
             clock: Box::new(clock),
             throttle,
             hash_queue: HashQueue::new(),

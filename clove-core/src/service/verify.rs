@@ -259,7 +259,7 @@ impl Clove {
             self.rehash_later(candidate.id, secret, presented);
         }
         if self.inner.policy.is_unlimited(candidate.limits.as_deref()) {
-            return Begun::Ended(Ok(self.grant(candidate, now, attempt.charges, None)));
+            return Begun::Ended(Ok(self.grant(candidate, now, attempt, None)));
         }
         self.charge(candidate, now, *attempt)
     }
@@ -268,10 +268,10 @@ impl Clove {
     #[inline(never)]
     fn charge<'a>(&'a self, candidate: Arc<Candidate>, now: Timestamp, attempt: Attempt<'a>) -> Begun<'a> {
         let Some(charge) = self.inner.charge(&candidate, now, attempt.cost, attempt.charges) else {
-            return Begun::Ended(Ok(self.grant(candidate, now, attempt.charges, None)));
+            return Begun::Ended(Ok(self.grant(candidate, now, &attempt, None)));
         };
         let judged = move |charged: Result<Lefts, Exhausted>, candidate| match charged {
-            Ok(lefts) => self.grant(candidate, now, attempt.charges, Some(Box::new(lefts))),
+            Ok(lefts) => self.grant(candidate, now, &attempt, Some(Box::new(lefts))),
             Err(exhausted) => Verdict::Denied(Denial::proven(DenialReason::LimitReached(Box::new(exhausted)), candidate)),
         };
         match self.inner.try_charge(&charge) {
@@ -285,9 +285,10 @@ impl Clove {
     }
 
     #[inline(always)]
-    fn grant(&self, candidate: Arc<Candidate>, now: Timestamp, is_use: bool, lefts: Option<Box<Lefts>>) -> Verdict {
-        if is_use {
+    fn grant(&self, candidate: Arc<Candidate>, now: Timestamp, attempt: &Attempt<'_>, lefts: Option<Box<Lefts>>) -> Verdict {
+        if attempt.charges {
             self.inner.buffers.used(candidate.id, now);
+            self.inner.metering.count(candidate.id, &candidate.owner, attempt.cost, now);
         }
         Verdict::Granted(Grant { id: GrantId::new(now), candidate, at: now, lefts })
     }
