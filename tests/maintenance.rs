@@ -39,7 +39,7 @@ async fn it_writes_once_a_second_and_says_nothing() {
     assert!(poll(&mut work).is_pending() && spy.calls().is_empty());
     fixture.clock().advance(SECOND);
     assert!(poll(&mut work).is_pending());
-    assert_eq!(spy.calls(), ["touch"]);
+    assert_eq!(spy.calls(), ["touch", "record"]);
     fixture.clock().advance(SECOND);
     assert!(poll(&mut work).is_pending() && spy.calls().is_empty(), "there is nothing left to write");
     assert!(said.lock().unwrap().is_empty());
@@ -54,11 +54,12 @@ async fn it_says_why_it_could_not_write_and_writes_a_second_later() {
     assert!(poll(&mut work).is_pending());
     fixture.clock().advance(SECOND);
     assert!(poll(&mut work).is_pending());
-    assert!(matches!(said.lock().unwrap().as_slice(), [StoreError::Unavailable { .. }]));
+    let told: Vec<String> = said.lock().unwrap().iter().map(ToString::to_string).collect();
+    assert_eq!(told, ["the store is unavailable: being told to", "the store is unavailable: writing usage"]);
     spy.set(Mode::Works);
     fixture.clock().advance(SECOND);
     assert!(poll(&mut work).is_pending());
-    assert_eq!(said.lock().unwrap().len(), 1);
+    assert_eq!(said.lock().unwrap().len(), 2);
     assert!(fixture.keys().await.unwrap().iter().all(|key| key.last_used_at.is_some()));
 }
 
@@ -92,7 +93,7 @@ async fn it_gives_back_places_that_nobody_asks_for_and_forgets_old_counts() {
     for _ in 0..9 {
         round(&mut work);
     }
-    assert_eq!(spy.calls(), ["touch"]);
+    assert_eq!(spy.calls(), ["touch", "record"]);
     round(&mut work);
     assert_eq!(spy.calls(), ["give_back"]);
     let other = Clove::with_clock(spy.inner.clone(), policy, fixture.clock().clone());
@@ -101,5 +102,5 @@ async fn it_gives_back_places_that_nobody_asks_for_and_forgets_old_counts() {
     for _ in 0..50 {
         round(&mut work);
     }
-    assert_eq!(spy.calls(), ["forget_counts"]);
+    assert_eq!(spy.calls(), ["forget_counts", "forget_reports"]);
 }

@@ -291,7 +291,7 @@ mod tests {
         SERIES_OF_ACCOUNT: "SEARCH usage USING PRIMARY KEY (org=? AND level=? AND account=? AND (key_id,unit)>(?,?))",
         SERIES_OF_KEY: "SEARCH usage USING PRIMARY KEY (org=? AND level=? AND account=? AND key_id=? AND unit>?)",
         DAYS_OF_SERIES: "SEARCH usage USING PRIMARY KEY (org=? AND level=? AND account=? AND key_id=? AND unit=? AND day>? AND day<?)",
-        ACCOUNT_OF_KEY: "SEARCH usage USING COVERING INDEX usage_by_key (key_id=? AND org=?)",
+        ACCOUNT_OF_KEY: "SEARCH usage USING COVERING INDEX usage_by_key (key_id=? AND org=? AND level=?)",
     ];
 
     #[test]

@@ -201,25 +201,24 @@ impl Metering {
 impl Inner {
     /// Writes all usage that waited when this was called.
     pub(super) async fn flush_usage(&self) -> Result<(), StoreError> {
-        let before = lock(&self.metering.outbox).rounds;
-        let mut last = None;
-        loop {
-            let mut outbox = lock(&self.metering.outbox);
-            if outbox.queue.is_empty() && outbox.rounds == before {
-                self.metering.fill(&mut outbox, self.clock.now());
-            }
-            if outbox.rounds > before {
-                let last = *last.get_or_insert(outbox.sequence);
-                if outbox.written >= last {
-                    return Ok(());
-                }
-            }
-            let flight = self.metering.send(&mut outbox, &self.store);
-            drop(outbox);
-            if let Some(flight) = flight {
-                flight.await.map_err(|error| told(&error))?;
-            }
+        let (before, mut last) = (lock(&self.metering.outbox).rounds, None);
+        while let Some(flight) = self.next_flight(before, &mut last) {
+            flight.await.map_err(|error| told(&error))?;
         }
+        Ok(())
+    }
+
+    /// What is to be written next for a caller who came after `before` rounds; `last` is the sequence of the last batch that it waits
+    /// for, once all that waited with it was taken.
+    fn next_flight(&self, before: u64, last: &mut Option<u64>) -> Option<Shared<Sending>> {
+        let mut outbox = lock(&self.metering.outbox);
+        if outbox.queue.is_empty() && outbox.rounds == before {
+            self.metering.fill(&mut outbox, self.clock.now());
+        }
+        if outbox.rounds > before && outbox.written >= *last.get_or_insert(outbox.sequence) {
+            return None;
+        }
+        self.metering.send(&mut outbox, &self.store)
     }
 
     pub(super) async fn forget_reports(&self, limit: usize) -> Result<usize, StoreError> {
