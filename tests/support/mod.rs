@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test file uses a part")]
 
+pub(crate) mod usage;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use clove::{
     Action, ActiveLimit, AuditEvent, Clove, DenialReason, Error, Fault, Hashing, Invalid, Key, KeyId, ListAudit, MemoryStore,
