@@ -7,7 +7,7 @@ mod support;
 
 use chrono::TimeDelta;
 use clove::{
-    Attempt, Day, ListUsage, MemoryStore, Policy, RecordError, Status, Store, StoreError, Unit, UsageBy, UsagePer,
+    Attempt, Clove, Day, ListUsage, MemoryStore, Policy, RecordError, Status, Store, StoreError, Unit, UsageBy, UsagePer,
     sqlite::SqliteStore, usage::MAX_AMOUNT,
 };
 use clove_testkit::Fixture;
@@ -129,32 +129,44 @@ async fn nothing_is_recorded_in_the_unit_that_verification_counts_in() {
 }
 
 #[tokio::test]
-async fn what_is_reported_is_not_forgotten_before_it_can_no_longer_be_reported() {
+async fn what_is_reported_is_not_forgotten_while_it_may_still_be_written_again() {
     let (fixture, spy) = spied(policy());
     let (clove, credential) = (&fixture.clove, credential(&fixture).await);
     let (first, noon) = (grant(clove, &credential).await, clove.now());
     clove.record_durably(&first, &tokens(), 5).await.unwrap();
-    let work = fixture.clove.maintenance();
-    let mut work = pin!(work.run(|error| panic!("{error}")));
-    let mut maintain = || {
-        for _ in 0..60 {
-            let _ = work.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    // Another process looks for what is to be forgotten once a minute.
+    let other = Clove::with_clock(spy.clone(), policy(), fixture.clock().clone());
+    let mut work = pin!(other.maintenance().run(|error| panic!("{error}")));
+    let mut maintain = |days| {
+        fixture.clock().set(noon + TimeDelta::days(days));
+        for _ in 0..=60 {
+            assert!(work.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
             fixture.clock().advance(Duration::from_secs(1));
         }
-        let _ = work.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        assert!(spy.calls().contains(&"forget_reports"));
     };
     fixture.clock().set(noon + TimeDelta::days(7));
     clove.record(&first, &tokens(), 5).unwrap();
-    // A process that could not write for a week.
-    fixture.clock().set(noon + TimeDelta::days(14));
-    maintain();
+    // This one could not write for a week.
+    maintain(14);
+    clove.flush().await.unwrap();
     assert_eq!(total(clove, &fixture.owner, &tokens()).await, 5);
-    assert!(spy.calls().contains(&"forget_reports"));
-    fixture.clock().set(noon + TimeDelta::days(17));
-    maintain();
-    let before = Day::of(noon + TimeDelta::days(1));
-    assert_eq!(spy.inner.forget_reports(before, 9).await.unwrap(), 0, "it is forgotten");
+    maintain(17);
+    assert_eq!(spy.inner.forget_reports(Day::of(noon + TimeDelta::days(1)), 9).await.unwrap(), 0, "it is forgotten then");
     assert_eq!(total(clove, &fixture.owner, &tokens()).await, 5);
+}
+
+#[tokio::test]
+async fn requests_of_many_keys_are_written_a_thousand_at_a_time() {
+    let (fixture, spy) = spied(policy());
+    for _ in 0..1_100 {
+        let credential = credential(&fixture).await;
+        grant(&fixture.clove, &credential).await;
+    }
+    fixture.clove.flush().await.unwrap();
+    let sizes: Vec<usize> = spy.usage_batches().iter().map(|batch| batch.requests.len()).collect();
+    assert_eq!(sizes, [1024, 76]);
+    assert_eq!(total(&fixture.clove, &fixture.owner, &Unit::requests()).await, 1_100);
 }
 
 #[tokio::test]

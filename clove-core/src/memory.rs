@@ -373,10 +373,8 @@ impl Store for MemoryStore {
 
     async fn owner(&self, owner: &Owner, now: DateTime<Utc>) -> Result<Option<OwnerFacts>, StoreError> {
         let state = self.read();
-        Ok(state.owners.get(owner).map(|record| OwnerFacts {
-            record: record.clone(),
-            held_by_expired: u32::try_from(state.expired_places(owner, now).count()).unwrap_or(u32::MAX),
-        }))
+        let held_by_expired = u32::try_from(state.expired_places(owner, now).count()).unwrap_or(u32::MAX);
+        Ok(state.owners.get(owner).map(|record| OwnerFacts { record: record.clone(), held_by_expired }))
     }
 
     async fn organization(&self, organization: &OrganizationId) -> Result<Option<OrganizationRecord>, StoreError> {

@@ -7,11 +7,13 @@
 //! Every promise below is a test in `clove-testkit`.
 
 mod candidate;
+mod owners;
 mod pages;
 mod places;
 pub(crate) mod usage;
 
 pub use candidate::{Candidate, CandidateLimits, Found, Lookup, SecretRecord, Secrets};
+pub use owners::{ActiveLimit, OrganizationRecord, OwnerFacts, OwnerRecord};
 pub use pages::{AuditPage, AuditQuery, ExpiringQuery, ExpiryFilter, KeyPage, KeyQuery, Place};
 pub use places::{COUNT_LIFETIME_MICROS, Lease, Leased, NODE_LIFETIME_MICROS, Unspent, Want};
 pub use usage::{Meter, Report, UsageBatch, UsagePage, UsagePlace, UsageQuery};
@@ -23,11 +25,10 @@ use crate::{
     error::{Refusal, StoreError},
     id::{KeyId, OperationId, OrganizationId, Owner, Scope},
     key::{Key, KeyState, Name},
-    limit::LimitChoice,
     usage::Day,
 };
 use async_trait::async_trait;
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Utc};
 use std::{collections::BTreeSet, fmt, sync::Arc};
 
 /// Where keys live.
@@ -248,72 +249,6 @@ macro_rules! forward {
     )*};
 }
 forward!(Arc, Box);
-
-/// An organization's row. Exists from the first command in the organization on, other than to close or reopen an owner.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OrganizationRecord {
-    /// Its id.
-    pub id: OrganizationId,
-    /// Whether keys of the organization may be verified, created and enabled.
-    pub open: bool,
-}
-
-/// An owner's row. Exists from the first command for the owner on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OwnerRecord {
-    /// Whose.
-    pub owner: Owner,
-    /// Whether keys of the owner may be verified, created and enabled.
-    pub open: bool,
-    /// How many keys are stored Active and not latched as expired.
-    pub held: u32,
-    /// How many keys there are, of whatever state.
-    pub records: u32,
-    /// The owner's own active limit, where it differs from the policy's.
-    pub limit: Option<ActiveLimit>,
-    /// Which request limits the account has over all its keys.
-    pub request_limits: LimitChoice,
-    /// The UTC day on which the owner last created a key.
-    pub creation_day: Option<NaiveDate>,
-    /// How many were created on that day.
-    pub creations: u32,
-}
-
-impl OwnerRecord {
-    /// The row of an owner who is open and has no keys yet.
-    #[must_use]
-    pub fn new(owner: Owner) -> Self {
-        Self {
-            owner,
-            open: true,
-            held: 0,
-            records: 0,
-            limit: None,
-            request_limits: LimitChoice::Default,
-            creation_day: None,
-            creations: 0,
-        }
-    }
-}
-
-/// How many keys of an owner may be active at a time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
-pub enum ActiveLimit {
-    /// At most so many; 0 allows none.
-    AtMost(u32),
-    /// Any number.
-    Unlimited,
-}
-
-/// An owner's row with what only a count can tell.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OwnerFacts {
-    /// The row.
-    pub record: OwnerRecord,
-    /// How many of [`OwnerRecord::held`] belong to keys whose `expires_at` is at or before the `now` given.
-    pub held_by_expired: u32,
-}
 
 /// One atomic read, decision and write.
 pub struct Transaction {

@@ -29,6 +29,9 @@ enum Level {
 /// The row of a sum: organization, level, account, key, unit and day.
 type SumRow<'b> = (&'b str, Level, &'b str, &'b [u8], &'b str, Day);
 
+/// Where a sum stands, and how much it is if that can be read.
+type Sum = (UsagePlace, Result<u64, Bad>);
+
 /// Above every name of a unit.
 const ABOVE_ALL_UNITS: &str = "~";
 
@@ -206,13 +209,7 @@ impl<'q> Source<'q> {
     }
 
     /// The sums of a series that lie after the query's place, one more than `limit` at most.
-    fn sums(
-        &self,
-        connection: &Connection,
-        series: &Series,
-        place: &UsagePlace,
-        limit: usize,
-    ) -> Result<Vec<(UsagePlace, Result<u64, Bad>)>, StoreError> {
+    fn sums(&self, connection: &Connection, series: &Series, place: &UsagePlace, limit: usize) -> Result<Vec<Sum>, StoreError> {
         let Some(first) = self.first_day(place) else { return Ok(Vec::new()) };
         let (organization, level) = (self.organization, self.level as i64);
         let (first, last) = (first.epoch_days(), self.query.last.epoch_days());

@@ -1,9 +1,11 @@
 //! Stores broken on purpose: a memory store, and in front of it one fault.
 
+mod usage;
+
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use clove_core::{
-    GrantId, Key, KeyId, KeyState, MemoryStore, Metadata, OperationId, OrganizationId, Owner, Refusal, Scope, Store, StoreError,
+    Key, KeyId, KeyState, MemoryStore, Metadata, OperationId, OrganizationId, Owner, Refusal, Scope, Store, StoreError,
     Timestamp, Window,
     audit::Arguments,
     digest::{Digest, Scheme},
@@ -12,9 +14,9 @@ use clove_core::{
     store::{
         AuditPage, AuditQuery, COUNT_LIFETIME_MICROS, Candidate, Changes, Decision, ExpiringQuery, ExpiryFilter, Facts,
         KeyChange, KeyPage, KeyQuery, Lease, Leased, Lookup, OrganizationRecord, OwnerFacts, OwnerRecord, Place, Reads, Rehash,
-        SecretRecord, Transaction, Unspent, UsageBatch, UsagePage, UsagePlace, UsageQuery, Want,
+        SecretRecord, Transaction, Unspent, UsageBatch, UsagePage, UsageQuery, Want,
     },
-    usage::{Day, MAX_AMOUNT, Unit, UsageBy},
+    usage::Day,
 };
 use std::{
     collections::{BTreeSet, HashMap},
@@ -197,10 +199,7 @@ pub(crate) struct Broken {
     offset: Mutex<usize>,
     cache: Mutex<HashMap<KeyId, Arc<Candidate>>>,
     uses: Mutex<HashMap<KeyId, DateTime<Utc>>>,
-    batches: Mutex<HashMap<NodeId, u64>>,
-    renamed: Mutex<HashMap<NodeId, NodeId>>,
-    ledgers: Mutex<HashMap<(NodeId, GrantId), GrantId>>,
-    units: Mutex<HashMap<GrantId, Unit>>,
+    usage: usage::Mistakes,
 }
 
 impl Broken {
@@ -211,10 +210,7 @@ impl Broken {
             offset: Mutex::default(),
             cache: Mutex::default(),
             uses: Mutex::default(),
-            batches: Mutex::default(),
-            renamed: Mutex::default(),
-            ledgers: Mutex::default(),
-            units: Mutex::default(),
+            usage: usage::Mistakes::default(),
         }
     }
 
@@ -447,7 +443,7 @@ impl Store for Broken {
             lease.wants.iter_mut().for_each(|want| want.start = DateTime::UNIX_EPOCH.into());
         }
         if self.is(Fault::CountsOneProcess) {
-            lease.node = one_node();
+            lease.node = usage::one_node();
         }
         if self.is(Fault::RacesForPlaces) {
             // What is charged is read first, and taken later whatever has become of it.
@@ -476,67 +472,13 @@ impl Store for Broken {
         self.inner.forget_counts(Timestamp::from_micros(now.as_micros() + day).unwrap(), limit).await
     }
     async fn record(&self, batch: Arc<UsageBatch>) -> Result<(), StoreError> {
-        let mut batch = (*batch).clone();
-        let another_node = || NodeId::new(DateTime::UNIX_EPOCH);
-        match self.fault {
-            Fault::CountsBatchesAgain => batch.node = another_node(),
-            Fault::KnowsOneProcess => batch.node = one_node(),
-            Fault::ForgetsAllBatches => {
-                batch.node = *self.renamed.lock().unwrap().entry(batch.node).or_insert_with(another_node);
-            }
-            Fault::RacesBatches => {
-                let last = self.batches.lock().unwrap().get(&batch.node).copied();
-                if last.is_some_and(|last| last >= batch.sequence) {
-                    return Ok(());
-                }
-                std::thread::sleep(Duration::from_millis(1));
-                self.batches.lock().unwrap().insert(batch.node, batch.sequence);
-                batch.node = another_node();
-            }
-            Fault::AddsTotalsUp => {
-                batch.reports.iter_mut().for_each(|report| report.grant = GrantId::new(DateTime::UNIX_EPOCH));
-            }
-            Fault::KeepsALedgerAProcess => {
-                let mut ledgers = self.ledgers.lock().unwrap();
-                for report in &mut batch.reports {
-                    let own = ledgers.entry((batch.node, report.grant)).or_insert_with(|| GrantId::new(DateTime::UNIX_EPOCH));
-                    report.grant = *own;
-                }
-            }
-            Fault::KeepsALedgerOfGrantsAlone => {
-                let mut units = self.units.lock().unwrap();
-                batch.reports.retain(|report| {
-                    *units.entry(report.grant).or_insert_with(|| report.meter.unit.clone()) == report.meter.unit
-                });
-            }
-            _ => {}
-        }
-        self.inner.record(Arc::new(batch)).await
+        let batch = self.usage.tamper(self.fault, &batch);
+        if let Some(batch) = batch { self.inner.record(Arc::new(batch)).await } else { Ok(()) }
     }
     async fn usage(&self, query: &UsageQuery) -> Result<UsagePage, StoreError> {
-        let mut query = query.clone();
-        match (self.fault, &query.scope) {
-            (Fault::LeaksUsage, scope) => query.scope = scope.organization().into(),
-            (Fault::TellsTheOrganizationToOwners, Scope::Owner(owner)) if query.by == UsageBy::Organization => {
-                query.scope = (&owner.organization).into();
-            }
-            (Fault::LosesTheLastDay, _) => query.last = query.last.before(1),
-            (Fault::IgnoresUnits, _) => query.unit = None,
-            (Fault::IgnoresKeysOfUsage, _) => query.key = None,
-            (Fault::PagesUsageAnew, _) => {
-                // From the start of the account or key that the page before ended in.
-                query.after = query.after.map(|after| UsagePlace { day: None, ..after });
-            }
-            _ => {}
-        }
+        let query = usage::mistaken(self.fault, query);
         let mut page = self.inner.usage(&query).await?;
-        for sum in &mut page.sums {
-            match self.fault {
-                Fault::WrapsSums if sum.amount == MAX_AMOUNT => sum.amount = 5,
-                Fault::CountsUsageInFloats => sum.amount = sum.amount as f64 as u64,
-                _ => {}
-            }
-        }
+        usage::spoil(self.fault, &query, &mut page);
         if self.is(Fault::ForgetsSumsWithTheirKey) {
             let mut left = Vec::new();
             for sum in page.sums {
@@ -548,27 +490,10 @@ impl Store for Broken {
             }
             page.sums = left;
         }
-        page.more |= self.is(Fault::PromisesMoreUsage) && page.sums.len() == query.limit;
         Ok(page)
     }
     async fn forget_reports(&self, before: Day, limit: usize) -> Result<usize, StoreError> {
-        let early = Day::from_epoch_days(before.epoch_days() + 1).unwrap();
-        match self.fault {
-            Fault::KeepsReports => Ok(0),
-            Fault::ForgetsReportsADayEarly => self.inner.forget_reports(early, limit).await,
-            Fault::ForgetsReportsBeyondTheLimit => {
-                self.inner.forget_reports(before, usize::MAX).await.map(|count| count.min(limit))
-            }
-            Fault::ForgetsAllBatches => {
-                self.renamed.lock().unwrap().clear();
-                self.inner.forget_reports(before, limit).await
-            }
-            _ => self.inner.forget_reports(before, limit).await,
-        }
+        let (before, most) = self.usage.forgets(self.fault, before, limit);
+        self.inner.forget_reports(before, most).await.map(|forgotten| forgotten.min(limit))
     }
-}
-
-/// The same one for all.
-fn one_node() -> NodeId {
-    NodeId::from_slice(&[7; 6].into_iter().chain([0x70, 0, 0x80]).chain([0; 7]).collect::<Vec<u8>>()).unwrap()
 }
