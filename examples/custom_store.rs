@@ -12,10 +12,11 @@ use clove::{
     id::NodeId,
     store::{
         AuditPage, AuditQuery, COUNT_LIFETIME_MICROS, Candidate, Changes, Decision, Epochs, ExpiringQuery, ExpiryFilter, Facts,
-        Flag, Found, Freshness, KeyChange, KeyPage, KeyQuery, Lease, Leased, Lookup, Marks, NODE_LIFETIME_MICROS,
-        OrganizationRecord, OwnerFacts, OwnerRecord, Place, Reads, Rehash, Remains, SecretRecord, StoredKey, Transaction,
-        Unspent,
+        Flag, Found, Freshness, KeyChange, KeyPage, KeyQuery, Lease, Leased, Lookup, Marks, Meter, NODE_LIFETIME_MICROS,
+        OrganizationRecord, OwnerFacts, OwnerRecord, Place, Reads, Rehash, Remains, Report, SecretRecord, StoredKey, Transaction,
+        Unspent, UsageBatch, UsagePage, UsageQuery,
     },
+    usage::{Day, MAX_AMOUNT},
 };
 use std::{
     collections::BTreeSet,
@@ -23,7 +24,7 @@ use std::{
     time::Duration,
 };
 
-/// Five tables. A transaction changes a copy and puts it in their place: whole or not at all.
+/// The tables. A transaction changes a copy and puts it in their place: whole or not at all.
 #[derive(Clone, Default)]
 struct Tables {
     organizations: Vec<OrganizationRecord>,
@@ -32,6 +33,11 @@ struct Tables {
     events: Vec<AuditEvent>,
     counts: Vec<Unspent>,
     nodes: Vec<(NodeId, Timestamp)>,
+    usage: Vec<(Meter, u64)>,
+    /// What is in the sums of each grant and unit.
+    reports: Vec<Report>,
+    /// The last batch of each process, and when it was made.
+    batches: Vec<(NodeId, u64, Day)>,
 }
 
 /// The store.
@@ -189,6 +195,15 @@ impl Tables {
             self.events.push(event.clone());
         }
         Ok(())
+    }
+}
+
+impl Tables {
+    fn use_up(&mut self, meter: &Meter, amount: u64) {
+        let before = self.usage.iter().find(|(known, _)| known == meter).map_or(0, |(_, sum)| *sum);
+        if amount > 0 {
+            put(&mut self.usage, &(meter.clone(), before.saturating_add(amount).min(MAX_AMOUNT)), |(known, _)| known == meter);
+        }
     }
 }
 
@@ -366,6 +381,41 @@ impl Store for VecStore {
             forgotten += usize::from(goes);
             !goes
         });
+        Ok(forgotten)
+    }
+
+    async fn record(&self, batch: Arc<UsageBatch>) -> Result<(), StoreError> {
+        let mut tables = self.tables();
+        let (node, sequence) = (batch.node, batch.sequence);
+        if tables.batches.iter().any(|(known, last, _)| *known == node && *last >= sequence) {
+            return Ok(());
+        }
+        put(&mut tables.batches, &(node, sequence, Day::of(batch.at)), |(known, ..)| *known == node);
+        batch.requests.iter().for_each(|(meter, amount)| tables.use_up(meter, *amount));
+        for report in &batch.reports {
+            let same = |known: &Report| known.grant == report.grant && known.meter.unit == report.meter.unit;
+            let before = tables.reports.iter().find(|known| same(known)).map_or(0, |known| known.total);
+            if report.total > before {
+                tables.use_up(&report.meter, report.total - before);
+                put(&mut tables.reports, report, same);
+            }
+        }
+        Ok(())
+    }
+
+    async fn usage(&self, query: &UsageQuery) -> Result<UsagePage, StoreError> {
+        Ok(query.page(self.tables().usage.iter().map(|(meter, amount)| (meter, *amount))))
+    }
+
+    async fn forget_reports(&self, before: Day, limit: usize) -> Result<usize, StoreError> {
+        let (mut tables, mut forgotten) = (self.tables(), 0);
+        let mut stays = |day: Day| {
+            let goes = day < before && forgotten < limit;
+            forgotten += usize::from(goes);
+            !goes
+        };
+        tables.reports.retain(|report| stays(report.meter.day));
+        tables.batches.retain(|(.., day)| stays(*day));
         Ok(forgotten)
     }
 }

@@ -3,7 +3,7 @@
 use crate::{
     audit::Action,
     capability::Capability,
-    id::{KeyId, OperationId},
+    id::{GrantId, KeyId, OperationId},
     key::Status,
 };
 use chrono::{DateTime, Utc};
@@ -127,6 +127,12 @@ pub enum CorruptRow {
     Organization,
     /// An audit event.
     AuditEvent,
+    /// A sum of usage.
+    Usage,
+    /// What was reported for the grant with this id.
+    Report(GrantId),
+    /// Which batches of usage a process has written.
+    Node,
 }
 
 impl std::fmt::Display for CorruptRow {
@@ -137,6 +143,9 @@ impl std::fmt::Display for CorruptRow {
             Self::Owner => f.write_str("an owner"),
             Self::Organization => f.write_str("an organization"),
             Self::AuditEvent => f.write_str("an audit event"),
+            Self::Usage => f.write_str("a sum of usage"),
+            Self::Report(id) => write!(f, "what was reported for grant {id}"),
+            Self::Node => f.write_str("a process"),
         }
     }
 }
@@ -316,4 +325,31 @@ pub enum Fault {
         /// What was asked of it.
         what: &'static str,
     },
+}
+
+/// Why an amount was not recorded.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecordError {
+    /// Verification itself counts requests.
+    #[error("requests are counted by verification itself: record in another unit")]
+    Reserved,
+    /// The grant is too old: whether a part of the amount is counted already is about to be forgotten.
+    #[error("the request was granted at {at}, over {days} days ago: too late to record what it used")]
+    TooLate {
+        /// When the request was granted.
+        at: DateTime<Utc>,
+        /// For how many days amounts are taken.
+        days: u32,
+    },
+    /// As many amounts wait to be written as may: the store fails, or flushes are missing.
+    #[error("{waiting} amounts wait to be written, the most that may: flush first")]
+    Full {
+        /// How many wait.
+        waiting: usize,
+    },
+    /// The store failed. The amount waits for the next flush, unless what was reported for its grant before cannot be read
+    /// ([`CorruptRow::Report`]).
+    #[error("the amount is not written yet, since the store failed")]
+    Store(#[source] StoreError),
 }

@@ -170,7 +170,7 @@ uuid_id!(
 );
 
 uuid_id!(
-    /// One process, as long as it runs, that takes places of request windows.
+    /// One process, as long as it runs, that takes places of request windows and writes usage.
     NodeId,
     "node id",
     random_tail

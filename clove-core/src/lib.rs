@@ -49,19 +49,23 @@ pub mod secret;
 pub mod service;
 pub mod store;
 mod text;
+pub mod usage;
 pub mod verdict;
 
 pub use audit::{Action, AuditEvent, By, Role};
 pub use capability::{Capability, CapabilitySet, Requirement};
 pub use clock::{Clock, SystemClock, Timestamp};
 pub use digest::{Argon2Cost, Pepper};
-pub use error::{Error, Fault, Invalid, Refusal, StoreError};
+pub use error::{Error, Fault, Invalid, RecordError, Refusal, StoreError};
 pub use id::{AccountId, GrantId, KeyId, OperationId, OrganizationId, Owner, Scope};
 pub use key::{Description, Key, KeyState, Metadata, Name, Status};
 pub use limit::{LimitChoice, Limits, Tier, TierName, Window};
 pub use memory::MemoryStore;
 pub use policy::{Expiry, ExpiryPolicy, GuessLimit, Hashing, Policy};
 pub use secret::{Credential, Secret, SecretFormat};
-pub use service::{ActiveKeys, Applied, Closed, Clove, Cursor, Edit, Issued, ListAudit, ListKeys, NewKey, Page, Stopped};
+pub use service::{
+    ActiveKeys, Applied, Closed, Clove, Cursor, Edit, Issued, ListAudit, ListKeys, ListUsage, NewKey, Page, Stopped,
+};
 pub use store::{ActiveLimit, Store};
+pub use usage::{Day, Unit, Usage, UsageBy, UsagePer};
 pub use verdict::{Attempt, Denial, DenialReason, Exhausted, Grant, LimitState, Limited, Verdict};

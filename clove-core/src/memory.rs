@@ -1,5 +1,7 @@
 //! A store in memory: complete, for tests of hosts and for services that need no key to outlive them.
 
+mod usage;
+
 use crate::{
     audit::AuditEvent,
     clock::Timestamp,
@@ -11,8 +13,10 @@ use crate::{
     store::{
         AuditPage, AuditQuery, COUNT_LIFETIME_MICROS, Candidate, Changes, Decision, Epochs, ExpiringQuery, ExpiryFilter, Facts,
         Flag, Freshness, KeyChange, KeyPage, KeyQuery, Lease, Leased, Lookup, Marks, NODE_LIFETIME_MICROS, OrganizationRecord,
-        OwnerFacts, OwnerRecord, Place, Reads, Rehash, Remains, SecretRecord, Store, StoredKey, Transaction, Unspent,
+        OwnerFacts, OwnerRecord, Place, Reads, Rehash, Remains, SecretRecord, Store, StoredKey, Transaction, Unspent, UsageBatch,
+        UsagePage, UsageQuery,
     },
+    usage::Day,
 };
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -50,6 +54,7 @@ struct State {
     charged: BTreeMap<(Subject, u32, Timestamp), u64>,
     /// When each process last leased.
     nodes: BTreeMap<NodeId, Timestamp>,
+    usage: usage::UsageBook,
 }
 
 impl MemoryStore {
@@ -383,10 +388,8 @@ impl Store for MemoryStore {
 
     async fn owner(&self, owner: &Owner, now: DateTime<Utc>) -> Result<Option<OwnerFacts>, StoreError> {
         let state = self.read();
-        Ok(state.owners.get(owner).map(|record| OwnerFacts {
-            record: record.clone(),
-            held_by_expired: u32::try_from(state.expired_places(owner, now).count()).unwrap_or(u32::MAX),
-        }))
+        let held_by_expired = u32::try_from(state.expired_places(owner, now).count()).unwrap_or(u32::MAX);
+        Ok(state.owners.get(owner).map(|record| OwnerFacts { record: record.clone(), held_by_expired }))
     }
 
     async fn organization(&self, organization: &OrganizationId) -> Result<Option<OrganizationRecord>, StoreError> {
@@ -481,6 +484,19 @@ impl Store for MemoryStore {
         let over: Vec<_> = state.charged.keys().filter(|name| is_over(name)).take(limit).cloned().collect();
         state.charged.retain(|name, _| over.binary_search(name).is_err());
         Ok(over.len())
+    }
+
+    async fn record(&self, batch: Arc<UsageBatch>) -> Result<(), StoreError> {
+        self.write().usage.record(&batch);
+        Ok(())
+    }
+
+    async fn usage(&self, query: &UsageQuery) -> Result<UsagePage, StoreError> {
+        Ok(self.read().usage.page(query))
+    }
+
+    async fn forget_reports(&self, before: Day, limit: usize) -> Result<usize, StoreError> {
+        Ok(self.write().usage.forget(before, limit))
     }
 }
 

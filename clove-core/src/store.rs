@@ -8,13 +8,17 @@
 
 mod candidate;
 mod epochs;
+mod owners;
 mod pages;
 mod places;
+pub(crate) mod usage;
 
 pub use candidate::{Candidate, CandidateLimits, Found, Lookup, SecretRecord, Secrets};
 pub use epochs::{EpochShard, Epochs, Freshness, Marks, OWNER_SHARDS};
+pub use owners::{ActiveLimit, OrganizationRecord, OwnerFacts, OwnerRecord};
 pub use pages::{AuditPage, AuditQuery, ExpiringQuery, ExpiryFilter, KeyPage, KeyQuery, Place};
 pub use places::{COUNT_LIFETIME_MICROS, Lease, Leased, NODE_LIFETIME_MICROS, Unspent, Want};
+pub use usage::{Meter, Report, UsageBatch, UsagePage, UsagePlace, UsageQuery};
 
 use crate::{
     audit::AuditEvent,
@@ -23,10 +27,10 @@ use crate::{
     error::{Refusal, StoreError},
     id::{KeyId, OperationId, OrganizationId, Owner, Scope},
     key::{Key, KeyState, Name},
-    limit::LimitChoice,
+    usage::Day,
 };
 use async_trait::async_trait;
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Utc};
 use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
 
 /// Where keys live.
@@ -163,6 +167,34 @@ pub trait Store: Send + Sync + 'static {
     /// Forgets counts of windows that were over [`COUNT_LIFETIME_MICROS`] before `now`, at most `limit`; how many it were. Need not
     /// be durable when it returns.
     async fn forget_counts(&self, now: Timestamp, limit: usize) -> Result<usize, StoreError>;
+
+    /// Writes usage, in one isolated and durable transaction.
+    ///
+    /// - **Once**: where a batch of the same node with this sequence or a higher one was written before, nothing is done.
+    /// - **Requests** are added to their sums.
+    /// - **Reports**: of a grant and unit the ledger keeps the largest total. The sum moves by what that has grown; so a total that
+    ///   was reported before, by whichever process, moves nothing.
+    /// - **Sums** stay at [`MAX_AMOUNT`](crate::usage::MAX_AMOUNT) once they are there. One that cannot be read stays so, and takes
+    ///   nothing else down.
+    ///
+    /// # Errors
+    /// [`Unavailable`](StoreError::Unavailable): nothing was written; [`Corrupt`](StoreError::Corrupt): nothing was written, since the
+    /// ledger cannot be read, of a grant ([`CorruptRow::Report`](crate::error::CorruptRow::Report)) or of the node;
+    /// [`OutcomeUnknown`](StoreError::OutcomeUnknown): all or nothing. In each case it may be sent again.
+    async fn record(&self, batch: Arc<UsageBatch>) -> Result<(), StoreError>;
+
+    /// A page of sums.
+    ///
+    /// # Errors
+    /// [`Unavailable`](StoreError::Unavailable) only: sums that cannot be read are counted in the page.
+    async fn usage(&self, query: &UsageQuery) -> Result<UsagePage, StoreError>;
+
+    /// Forgets what the ledger knows of grants of days before `before`, and of nodes whose last batch was made before it, at most
+    /// `limit` rows; how many it were. Sums stay. Need not be durable when it returns.
+    ///
+    /// # Errors
+    /// [`Unavailable`](StoreError::Unavailable) or [`OutcomeUnknown`](StoreError::OutcomeUnknown): it may be done again.
+    async fn forget_reports(&self, before: Day, limit: usize) -> Result<usize, StoreError>;
 }
 
 macro_rules! forward {
@@ -223,76 +255,19 @@ macro_rules! forward {
             async fn forget_counts(&self, now: Timestamp, limit: usize) -> Result<usize, StoreError> {
                 (**self).forget_counts(now, limit).await
             }
+            async fn record(&self, batch: Arc<UsageBatch>) -> Result<(), StoreError> {
+                (**self).record(batch).await
+            }
+            async fn usage(&self, query: &UsageQuery) -> Result<UsagePage, StoreError> {
+                (**self).usage(query).await
+            }
+            async fn forget_reports(&self, before: Day, limit: usize) -> Result<usize, StoreError> {
+                (**self).forget_reports(before, limit).await
+            }
         }
     )*};
 }
 forward!(Arc, Box);
-
-/// An organization's row. Exists from the first command in the organization on, other than to close or reopen an owner.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OrganizationRecord {
-    /// Its id.
-    pub id: OrganizationId,
-    /// Whether keys of the organization may be verified, created and enabled.
-    pub open: bool,
-}
-
-/// An owner's row. Exists from the first command for the owner on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OwnerRecord {
-    /// Whose.
-    pub owner: Owner,
-    /// Whether keys of the owner may be verified, created and enabled.
-    pub open: bool,
-    /// How many keys are stored Active and not latched as expired.
-    pub held: u32,
-    /// How many keys there are, of whatever state.
-    pub records: u32,
-    /// The owner's own active limit, where it differs from the policy's.
-    pub limit: Option<ActiveLimit>,
-    /// Which request limits the account has over all its keys.
-    pub request_limits: LimitChoice,
-    /// The UTC day on which the owner last created a key.
-    pub creation_day: Option<NaiveDate>,
-    /// How many were created on that day.
-    pub creations: u32,
-}
-
-impl OwnerRecord {
-    /// The row of an owner who is open and has no keys yet.
-    #[must_use]
-    pub fn new(owner: Owner) -> Self {
-        Self {
-            owner,
-            open: true,
-            held: 0,
-            records: 0,
-            limit: None,
-            request_limits: LimitChoice::Default,
-            creation_day: None,
-            creations: 0,
-        }
-    }
-}
-
-/// How many keys of an owner may be active at a time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
-pub enum ActiveLimit {
-    /// At most so many; 0 allows none.
-    AtMost(u32),
-    /// Any number.
-    Unlimited,
-}
-
-/// An owner's row with what only a count can tell.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OwnerFacts {
-    /// The row.
-    pub record: OwnerRecord,
-    /// How many of [`OwnerRecord::held`] belong to keys whose `expires_at` is at or before the `now` given.
-    pub held_by_expired: u32,
-}
 
 /// One atomic read, decision and write.
 pub struct Transaction {

@@ -33,6 +33,7 @@ mod schema;
 #[doc(hidden)]
 pub mod sql;
 mod transact;
+mod usage;
 mod writer;
 
 pub use open::Options;
@@ -44,8 +45,9 @@ use clove_core::{
     digest::Digest,
     store::{
         AuditPage, AuditQuery, Decision, Epochs, ExpiringQuery, Freshness, KeyPage, KeyQuery, Lease, Leased, Lookup,
-        OrganizationRecord, OwnerFacts, Rehash, Transaction, Unspent,
+        OrganizationRecord, OwnerFacts, Rehash, Transaction, Unspent, UsageBatch, UsagePage, UsageQuery,
     },
+    usage::Day,
 };
 use epochs::Poller;
 use readers::{Pool, Readers};
@@ -226,6 +228,21 @@ impl Store for SqliteStore {
 
     async fn forget_counts(&self, now: Timestamp, limit: usize) -> Result<usize, StoreError> {
         match self.inner.writer.write(Work::ForgetCounts(now, limit)).await? {
+            Done::Forgotten(count) => Ok(count),
+            _ => Err(StoreError::OutcomeUnknown { source: None }),
+        }
+    }
+    async fn record(&self, batch: Arc<UsageBatch>) -> Result<(), StoreError> {
+        self.inner.writer.write(Work::Record(batch)).await.map(drop)
+    }
+
+    async fn usage(&self, query: &UsageQuery) -> Result<UsagePage, StoreError> {
+        let query = query.clone();
+        self.inner.scanner.read(move |connection| usage::page(connection, &query)).await
+    }
+
+    async fn forget_reports(&self, before: Day, limit: usize) -> Result<usize, StoreError> {
+        match self.inner.writer.write(Work::ForgetReports(before, limit)).await? {
             Done::Forgotten(count) => Ok(count),
             _ => Err(StoreError::OutcomeUnknown { source: None }),
         }

@@ -193,6 +193,39 @@ pub(crate) const PUT_NODE: &str =
     "INSERT INTO nodes (id, seen_at) VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at";
 pub(crate) const FORGET_NODES: &str = "DELETE FROM nodes WHERE seen_at <= ?1";
 
+pub(crate) const LAST_BATCH: &str = "SELECT sequence FROM recorders WHERE node = ?1";
+pub(crate) const PUT_BATCH: &str = "INSERT INTO recorders (node, sequence, day) VALUES (?1, ?2, ?3) \
+     ON CONFLICT (node) DO UPDATE SET sequence = excluded.sequence, day = excluded.day";
+pub(crate) const REPORTED: &str = "SELECT total FROM reports WHERE grant_id = ?1 AND unit = ?2";
+pub(crate) const PUT_REPORT: &str = "INSERT INTO reports (grant_id, unit, total, day) VALUES (?1, ?2, ?3, ?4) \
+     ON CONFLICT (grant_id, unit) DO UPDATE SET total = excluded.total";
+/// A sum is never negative: one that is cannot be read, and is not to become one that can.
+pub(crate) const ADD_USAGE: &str = "INSERT INTO usage (org, level, account, key_id, unit, day, total) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) \
+     ON CONFLICT (org, level, account, key_id, unit, day) DO UPDATE SET total = CASE WHEN usage.total < 0 THEN usage.total \
+     WHEN usage.total > 9223372036854775807 - excluded.total THEN 9223372036854775807 ELSE usage.total + excluded.total END";
+pub(crate) const FORGET_REPORTS: &str = "DELETE FROM reports WHERE (grant_id, unit) IN \
+     (SELECT grant_id, unit FROM reports WHERE day < ?1 LIMIT ?2)";
+pub(crate) const FORGET_BATCHES: &str =
+    "DELETE FROM recorders WHERE node IN (SELECT node FROM recorders WHERE day < ?1 LIMIT ?2)";
+
+// Sums of usage are read series by series, each found by a step from the one before it over the primary key: days out of range
+// are not read, nor are the keys of an account where only accounts are told apart.
+macro_rules! next_series {
+    () => {
+        "SELECT account, key_id, unit FROM usage WHERE org = ?1 AND level = ?2"
+    };
+}
+pub(crate) const SERIES_OF_ORGANIZATION: &str =
+    concat!(next_series!(), " AND (account, key_id, unit) > (?3, ?4, ?5) ORDER BY account, key_id, unit LIMIT 1");
+pub(crate) const SERIES_OF_ACCOUNT: &str =
+    concat!(next_series!(), " AND account = ?3 AND (key_id, unit) > (?4, ?5) ORDER BY key_id, unit LIMIT 1");
+pub(crate) const SERIES_OF_KEY: &str =
+    concat!(next_series!(), " AND account = ?3 AND key_id = ?4 AND unit > ?5 ORDER BY unit LIMIT 1");
+pub(crate) const DAYS_OF_SERIES: &str = "SELECT day, total FROM usage WHERE org = ?1 AND level = ?2 AND account = ?3 \
+     AND key_id = ?4 AND unit = ?5 AND day >= ?6 AND day <= ?7 ORDER BY day";
+/// Whose key it is or was, for good.
+pub(crate) const ACCOUNT_OF_KEY: &str = "SELECT account FROM usage WHERE level = 2 AND key_id = ?1 AND org = ?2 LIMIT 1";
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
@@ -204,7 +237,7 @@ mod tests {
     }
 
     /// Each statement, and the index or key that it must go by; those that only insert go by none.
-    const PLANS: [(&str, &str, &str); 42] = plans![
+    const PLANS: [(&str, &str, &str); 54] = plans![
         FIND_BY_ID: "SEARCH k USING PRIMARY KEY (id=?)",
         FIND_BY_DIGEST: "SEARCH s USING INDEX secrets_by_digest (digest=?)",
         FIND_BY_DIGESTS: "SEARCH s USING INDEX secrets_by_digest (digest=?)",
@@ -247,6 +280,18 @@ mod tests {
         COUNT_OTHER_NODES: "SEARCH nodes USING COVERING INDEX nodes_by_time (seen_at>?)",
         PUT_NODE: "",
         FORGET_NODES: "SEARCH nodes USING COVERING INDEX nodes_by_time (seen_at<?)",
+        LAST_BATCH: "SEARCH recorders USING PRIMARY KEY (node=?)",
+        PUT_BATCH: "",
+        REPORTED: "SEARCH reports USING PRIMARY KEY (grant_id=? AND unit=?)",
+        PUT_REPORT: "",
+        ADD_USAGE: "",
+        FORGET_REPORTS: "SEARCH reports USING COVERING INDEX reports_by_day (day<?)",
+        FORGET_BATCHES: "SEARCH recorders USING COVERING INDEX recorders_by_day (day<?)",
+        SERIES_OF_ORGANIZATION: "SEARCH usage USING PRIMARY KEY (org=? AND level=? AND (account,key_id,unit)>(?,?,?))",
+        SERIES_OF_ACCOUNT: "SEARCH usage USING PRIMARY KEY (org=? AND level=? AND account=? AND (key_id,unit)>(?,?))",
+        SERIES_OF_KEY: "SEARCH usage USING PRIMARY KEY (org=? AND level=? AND account=? AND key_id=? AND unit>?)",
+        DAYS_OF_SERIES: "SEARCH usage USING PRIMARY KEY (org=? AND level=? AND account=? AND key_id=? AND unit=? AND day>? AND day<?)",
+        ACCOUNT_OF_KEY: "SEARCH usage USING COVERING INDEX usage_by_key (key_id=? AND org=? AND level=?)",
     ];
 
     #[test]
@@ -259,7 +304,22 @@ mod tests {
             let steps = statement.raw_query().mapped(|row| row.get::<_, String>(3)).collect::<Result<Vec<_>, _>>().unwrap();
             assert!(steps.is_empty() == wanted.is_empty(), "{name}\n{steps:#?}");
             assert!(wanted.is_empty() || steps.iter().any(|step| step.starts_with(wanted)), "{name}\n{steps:#?}");
-            let tables = ["keys", "k", "secrets", "s", "owners", "o", "organizations", "g", "audit", "counts", "nodes"];
+            let tables = [
+                "keys",
+                "k",
+                "secrets",
+                "s",
+                "owners",
+                "o",
+                "organizations",
+                "g",
+                "audit",
+                "counts",
+                "nodes",
+                "usage",
+                "reports",
+                "recorders",
+            ];
             let scans = |step: &&String| tables.iter().any(|table| step.split(' ').take(2).eq(["SCAN", table]));
             assert_eq!(steps.iter().find(scans), None, "{name}");
             assert!(!steps.iter().any(|step| step.contains("TEMP B-TREE")), "{name}\n{steps:#?}");

@@ -1,10 +1,11 @@
 //! One thread that writes. It takes all that waits into one commit, so that many callers share an `fsync`.
 
-use crate::{epochs, places, transact};
+use crate::{epochs, places, transact, usage};
 use chrono::{DateTime, Utc};
 use clove_core::{
     KeyId, StoreError, Timestamp,
-    store::{Decision, Lease, Leased, Reads, Rehash, Transaction, Unspent},
+    store::{Decision, Lease, Leased, Reads, Rehash, Transaction, Unspent, UsageBatch},
+    usage::Day,
 };
 use futures_channel::oneshot::{self, Receiver, Sender};
 use rusqlite::{Connection, ErrorCode};
@@ -40,6 +41,8 @@ pub(crate) enum Work {
     GiveBack(Vec<Unspent>),
     ForgetCounts(Timestamp, usize),
     NoteBound(Duration),
+    Record(Arc<UsageBatch>),
+    ForgetReports(Day, usize),
 }
 
 impl Work {
@@ -50,9 +53,8 @@ impl Work {
             Self::Transact(_) => MAX_WAITING,
             // A request waits for it, and denies nobody by waiting.
             Self::Lease(_) => MAX_BEFORE_CREATIONS,
-            Self::Rehash(_) | Self::Touch(_) | Self::GiveBack(_) | Self::ForgetCounts(..) | Self::NoteBound(_) => {
-                MAX_BEFORE_TELEMETRY
-            }
+            Self::Rehash(_) | Self::Touch(_) | Self::GiveBack(_) | Self::Record(_) | Self::NoteBound(_) => MAX_BEFORE_TELEMETRY,
+            Self::ForgetCounts(..) | Self::ForgetReports(..) => MAX_BEFORE_TELEMETRY,
         }
     }
 }
@@ -287,6 +289,8 @@ fn run(connection: &Connection, work: &Work) -> Outcome {
         Work::GiveBack(unspent) => places::give_back(connection, unspent).map(|()| Done::Written),
         Work::ForgetCounts(now, limit) => places::forget(connection, *now, *limit).map(Done::Forgotten),
         Work::NoteBound(bound) => epochs::note_bound(connection, *bound).map(|()| Done::Written),
+        Work::Record(batch) => usage::record(connection, batch).map(|()| Done::Written),
+        Work::ForgetReports(before, limit) => usage::forget(connection, *before, *limit).map(Done::Forgotten),
     };
     // A decision is the core's code, which does not panic; if it does, this thread must outlive it.
     catch_unwind(AssertUnwindSafe(run))

@@ -25,6 +25,7 @@ mod replay;
 mod scope;
 mod tools;
 mod unique;
+mod usage;
 
 use clove_core::Store;
 use std::{
@@ -53,6 +54,7 @@ fn cases() -> impl Iterator<Item = (&'static str, Case)> {
         remains::CASES,
         epochs::CASES,
         places::CASES,
+        usage::CASES,
         find::CASES,
         pages::CASES,
         race::CASES,

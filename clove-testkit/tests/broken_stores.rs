@@ -130,6 +130,29 @@ caught! {
         "a_change_moves_the_epochs_that_it_outdates_and_no_others", "an_epoch_never_takes_a_value_again";
     epochs_that_move_for_nothing_are_caught: MovesEpochsForNothing by "a_change_moves_the_epochs_that_it_outdates_and_no_others";
     a_bound_of_ones_own_is_caught: TellsItsOwnBound by "the_shortest_bound_is_told_to_all";
+    a_batch_counted_again_is_caught: CountsBatchesAgain by
+        "a_batch_of_usage_is_written_once", "racing_batches_of_usage_are_each_written_once", "batches_are_forgotten_by_day";
+    processes_whose_batches_are_one_are_caught: KnowsOneProcess by "a_batch_of_usage_is_written_once";
+    a_race_of_batches_is_caught: RacesBatches by "racing_batches_of_usage_are_each_written_once";
+    totals_that_are_added_up_are_caught: AddsTotalsUp by
+        "of_several_totals_the_largest_counts", "racing_batches_of_usage_are_each_written_once";
+    a_ledger_of_one_process_is_caught: KeepsALedgerAProcess by "of_several_totals_the_largest_counts";
+    a_ledger_without_units_is_caught: KeepsALedgerOfGrantsAlone by "of_several_totals_the_largest_counts";
+    sums_that_wrap_are_caught: WrapsSums by "sums_stay_at_the_largest_amount";
+    usage_in_floats_is_caught: CountsUsageInFloats by "sums_stay_at_the_largest_amount";
+    sums_that_go_with_their_key_are_caught: ForgetsSumsWithTheirKey by "sums_outlive_their_key";
+    leaking_usage_is_caught: LeaksUsage by "usage_stays_within_its_scope";
+    an_owner_told_of_its_organization_is_caught: TellsTheOrganizationToOwners by "usage_stays_within_its_scope";
+    a_lost_last_day_is_caught: LosesTheLastDay by "usage_is_filtered_at_its_edges";
+    an_ignored_unit_is_caught: IgnoresUnits by "usage_is_filtered_at_its_edges", "pages_of_usage_hold_each_sum_once";
+    an_ignored_key_is_caught: IgnoresKeysOfUsage by "usage_stays_within_its_scope", "usage_is_filtered_at_its_edges";
+    pages_of_usage_that_begin_anew_are_caught: PagesUsageAnew by "pages_of_usage_hold_each_sum_once";
+    a_page_that_promises_more_usage_is_caught: PromisesMoreUsage by "pages_of_usage_hold_each_sum_once";
+    reports_forgotten_too_early_are_caught: ForgetsReportsADayEarly by "reports_are_forgotten_by_day_and_sums_stay";
+    reports_forgotten_beyond_the_limit_are_caught: ForgetsReportsBeyondTheLimit by "reports_are_forgotten_by_day_and_sums_stay";
+    reports_that_are_kept_are_caught: KeepsReports by
+        "reports_are_forgotten_by_day_and_sums_stay", "batches_are_forgotten_by_day";
+    batches_forgotten_too_early_are_caught: ForgetsAllBatches by "batches_are_forgotten_by_day";
     expired_places_read_unasked_are_caught: ReadsExpiredUnasked by "expired_places_are_not_read_unasked";
     a_batch_of_any_state_is_caught: IgnoresStatesOfBatches by "batches_read_keys_and_owners";
     a_batch_that_begins_anew_is_caught: BeginsBatchesAnew by "batches_go_on_after_a_key";

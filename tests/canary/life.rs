@@ -7,12 +7,14 @@ use crate::{
 };
 use chrono::TimeDelta;
 use clove::{
-    Action, ActiveLimit, Attempt, By, CapabilitySet, Clove, DenialReason, Description, Edit, Error, Expiry, Fault, GuessLimit,
-    Hashing, KeyId, KeyState, LimitChoice, Limits, ListAudit, ListKeys, MemoryStore, Metadata, Name, NewKey, OperationId, Pepper,
-    Policy, Refusal, Requirement, Role, Scope, Secret, SecretFormat, Store, StoreError, SystemClock, Tier, TierName, Verdict,
+    Action, ActiveLimit, Attempt, By, CapabilitySet, Clove, DenialReason, Description, Edit, Error, Expiry, Fault, GrantId,
+    GuessLimit, Hashing, KeyId, KeyState, LimitChoice, Limits, ListAudit, ListKeys, ListUsage, MemoryStore, Metadata, Name,
+    NewKey, OperationId, Pepper, Policy, RecordError, Refusal, Requirement, Role, Scope, Secret, SecretFormat, Store, StoreError,
+    SystemClock, Tier, TierName, Verdict,
     error::{CorruptRow, Unique},
     lifecycle,
     store::Remains,
+    usage::{Unit, UsageBy, UsagePer},
 };
 use clove_testkit::Fixture;
 use std::time::Duration;
@@ -91,6 +93,9 @@ async fn present(clove: &Clove, secrets: &[String], ids: [KeyId; 2], ear: &Ear) 
             if let Some(grant) = verdict.granted() {
                 hear!(ear, grant, grant.id(), *grant.capabilities());
                 grant.limits().for_each(|state| hear!(ear, state, state.of, state.window));
+                let unit = Unit::new("tokens").unwrap();
+                clove.record(&grant, &unit, 7).unwrap();
+                hear!(ear, unit, clove.record(&grant, &Unit::requests(), 7).unwrap_err());
             }
             let exhausted = clove.verify(Attempt::new(&text).costing(u64::MAX)).await.unwrap().denied();
             if let Some(DenialReason::LimitReached(exhausted)) = exhausted.iter().map(clove::Denial::reason).next() {
@@ -136,6 +141,9 @@ async fn look_at_all(fixture: &Fixture, ear: &Ear) {
     let (keys, trail) = (clove.list(owner, &one).await.unwrap(), clove.audit(owner, &events).await.unwrap());
     hear!(ear, one, events, keys, trail, *keys.next.as_ref().unwrap(), clove.active_keys(owner).await.unwrap());
     hear!(ear, clove.expiring(owner, TimeDelta::days(90), None, None).await.unwrap());
+    let usage = ListUsage { by: UsageBy::Key, limit: Some(1), ..ListUsage::default() };
+    let sums = clove.usage(owner, &usage).await.unwrap();
+    hear!(ear, usage, sums, sums.items[0], sums.items[0].day.unwrap(), *sums.next.as_ref().unwrap(), UsageBy::Key, UsagePer::Day);
     for key in fixture.keys().await.unwrap() {
         hear!(ear, key, key.name, key.description, key.metadata, key.capabilities, key.state, key.status(clove.now()));
     }
@@ -175,9 +183,16 @@ pub(crate) fn fail(secret: &str, ear: &Ear) {
     hear!(ear, source(), StoreError::OutcomeUnknown { source: None }, StoreError::NewerSchema { found: 2, supported: 1 });
     hear!(ear, StoreError::Foreign { what: "a file" }, StoreError::Conflict(Unique::Digest));
     hear!(ear, Unique::KeyId, Unique::Digest, Unique::OperationId, Unique::AuditId);
-    for row in
-        [CorruptRow::Key(id), CorruptRow::UnreadableKeyId, CorruptRow::Owner, CorruptRow::Organization, CorruptRow::AuditEvent]
-    {
+    for row in [
+        CorruptRow::Key(id),
+        CorruptRow::UnreadableKeyId,
+        CorruptRow::Owner,
+        CorruptRow::Organization,
+        CorruptRow::AuditEvent,
+        CorruptRow::Usage,
+        CorruptRow::Report(GrantId::new(now)),
+        CorruptRow::Node,
+    ] {
         hear!(ear, row, StoreError::Corrupt { row: row.clone(), what: "its state" });
     }
     let capability = clove::Capability::new("models:read").unwrap();
@@ -194,6 +209,7 @@ pub(crate) fn fail(secret: &str, ear: &Ear) {
     }
     hear!(ear, Fault::Store(source()), Fault::Overloaded, Fault::DeadlineExceeded { deadline: Duration::from_secs(1) });
     hear!(ear, Fault::System { what: "a thread" }, Error::Fault(Fault::Overloaded), Error::System { what: "a thread" });
+    hear!(ear, RecordError::TooLate { at: now, days: 1 }, RecordError::Full { waiting: 1 }, RecordError::Store(source()));
     hear!(ear, Error::Store(source()), Error::OutcomeUnknown { operation, source: source() });
 }
 

@@ -93,7 +93,7 @@ async fn nothing_says_a_secret_a_digest_a_salt_a_pepper_or_metadata() {
     let missing: Vec<&str> =
         types.iter().map(|public| public.name.as_str()).filter(|name| !heard.names.contains(*name)).collect();
     assert_eq!(missing, [""; 0], "public types that were not heard");
-    for errors in ["Error", "Fault", "StoreError", "Refusal", "Unique", "CorruptRow"] {
+    for errors in ["Error", "Fault", "StoreError", "RecordError", "Refusal", "Unique", "CorruptRow"] {
         let of = types.iter().find(|public| public.name == errors).unwrap();
         let missing = of.variants.iter().find(|variant| !heard.names.contains(&format!("{errors}::{variant}")));
         assert_eq!(missing, None, "a variant of {errors} that was not heard");

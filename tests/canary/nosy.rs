@@ -8,8 +8,10 @@ use clove::{
     sqlite::SqliteStore,
     store::{
         AuditPage, AuditQuery, Candidate, Decision, EpochShard, Epochs, ExpiringQuery, Freshness, KeyChange, KeyPage, KeyQuery,
-        Lease, Leased, Lookup, Marks, OrganizationRecord, OwnerFacts, Rehash, SecretRecord, Transaction, Unspent,
+        Lease, Leased, Lookup, Marks, OrganizationRecord, OwnerFacts, Rehash, SecretRecord, Transaction, Unspent, UsageBatch,
+        UsagePage, UsageQuery,
     },
+    usage::Day,
 };
 use std::{
     collections::BTreeSet,
@@ -190,5 +192,22 @@ impl Store for Nosy {
     }
     async fn forget_counts(&self, now: Timestamp, limit: usize) -> Result<usize, StoreError> {
         self.store.forget_counts(now, limit).await
+    }
+    async fn record(&self, batch: Arc<UsageBatch>) -> Result<(), StoreError> {
+        self.panic_with(&batch);
+        hear!(self.ear, *batch);
+        batch.requests.iter().for_each(|(meter, _)| hear!(self.ear, *meter));
+        batch.reports.iter().for_each(|report| hear!(self.ear, *report));
+        self.store.record(batch).await
+    }
+    async fn usage(&self, query: &UsageQuery) -> Result<UsagePage, StoreError> {
+        let page = self.store.usage(query).await?;
+        hear!(self.ear, *query, page);
+        page.last.iter().for_each(|place| hear!(self.ear, *place));
+        Ok(page)
+    }
+    async fn forget_reports(&self, before: Day, limit: usize) -> Result<usize, StoreError> {
+        hear!(self.ear, before);
+        self.store.forget_reports(before, limit).await
     }
 }

@@ -6,8 +6,9 @@ use clove::{
     digest::Digest,
     store::{
         AuditPage, AuditQuery, Decision, Epochs, ExpiringQuery, Freshness, KeyPage, KeyQuery, Lease, Leased, Lookup,
-        OrganizationRecord, OwnerFacts, Rehash, Transaction, Unspent,
+        OrganizationRecord, OwnerFacts, Rehash, Transaction, Unspent, UsageBatch, UsagePage, UsageQuery,
     },
+    usage::Day,
 };
 use std::{
     collections::BTreeSet,
@@ -153,5 +154,14 @@ impl Store for Gate {
     }
     async fn forget_counts(&self, now: Timestamp, limit: usize) -> Result<usize, StoreError> {
         self.through(self.inner.forget_counts(now, limit)).await
+    }
+    async fn record(&self, batch: Arc<UsageBatch>) -> Result<(), StoreError> {
+        self.through(self.inner.record(batch)).await
+    }
+    async fn usage(&self, query: &UsageQuery) -> Result<UsagePage, StoreError> {
+        self.through(self.inner.usage(query)).await
+    }
+    async fn forget_reports(&self, before: Day, limit: usize) -> Result<usize, StoreError> {
+        self.through(self.inner.forget_reports(before, limit)).await
     }
 }

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test file uses a part")]
 
+pub(crate) mod usage;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use clove::{
     Action, ActiveLimit, AuditEvent, Clove, DenialReason, Error, Fault, Hashing, Invalid, Key, KeyId, ListAudit, MemoryStore,
@@ -9,8 +11,9 @@ use clove::{
     digest::Digest,
     store::{
         AuditPage, AuditQuery, Decision, Epochs, ExpiringQuery, Freshness, KeyPage, KeyQuery, Lease, Leased, Lookup,
-        OrganizationRecord, OwnerFacts, Reads, Rehash, Transaction, Unspent,
+        OrganizationRecord, OwnerFacts, Reads, Rehash, Transaction, Unspent, UsageBatch, UsagePage, UsageQuery,
     },
+    usage::Day,
 };
 use clove_testkit::{Fixture, TestClock};
 use futures_channel::oneshot;
@@ -28,7 +31,7 @@ use std::{
 pub(crate) const BOUND: Duration = Duration::from_millis(100);
 pub(crate) const DAY: Duration = Duration::from_secs(86_400);
 
-/// How the next transaction ends.
+/// How the next transaction, or batch of usage, ends.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ending {
     /// Well.
@@ -61,6 +64,8 @@ struct Orders {
     before_epochs: Option<Work>,
     calls: Vec<&'static str>,
     endings: VecDeque<Ending>,
+    batch_endings: VecDeque<Ending>,
+    usage: Vec<Arc<UsageBatch>>,
     batches: Vec<Option<KeyId>>,
     before_transact: Option<(usize, Work)>,
 }
@@ -87,6 +92,8 @@ impl Spy {
             before_epochs: None,
             calls: Vec::new(),
             endings: VecDeque::new(),
+            batch_endings: VecDeque::new(),
+            usage: Vec::new(),
             batches: Vec::new(),
             before_transact: None,
         };
@@ -139,6 +146,14 @@ impl Spy {
     /// The next transactions end so; later ones well.
     pub(crate) fn end(&self, endings: impl IntoIterator<Item = Ending>) {
         self.orders.lock().unwrap().endings = endings.into_iter().collect();
+    }
+    /// The next batches of usage end so; later ones well.
+    pub(crate) fn end_batches(&self, endings: impl IntoIterator<Item = Ending>) {
+        self.orders.lock().unwrap().batch_endings = endings.into_iter().collect();
+    }
+    /// The batches of usage that came since this was last asked.
+    pub(crate) fn usage_batches(&self) -> Vec<Arc<UsageBatch>> {
+        std::mem::take(&mut self.orders.lock().unwrap().usage)
     }
     /// Another process's work comes in just before the transaction behind the next `skipped`.
     pub(crate) fn before_transact(&self, skipped: usize, work: impl Future<Output = ()> + Send + 'static) {
@@ -279,6 +294,31 @@ impl Store for Spy {
     async fn forget_counts(&self, now: Timestamp, limit: usize) -> Result<usize, StoreError> {
         self.call("forget_counts").await?;
         self.inner.forget_counts(now, limit).await
+    }
+    async fn record(&self, batch: Arc<UsageBatch>) -> Result<(), StoreError> {
+        let ending = {
+            let mut orders = self.orders.lock().unwrap();
+            orders.usage.push(Arc::clone(&batch));
+            orders.batch_endings.pop_front()
+        };
+        self.call("record").await?;
+        match ending {
+            None | Some(Ending::Commits) => self.inner.record(batch).await,
+            Some(Ending::CommitsThenUnknown) => {
+                self.inner.record(batch).await?;
+                Err(StoreError::OutcomeUnknown { source: None })
+            }
+            Some(Ending::RollsBackThenUnknown) => Err(StoreError::OutcomeUnknown { source: None }),
+            Some(Ending::Unavailable) => Err(StoreError::Unavailable { what: "being told to", source: None }),
+        }
+    }
+    async fn usage(&self, query: &UsageQuery) -> Result<UsagePage, StoreError> {
+        self.call("usage").await?;
+        self.inner.usage(query).await
+    }
+    async fn forget_reports(&self, before: Day, limit: usize) -> Result<usize, StoreError> {
+        self.call("forget_reports").await?;
+        self.inner.forget_reports(before, limit).await
     }
 }
 

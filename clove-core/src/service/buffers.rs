@@ -2,14 +2,15 @@
 
 use super::{
     Clove, Inner,
-    tally::{Held, Tally, lock},
+    metering::Metering,
+    tally::{Held, Tally, Used, Uses, lock},
 };
 use crate::{
     clock::Timestamp,
     error::StoreError,
     id::KeyId,
-    limit::Subject,
     store::{Rehash, Store, Unspent},
+    usage::Day,
 };
 use chrono::{DateTime, Utc};
 use std::{
@@ -44,21 +45,21 @@ const ROUNDS_BETWEEN_RETURNS: u32 = 10;
 /// How many counts are forgotten in one transaction: commands wait for no more than that.
 const SLICE: usize = 1024;
 
-type Uses = HashMap<KeyId, Timestamp, foldhash::fast::RandomState>;
+type LastUses = HashMap<KeyId, Timestamp, foldhash::fast::RandomState>;
 
-#[derive(Default)]
 pub(super) struct Buffers {
+    metering: Arc<Metering>,
     /// Keys that were used since the last flush, each once: their last use stands beside their windows.
     used: [Mutex<Vec<Weak<Tally>>>; LISTS],
     /// Last uses that could not be written, and those of keys that are not remembered any more.
-    uses: Mutex<Uses>,
+    uses: Mutex<LastUses>,
     /// Places that nobody is going to spend here, to be given back.
     unspent: Mutex<Vec<Unspent>>,
     rehashes: Mutex<Vec<Rehash>>,
 }
 
 /// A number for this thread.
-fn thread_number() -> usize {
+pub(super) fn thread_number() -> usize {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     thread_local!(static NUMBER: usize = NEXT.fetch_add(1, Ordering::Relaxed));
     // A thread that is ending has no number any more.
@@ -66,41 +67,54 @@ fn thread_number() -> usize {
 }
 
 impl Buffers {
-    /// Notes a use of a key whose windows are held.
+    pub(super) fn new(metering: Arc<Metering>) -> Self {
+        let (used, uses, unspent, rehashes) = Default::default();
+        Self { metering, used, uses, unspent, rehashes }
+    }
+
+    /// Notes a use of a key whose tally is held.
     #[inline]
-    pub(super) fn used(&self, tally: &Arc<Tally>, held: &mut Held, at: Timestamp) {
-        match &mut held.last_use {
-            Some(last) => *last = at.max(*last),
-            None => self.first_used(tally, held, at),
-        }
-    }
-
-    fn first_used(&self, tally: &Arc<Tally>, held: &mut Held, at: Timestamp) {
-        let Some(used) = self.used.get(thread_number() % LISTS) else { return };
-        let mut used = lock(used);
-        if used.len() < MAX_USED {
-            used.push(Arc::downgrade(tally));
-            held.last_use = Some(at);
-        }
-    }
-
-    fn note(&self, used: impl Iterator<Item = (KeyId, Timestamp)>) {
-        let mut uses = lock(&self.uses);
-        for (key, at) in used {
-            if let Some(last) = uses.get_mut(&key) {
-                *last = at.max(*last);
-            } else if uses.len() < MAX_USES {
-                uses.insert(key, at);
+    pub(super) fn used(&self, tally: &Arc<Tally>, held: &mut Held, at: Timestamp, requests: u64) {
+        let day = Day::of(at);
+        match &mut held.uses {
+            Some(uses) if uses.day == day => {
+                uses.last = at.max(uses.last);
+                uses.requests = uses.requests.saturating_add(requests);
             }
+            _ => self.first_used(tally, held, Uses { last: at, day, requests }),
         }
     }
 
-    /// Takes over what a tally held that is dropped.
-    pub(super) fn inherit(&self, subject: &Subject, last_use: Option<Timestamp>, unspent: impl Iterator<Item = Unspent>) {
-        if let (Subject::Key(id), Some(at)) = (subject, last_use) {
-            self.note(std::iter::once((*id, at)));
+    /// The first use since the last flush, or on another day.
+    fn first_used(&self, tally: &Arc<Tally>, held: &mut Held, uses: Uses) {
+        if let Some(before) = held.uses.replace(uses) {
+            return tally.used(Some(before)).into_iter().for_each(|used| self.note([used]));
         }
-        self.add_unspent(unspent);
+        let Some(list) = self.used.get(thread_number() % LISTS) else { return };
+        let mut list = lock(list);
+        if list.len() < MAX_USED {
+            return list.push(Arc::downgrade(tally));
+        }
+        drop(list);
+        let used = tally.used(held.uses.take());
+        used.into_iter().for_each(|used| self.note([used]));
+    }
+
+    /// Notes uses apart from their tallies.
+    pub(super) fn note<'t>(&self, used: impl IntoIterator<Item = Used<'t>>) {
+        for Used { key, owner, uses } in used {
+            self.metering.count(key, owner, uses.requests, uses.day);
+            self.note_last(key, uses.last);
+        }
+    }
+
+    fn note_last(&self, key: KeyId, at: Timestamp) {
+        let mut uses = lock(&self.uses);
+        if let Some(last) = uses.get_mut(&key) {
+            *last = at.max(*last);
+        } else if uses.len() < MAX_USES {
+            uses.insert(key, at);
+        }
     }
 
     pub(super) fn add_unspent(&self, unspent: impl IntoIterator<Item = Unspent>) {
@@ -133,16 +147,18 @@ impl Buffers {
         Ok(())
     }
 
-    fn take_uses(&self) -> Vec<(KeyId, DateTime<Utc>)> {
-        for used in &self.used {
+    /// Takes from tallies what was used since the last time.
+    pub(super) fn settle(&self) {
+        for list in &self.used {
             // The list's lock first, and alone: a verification takes it while it holds its key's.
-            let used = std::mem::take(&mut *lock(used));
-            // What was dropped has left its last use among the others.
-            self.note(used.iter().filter_map(Weak::upgrade).filter_map(|tally| match tally.subject {
-                Subject::Key(id) => Some((id, tally.lock().last_use.take()?)),
-                Subject::Account(_) => None,
-            }));
+            let used = std::mem::take(&mut *lock(list));
+            // What was dropped has left its uses here by itself.
+            used.iter().filter_map(Weak::upgrade).for_each(|tally| self.note(tally.take_used()));
         }
+    }
+
+    fn take_uses(&self) -> Vec<(KeyId, DateTime<Utc>)> {
+        self.settle();
         let taken = std::mem::take(&mut *lock(&self.uses));
         taken.into_iter().map(|(key, at)| (key, at.into())).collect()
     }
@@ -157,22 +173,24 @@ struct Taken<'b> {
 
 impl Drop for Taken<'_> {
     fn drop(&mut self) {
-        self.buffers.note(self.uses.drain(..).map(|(key, at)| (key, at.into())));
+        self.uses.drain(..).for_each(|(key, at)| self.buffers.note_last(key, at.into()));
         self.rehashes.drain(..).for_each(|change| self.buffers.rehash(change));
     }
 }
 
 impl Clove {
-    /// Writes what verifications have left to be written: last uses, and better digests. Hosts call it before they stop.
+    /// Writes what waited to be written when it was called: last uses, better digests, and usage. Hosts call it before they stop.
     ///
     /// # Errors
     /// If the store fails; what it did not write is kept for the next flush.
     pub async fn flush(&self) -> Result<(), StoreError> {
-        self.inner.buffers.flush(&*self.inner.store).await
+        let flushed = self.inner.buffers.flush(&*self.inner.store).await;
+        // Neither keeps the other from being written.
+        self.inner.flush_usage().await.and(flushed)
     }
 
     /// The work that goes on beside verification, for the host to spawn once: without it everything stays right, and last
-    /// uses are written only by [`Clove::flush`].
+    /// uses and usage are written only by [`Clove::flush`].
     #[must_use]
     pub fn maintenance(&self) -> Maintenance {
         Maintenance { inner: Arc::downgrade(&self.inner) }
@@ -186,7 +204,8 @@ pub struct Maintenance {
 
 impl Maintenance {
     /// Polls the store for what has changed, a few times within the bound of freshness; each second flushes; every ten gives back
-    /// places of request windows that nobody has asked for since; and forgets counts of windows that are over for a day. Ends when
+    /// places of request windows that nobody has asked for since; and forgets counts of windows that are over for a day, and of which
+    /// grants usage was reported 15 days ago. Ends when
     /// the last handle is dropped. What could not be written stays for the next round, since no verification depends on it;
     /// `failed` is told why, for the host's log.
     pub async fn run(self, mut failed: impl FnMut(StoreError)) {
@@ -238,15 +257,16 @@ impl Wake for Unpark {
 
 impl Inner {
     async fn round(&self, rounds: u32) -> Vec<StoreError> {
-        let mut results = vec![self.buffers.flush(&*self.store).await];
+        let mut results = vec![self.buffers.flush(&*self.store).await, self.flush_usage().await];
         self.lift_long_left();
         if rounds.is_multiple_of(ROUNDS_BETWEEN_RETURNS) {
             results.push(self.give_back(false).await);
         }
         if rounds.is_multiple_of(ROUNDS_BETWEEN_FORGETTING) || self.has_more_to_forget.load(Ordering::Relaxed) {
-            let forgotten = self.store.forget_counts(self.clock.now(), SLICE).await;
-            self.has_more_to_forget.store(matches!(forgotten, Ok(SLICE)), Ordering::Relaxed);
-            results.push(forgotten.map(drop));
+            let forgotten = [self.store.forget_counts(self.clock.now(), SLICE).await, self.forget_reports(SLICE).await];
+            let has_more = forgotten.iter().any(|forgotten| matches!(forgotten, Ok(SLICE)));
+            self.has_more_to_forget.store(has_more, Ordering::Relaxed);
+            results.extend(forgotten.map(|forgotten| forgotten.map(drop)));
         }
         results.into_iter().filter_map(Result::err).collect()
     }

@@ -26,7 +26,7 @@ use std::{
 
 /// Who takes places, and what it has yet to give back.
 pub(super) struct Leases {
-    node: NodeId,
+    pub(super) node: NodeId,
     /// Those that hold places.
     holding: Mutex<Vec<Weak<Tally>>>,
     /// Those of sliding windows: what is counted there must outlive the row.
@@ -93,7 +93,7 @@ impl Inner {
             self.keep_slides(known, &mut key, account.as_deref_mut(), at.steady);
         }
         if charges {
-            self.buffers.used(&known.tally, &mut key, now);
+            self.buffers.used(&known.tally, &mut key, now, cost);
         }
         Step::Charged(lefts)
     }
@@ -163,6 +163,9 @@ impl Inner {
         loop {
             if let Err(error) = flight.await {
                 if self.may_go_uncounted() {
+                    if charge.charges {
+                        self.buffers.used(&known.tally, &mut known.tally.lock(), charge.now, charge.cost);
+                    }
                     return Ok(Ok(Lefts { uncounted: true, ..Lefts::default() }));
                 }
                 return Err(StoreError::unavailable("taking places of request windows", error).into());

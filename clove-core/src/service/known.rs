@@ -60,6 +60,7 @@ pub(crate) struct Known {
 
 /// An account, shared by its keys.
 pub(super) struct Account {
+    owner: Arc<Owner>,
     pub(super) tally: Arc<Tally>,
 }
 
@@ -194,7 +195,7 @@ impl Keys {
                 row: row.clone(),
             })
         };
-        let make_tally = || Arc::new(Tally::new(Subject::Key(id), Arc::clone(&self.buffers)));
+        let make_tally = || Arc::new(Tally::new(Subject::Key(id), Arc::clone(&account.owner), Arc::clone(&self.buffers)));
         let new_tally = || self.evicted.take(id).unwrap_or_else(make_tally);
         // Whatever became of the row before, what is held of the key's windows stays.
         let placed = self.keys.entry(&id, None, |_, before: &mut Arc<Known>| {
@@ -240,8 +241,9 @@ impl Keys {
     fn account(&self, owner: &Owner) -> Arc<Account> {
         let place = usize::try_from(self.hasher.hash_one(owner)).unwrap_or_default() % ACCOUNT_SHARDS;
         let make = || {
-            let subject = Subject::Account(owner.clone());
-            Arc::new(Account { tally: Arc::new(Tally::new(subject, Arc::clone(&self.buffers))) })
+            let (subject, owner) = (Subject::Account(owner.clone()), Arc::new(owner.clone()));
+            let tally = Tally::new(subject, Arc::clone(&owner), Arc::clone(&self.buffers));
+            Arc::new(Account { owner, tally: Arc::new(tally) })
         };
         let Some(shard) = self.accounts.get(place) else { return make() };
         let mut accounts = lock(shard);

@@ -11,12 +11,14 @@ mod knowledge;
 mod known;
 mod leak;
 mod manage;
+mod metering;
 mod pages;
 mod recheck;
 mod slide;
 mod stop;
 mod tally;
 mod throttle;
+mod usage;
 mod verify;
 
 pub use buffers::Maintenance;
@@ -27,6 +29,7 @@ pub(crate) use known::Known;
 pub use manage::{ActiveKeys, Applied, Edit};
 pub use pages::{Cursor, ListAudit, ListKeys, MAX_PAGE, Page};
 pub use stop::Stopped;
+pub use usage::ListUsage;
 
 use crate::{
     clock::{Clock, SystemClock},
@@ -38,6 +41,7 @@ use buffers::Buffers;
 use charge::Leases;
 use knowledge::Knowledge;
 use known::Keys;
+use metering::Metering;
 use std::{
     fmt,
     sync::{Arc, atomic::AtomicBool},
@@ -62,6 +66,7 @@ struct Inner {
     knowledge: Knowledge,
     /// Of counts, whether the last slice that was forgotten was a full one.
     has_more_to_forget: AtomicBool,
+    metering: Arc<Metering>,
 }
 
 impl Clove {
@@ -75,12 +80,15 @@ impl Clove {
     #[must_use]
     pub fn with_clock(store: impl Store, policy: Policy, clock: impl Clock) -> Self {
         let throttle = Throttle::new(policy.imports.unwrap_or_default());
-        let (leases, buffers) = (Leases::new(clock.now()), Arc::<Buffers>::default());
+        let leases = Leases::new(clock.now());
+        let metering = Arc::new(Metering::new(leases.node));
+        let buffers = Arc::new(Buffers::new(Arc::clone(&metering)));
         let (knowledge, marks) = Knowledge::of(store.freshness(), policy.freshness);
         let inner = Inner {
             store: Arc::new(store),
             keys: Keys::new(policy.cache_bytes, marks, Arc::clone(&buffers)),
             policy,
+            metering,
             leases,
             knowledge,
             has_more_to_forget: AtomicBool::new(false),

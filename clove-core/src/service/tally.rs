@@ -4,8 +4,10 @@ use super::{buffers::Buffers, slide::Slide};
 use crate::{
     clock::{Clock, Timestamp},
     error::StoreError,
+    id::{KeyId, Owner},
     limit::{Limits, MAX_WINDOWS, Subject, Window},
     store::{Lease, Leased, Unspent, Want},
+    usage::Day,
 };
 use futures_util::future::Shared;
 use std::{
@@ -26,13 +28,14 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// One key's or account's. Dropped, it leaves what it holds to be written.
 pub(super) struct Tally {
     pub(super) subject: Subject,
+    owner: Arc<Owner>,
     buffers: Arc<Buffers>,
     held: Mutex<Held>,
 }
 
 impl Tally {
-    pub(super) fn new(subject: Subject, buffers: Arc<Buffers>) -> Self {
-        Self { subject, buffers, held: Mutex::default() }
+    pub(super) fn new(subject: Subject, owner: Arc<Owner>, buffers: Arc<Buffers>) -> Self {
+        Self { subject, owner, buffers, held: Mutex::default() }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Held> {
@@ -44,6 +47,19 @@ impl Tally {
             Ok(held) => Some(held),
             Err(TryLockError::Poisoned(held)) => Some(held.into_inner()),
             Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
+    /// What was used of a key since this was last asked.
+    pub(super) fn take_used(&self) -> Option<Used<'_>> {
+        let uses = self.lock().uses.take();
+        self.used(uses)
+    }
+
+    pub(super) fn used(&self, uses: Option<Uses>) -> Option<Used<'_>> {
+        match self.subject {
+            Subject::Key(key) => uses.map(|uses| Used { key, owner: &self.owner, uses }),
+            Subject::Account(_) => None,
         }
     }
 
@@ -62,7 +78,10 @@ impl Drop for Tally {
     fn drop(&mut self) {
         let held = std::mem::take(&mut *self.lock());
         let unspent = self.unspent(&held.lots).chain(self.unspent(&held.retired));
-        self.buffers.inherit(&self.subject, held.last_use, unspent);
+        self.buffers.add_unspent(unspent);
+        if let Some(used) = self.used(held.uses) {
+            self.buffers.note([used]);
+        }
     }
 }
 
@@ -83,8 +102,24 @@ pub(super) struct Held {
     pub(super) is_listed: bool,
     /// Whether it is among those that are kept for what they hold of sliding windows.
     pub(super) is_kept: bool,
-    /// A key's last use that is yet to be written.
-    pub(super) last_use: Option<Timestamp>,
+    /// Uses of a key that are yet to be written.
+    pub(super) uses: Option<Uses>,
+}
+
+/// Uses of a key on one UTC day.
+#[derive(Clone, Copy)]
+pub(super) struct Uses {
+    pub(super) last: Timestamp,
+    pub(super) day: Day,
+    /// How many requests it was, by what they cost.
+    pub(super) requests: u64,
+}
+
+/// The same, and of which key.
+pub(super) struct Used<'t> {
+    pub(super) key: KeyId,
+    pub(super) owner: &'t Owner,
+    pub(super) uses: Uses,
 }
 
 pub(super) type Flight = Shared<Pin<Box<dyn Future<Output = Result<(), Arc<StoreError>>> + Send>>>;

@@ -1,4 +1,4 @@
--- Schema version 2: request limits, the places that are charged to windows, and what processes that remember rows go by.
+-- Schema version 2: request limits, the places that are charged to windows, what processes that remember rows go by, and usage.
 
 ALTER TABLE keys ADD COLUMN limits TEXT NOT NULL DEFAULT '';          -- '': as the policy says
 ALTER TABLE owners ADD COLUMN request_limits TEXT NOT NULL DEFAULT '';
@@ -28,3 +28,31 @@ CREATE TABLE freshness (
     one    INTEGER NOT NULL PRIMARY KEY, -- there is one row
     micros INTEGER NOT NULL              -- the shortest bound that any process has asked for
 ) STRICT;
+
+CREATE TABLE usage (
+    org     TEXT NOT NULL,
+    level   INTEGER NOT NULL, -- whose sum: 0 the organization's, 1 an account's, 2 a key's
+    account TEXT NOT NULL,    -- '' at level 0
+    key_id  BLOB NOT NULL,    -- x'' at levels 0 and 1
+    unit    TEXT NOT NULL,
+    day     INTEGER NOT NULL, -- days since the Unix epoch
+    total   INTEGER NOT NULL,
+    PRIMARY KEY (org, level, account, key_id, unit, day)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX usage_by_key ON usage (key_id, org) WHERE level = 2;
+
+CREATE TABLE reports (
+    grant_id BLOB NOT NULL,
+    unit     TEXT NOT NULL,
+    total    INTEGER NOT NULL, -- what is in the sums of it
+    day      INTEGER NOT NULL,
+    PRIMARY KEY (grant_id, unit)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX reports_by_day ON reports (day);
+
+CREATE TABLE recorders (
+    node     BLOB NOT NULL PRIMARY KEY,
+    sequence INTEGER NOT NULL, -- of its last batch in the sums
+    day      INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX recorders_by_day ON recorders (day);

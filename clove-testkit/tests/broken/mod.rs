@@ -1,5 +1,7 @@
 //! Stores broken on purpose: a memory store, and in front of it one fault.
 
+mod usage;
+
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use clove_core::{
@@ -12,8 +14,9 @@ use clove_core::{
     store::{
         AuditPage, AuditQuery, COUNT_LIFETIME_MICROS, Candidate, Changes, Decision, EpochShard, Epochs, ExpiringQuery,
         ExpiryFilter, Facts, Freshness, KeyChange, KeyPage, KeyQuery, Lease, Leased, Lookup, OrganizationRecord, OwnerFacts,
-        OwnerRecord, Place, Reads, Rehash, SecretRecord, Transaction, Unspent, Want,
+        OwnerRecord, Place, Reads, Rehash, SecretRecord, Transaction, Unspent, UsageBatch, UsagePage, UsageQuery, Want,
     },
+    usage::Day,
 };
 use std::{
     collections::{BTreeSet, HashMap},
@@ -74,6 +77,26 @@ pub(crate) enum Fault {
     MovesNoEpoch,
     MovesEpochsForNothing,
     TellsItsOwnBound,
+    CountsBatchesAgain,
+    KnowsOneProcess,
+    RacesBatches,
+    AddsTotalsUp,
+    KeepsALedgerAProcess,
+    KeepsALedgerOfGrantsAlone,
+    WrapsSums,
+    CountsUsageInFloats,
+    ForgetsSumsWithTheirKey,
+    LeaksUsage,
+    TellsTheOrganizationToOwners,
+    LosesTheLastDay,
+    IgnoresUnits,
+    IgnoresKeysOfUsage,
+    PagesUsageAnew,
+    PromisesMoreUsage,
+    ForgetsReportsADayEarly,
+    ForgetsReportsBeyondTheLimit,
+    KeepsReports,
+    ForgetsAllBatches,
 }
 
 impl Fault {
@@ -183,12 +206,13 @@ pub(crate) struct Broken {
     cache: Mutex<HashMap<KeyId, Arc<Candidate>>>,
     uses: Mutex<HashMap<KeyId, DateTime<Utc>>>,
     epochs: Mutex<Option<Arc<Epochs>>>,
+    usage: usage::Mistakes,
 }
 
 impl Broken {
     pub(crate) fn new(fault: Fault) -> Self {
-        let (offset, cache, uses, epochs) = Default::default();
-        Self { inner: MemoryStore::new(), fault, offset, cache, uses, epochs }
+        let (offset, cache, uses, epochs, usage) = Default::default();
+        Self { inner: MemoryStore::new(), fault, offset, cache, uses, epochs, usage }
     }
 
     fn is(&self, fault: Fault) -> bool {
@@ -432,8 +456,7 @@ impl Store for Broken {
             lease.wants.iter_mut().for_each(|want| want.start = DateTime::UNIX_EPOCH.into());
         }
         if self.is(Fault::CountsOneProcess) {
-            lease.node =
-                NodeId::from_slice(&[7; 6].into_iter().chain([0x70, 0, 0x80]).chain([0; 7]).collect::<Vec<u8>>()).unwrap();
+            lease.node = usage::one_node();
         }
         if self.is(Fault::RacesForPlaces) {
             // What is charged is read first, and taken later whatever has become of it.
@@ -460,5 +483,30 @@ impl Store for Broken {
     async fn forget_counts(&self, now: Timestamp, limit: usize) -> Result<usize, StoreError> {
         let day = if self.is(Fault::ForgetsCountsWithTheirWindow) { COUNT_LIFETIME_MICROS } else { 0 };
         self.inner.forget_counts(Timestamp::from_micros(now.as_micros() + day).unwrap(), limit).await
+    }
+    async fn record(&self, batch: Arc<UsageBatch>) -> Result<(), StoreError> {
+        let batch = self.usage.tamper(self.fault, &batch);
+        if let Some(batch) = batch { self.inner.record(Arc::new(batch)).await } else { Ok(()) }
+    }
+    async fn usage(&self, query: &UsageQuery) -> Result<UsagePage, StoreError> {
+        let query = usage::mistaken(self.fault, query);
+        let mut page = self.inner.usage(&query).await?;
+        usage::spoil(self.fault, &query, &mut page);
+        if self.is(Fault::ForgetsSumsWithTheirKey) {
+            let mut left = Vec::new();
+            for sum in page.sums {
+                let gone = match sum.key {
+                    Some(key) => self.inner.get(&query.scope, key).await?.is_none(),
+                    None => false,
+                };
+                left.extend(Some(sum).filter(|_| !gone));
+            }
+            page.sums = left;
+        }
+        Ok(page)
+    }
+    async fn forget_reports(&self, before: Day, limit: usize) -> Result<usize, StoreError> {
+        let (before, most) = self.usage.forgets(self.fault, before, limit);
+        self.inner.forget_reports(before, most).await.map(|forgotten| forgotten.min(limit))
     }
 }
