@@ -10,7 +10,6 @@ use clove_core::{
     audit::Arguments,
     digest::{Digest, Scheme},
     error::Unique,
-    id::NodeId,
     store::{
         AuditPage, AuditQuery, COUNT_LIFETIME_MICROS, Candidate, Changes, Decision, EpochShard, Epochs, ExpiringQuery,
         ExpiryFilter, Facts, Freshness, KeyChange, KeyPage, KeyQuery, Lease, Leased, Lookup, OrganizationRecord, OwnerFacts,
