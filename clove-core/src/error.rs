@@ -127,6 +127,8 @@ pub enum CorruptRow {
     Organization,
     /// An audit event.
     AuditEvent,
+    /// An entry of the access log.
+    AccessEntry,
 }
 
 impl std::fmt::Display for CorruptRow {
@@ -137,6 +139,7 @@ impl std::fmt::Display for CorruptRow {
             Self::Owner => f.write_str("an owner"),
             Self::Organization => f.write_str("an organization"),
             Self::AuditEvent => f.write_str("an audit event"),
+            Self::AccessEntry => f.write_str("an entry of the access log"),
         }
     }
 }

@@ -1,6 +1,9 @@
 //! A store in memory: complete, for tests of hosts and for services that need no key to outlive them.
 
+mod access;
+
 use crate::{
+    access::AccessEntry,
     audit::AuditEvent,
     clock::Timestamp,
     digest::{Digest, Scheme},
@@ -9,11 +12,13 @@ use crate::{
     key::Key,
     limit::Subject,
     store::{
-        AuditPage, AuditQuery, COUNT_LIFETIME_MICROS, Candidate, Changes, Decision, ExpiringQuery, ExpiryFilter, Facts, Flag,
-        KeyChange, KeyPage, KeyQuery, Lease, Leased, Lookup, NODE_LIFETIME_MICROS, OrganizationRecord, OwnerFacts, OwnerRecord,
-        Place, Reads, Rehash, Remains, SecretRecord, Store, StoredKey, Transaction, Unspent,
+        AccessPage, AccessQuery, AuditPage, AuditQuery, COUNT_LIFETIME_MICROS, Candidate, Changes, Decision, ExpiringQuery,
+        ExpiryFilter, Facts, Flag, KeyChange, KeyPage, KeyQuery, Lease, Leased, Lookup, NODE_LIFETIME_MICROS, OrganizationRecord,
+        OwnerFacts, OwnerRecord, Place, Reads, Rehash, Remains, SecretRecord, Store, StoredKey, Transaction, UnrecognizedCount,
+        Unspent,
     },
 };
+use access::AccessTables;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use std::{
@@ -48,6 +53,7 @@ struct State {
     charged: BTreeMap<(Subject, u32, Timestamp), u64>,
     /// When each process last leased.
     nodes: BTreeMap<NodeId, Timestamp>,
+    access: AccessTables,
 }
 
 impl MemoryStore {
@@ -467,6 +473,41 @@ impl Store for MemoryStore {
         let over: Vec<_> = state.charged.keys().filter(|name| is_over(name)).take(limit).cloned().collect();
         state.charged.retain(|name, _| over.binary_search(name).is_err());
         Ok(over.len())
+    }
+
+    async fn log_access(&self, entries: Arc<[AccessEntry]>) -> Result<(), StoreError> {
+        self.write().access.log(&entries);
+        Ok(())
+    }
+
+    async fn access_log(&self, query: &AccessQuery) -> Result<AccessPage, StoreError> {
+        Ok(self.read().access.page(query))
+    }
+
+    async fn forget_access(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
+        Ok(self.write().access.forget(before, limit))
+    }
+
+    async fn forget_audit(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
+        let mut state = self.write();
+        let mut forgotten = 0;
+        while forgotten < limit
+            && let Some(oldest) = state.events.first_entry().filter(|oldest| *oldest.key() < AuditId::first_at(before))
+        {
+            let operation = oldest.remove().operation;
+            state.operations.remove(&operation);
+            forgotten += 1;
+        }
+        Ok(forgotten)
+    }
+
+    async fn count_unrecognized(&self, counts: &[UnrecognizedCount]) -> Result<(), StoreError> {
+        self.write().access.count(counts);
+        Ok(())
+    }
+
+    async fn unrecognized(&self, from: Timestamp, until: Timestamp) -> Result<Vec<(Timestamp, u64)>, StoreError> {
+        Ok(self.read().access.unrecognized(from, until))
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a host decides, as data that cannot be illegal.
 
 use crate::{
+    access::AccessLog,
     audit::{Action, Role},
     capability::CapabilitySet,
     digest::{Argon2Cost, Digest, Pepper, Scheme, sha256},
@@ -8,6 +9,7 @@ use crate::{
     key::Status,
     lifecycle,
     limit::{LimitChoice, Limits, Tier, TierName},
+    retention::Retention,
     secret::SecretFormat,
     store::{ActiveLimit, CandidateLimits},
 };
@@ -47,6 +49,8 @@ pub struct Policy {
     /// Whether by default there are no windows at all, reckoned once.
     pub(crate) is_unlimited: bool,
     pub(crate) uncounted_a_minute: u32,
+    pub(crate) access_log: AccessLog,
+    pub(crate) retention: Retention,
 }
 
 impl Default for Policy {
@@ -83,6 +87,8 @@ impl Policy {
             default_account: Limits::standard().times(2),
             is_unlimited: false,
             uncounted_a_minute: 0,
+            access_log: AccessLog::Off,
+            retention: Retention::default(),
         }
     }
 
@@ -225,6 +231,18 @@ impl Policy {
         self.tiers.get(name).unwrap_or(&self.default_tier)
     }
 
+    /// What becomes of the access log.
+    #[must_use]
+    pub fn access_log(&self) -> AccessLog {
+        self.access_log
+    }
+
+    /// How long logs are kept.
+    #[must_use]
+    pub fn retention(&self) -> Retention {
+        self.retention
+    }
+
     /// How long a verification may take.
     #[must_use]
     pub fn deadline(&self) -> Duration {
@@ -345,6 +363,21 @@ impl PolicyBuilder {
         self
     }
 
+    /// Whether requests are logged, and what that promises; [`AccessLog::Off`] unless set. Spawn
+    /// [`Clove::maintenance`](crate::Clove::maintenance) with it.
+    #[must_use]
+    pub fn access_log(mut self, log: AccessLog) -> Self {
+        self.policy.access_log = log;
+        self
+    }
+
+    /// How long logs are kept; 90 days of the access log and the audit trail for ever unless set.
+    #[must_use]
+    pub fn retention(mut self, retention: Retention) -> Self {
+        self.policy.retention = retention;
+        self
+    }
+
     /// While places of request windows cannot be taken, since the store is away, each process grants this many requests a minute
     /// without counting them, and marks them ([`Grant::is_uncounted`](crate::Grant::is_uncounted)); 0 unless set, which makes
     /// each of them a fault.
@@ -367,6 +400,7 @@ impl PolicyBuilder {
         policy.is_unlimited = policy.default_tier.key.windows().is_empty() && policy.default_account.windows().is_empty();
         policy.expiry.check()?;
         policy.hashing.check()?;
+        policy.retention.check()?;
         if policy.formats.len() > MAX_RETIRED_FORMATS + 1 {
             return Err(Invalid::new("retired formats", "must be at most 8", format!("{}", policy.formats.len() - 1)));
         }

@@ -6,15 +6,18 @@
 //!
 //! Every promise below is a test in `clove-testkit`.
 
+mod access;
 mod candidate;
 mod pages;
 mod places;
 
+pub use access::{AccessPage, AccessQuery, UnrecognizedCount};
 pub use candidate::{Candidate, CandidateLimits, Found, Lookup, SecretRecord, Secrets};
 pub use pages::{AuditPage, AuditQuery, ExpiringQuery, ExpiryFilter, KeyPage, KeyQuery, Place};
 pub use places::{COUNT_LIFETIME_MICROS, Lease, Leased, NODE_LIFETIME_MICROS, Unspent, Want};
 
 use crate::{
+    access::AccessEntry,
     audit::AuditEvent,
     clock::Timestamp,
     digest::{Digest, Scheme},
@@ -150,6 +153,47 @@ pub trait Store: Send + Sync + 'static {
     /// Forgets counts of windows that were over [`COUNT_LIFETIME_MICROS`] before `now`, at most `limit`; how many it were. Need not
     /// be durable when it returns.
     async fn forget_counts(&self, now: Timestamp, limit: usize) -> Result<usize, StoreError>;
+
+    /// Adds entries to the access log, all or none, durable when it returns. An entry whose id is there already is passed over, so
+    /// that after an unknown outcome the same may be written again. Cancelled at any point, it has happened whole or not at all.
+    ///
+    /// # Errors
+    /// [`Unavailable`](StoreError::Unavailable): nothing was written. [`OutcomeUnknown`](StoreError::OutcomeUnknown): all or nothing.
+    async fn log_access(&self, entries: Arc<[AccessEntry]>) -> Result<(), StoreError>;
+
+    /// A page of the access log, newest id first.
+    ///
+    /// # Errors
+    /// [`Unavailable`](StoreError::Unavailable) only: entries that cannot be read are counted in the page.
+    async fn access_log(&self, query: &AccessQuery) -> Result<AccessPage, StoreError>;
+
+    /// Forgets at most `limit` entries of the access log whose ids were made before `before`, the oldest first, and after them
+    /// counts of hours that began before it; how many rows it were. Need not be durable when it returns.
+    ///
+    /// # Errors
+    /// [`Unavailable`](StoreError::Unavailable) or [`OutcomeUnknown`](StoreError::OutcomeUnknown); it may be done again.
+    async fn forget_access(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError>;
+
+    /// Forgets at most `limit` audit events whose ids were made before `before`, the oldest first; how many it were. Their operation
+    /// ids are free again. Need not be durable when it returns.
+    ///
+    /// # Errors
+    /// As [`Store::forget_access`].
+    async fn forget_audit(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError>;
+
+    /// Raises how many requests a process has refused in an hour to each given count, and never lowers it. Need not be durable when
+    /// it returns.
+    ///
+    /// # Errors
+    /// [`Unavailable`](StoreError::Unavailable) or [`OutcomeUnknown`](StoreError::OutcomeUnknown); it may be done again.
+    async fn count_unrecognized(&self, counts: &[UnrecognizedCount]) -> Result<(), StoreError>;
+
+    /// How many requests all processes have refused in each hour that begins at `from` or later and before `until`, ascending; hours
+    /// without any are left out.
+    ///
+    /// # Errors
+    /// [`Unavailable`](StoreError::Unavailable) only: a count that cannot be read is passed over.
+    async fn unrecognized(&self, from: Timestamp, until: Timestamp) -> Result<Vec<(Timestamp, u64)>, StoreError>;
 }
 
 macro_rules! forward {
@@ -203,6 +247,24 @@ macro_rules! forward {
             }
             async fn forget_counts(&self, now: Timestamp, limit: usize) -> Result<usize, StoreError> {
                 (**self).forget_counts(now, limit).await
+            }
+            async fn log_access(&self, entries: Arc<[AccessEntry]>) -> Result<(), StoreError> {
+                (**self).log_access(entries).await
+            }
+            async fn access_log(&self, query: &AccessQuery) -> Result<AccessPage, StoreError> {
+                (**self).access_log(query).await
+            }
+            async fn forget_access(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
+                (**self).forget_access(before, limit).await
+            }
+            async fn forget_audit(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
+                (**self).forget_audit(before, limit).await
+            }
+            async fn count_unrecognized(&self, counts: &[UnrecognizedCount]) -> Result<(), StoreError> {
+                (**self).count_unrecognized(counts).await
+            }
+            async fn unrecognized(&self, from: Timestamp, until: Timestamp) -> Result<Vec<(Timestamp, u64)>, StoreError> {
+                (**self).unrecognized(from, until).await
             }
         }
     )*};

@@ -18,7 +18,7 @@ use std::{
 };
 
 /// The most statements that a connection keeps prepared: all there are.
-const STATEMENTS: usize = 64;
+const STATEMENTS: usize = 128;
 
 /// How many threads scan: a page that has long to look for its rows leaves others one.
 const SCANNERS: usize = 2;

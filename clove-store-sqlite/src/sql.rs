@@ -193,6 +193,21 @@ pub(crate) const PUT_NODE: &str =
     "INSERT INTO nodes (id, seen_at) VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at";
 pub(crate) const FORGET_NODES: &str = "DELETE FROM nodes WHERE seen_at <= ?1";
 
+/// An entry that is there already stays as it is.
+pub const LOG_ACCESS: &str = "INSERT INTO access (id, at, key_id, org, account, outcome, limit_of, limit_count, limit_seconds, limit_left, \
+     cost, endpoint) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) ON CONFLICT (id) DO NOTHING";
+pub(crate) const ACCESS_OF_ORGANIZATION: &str = "SELECT id, at, key_id, org, account, outcome, limit_of, limit_count, limit_seconds, \
+     limit_left, cost, endpoint FROM access WHERE org = ?1 AND id >= ?2 AND id < ?3 ORDER BY id DESC";
+pub(crate) const FORGET_ACCESS: &str =
+    "DELETE FROM access WHERE id IN (SELECT id FROM access WHERE id < ?1 ORDER BY id LIMIT ?2)";
+pub(crate) const FORGET_AUDIT: &str = "DELETE FROM audit WHERE id IN (SELECT id FROM audit WHERE id < ?1 ORDER BY id LIMIT ?2)";
+/// A count only grows.
+pub(crate) const COUNT_UNRECOGNIZED: &str = "INSERT INTO unrecognized (hour, node, count) VALUES (?1, ?2, ?3) \
+     ON CONFLICT (hour, node) DO UPDATE SET count = excluded.count WHERE excluded.count > unrecognized.count";
+pub(crate) const UNRECOGNIZED: &str = "SELECT hour, count FROM unrecognized WHERE hour >= ?1 AND hour < ?2 ORDER BY hour";
+pub(crate) const FORGET_UNRECOGNIZED: &str = "DELETE FROM unrecognized WHERE (hour, node) IN \
+     (SELECT hour, node FROM unrecognized WHERE hour < ?1 ORDER BY hour LIMIT ?2)";
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
@@ -204,7 +219,7 @@ mod tests {
     }
 
     /// Each statement, and the index or key that it must go by; those that only insert go by none.
-    const PLANS: [(&str, &str, &str); 42] = plans![
+    const PLANS: [(&str, &str, &str); 49] = plans![
         FIND_BY_ID: "SEARCH k USING PRIMARY KEY (id=?)",
         FIND_BY_DIGEST: "SEARCH s USING INDEX secrets_by_digest (digest=?)",
         FIND_BY_DIGESTS: "SEARCH s USING INDEX secrets_by_digest (digest=?)",
@@ -247,6 +262,13 @@ mod tests {
         COUNT_OTHER_NODES: "SEARCH nodes USING COVERING INDEX nodes_by_time (seen_at>?)",
         PUT_NODE: "",
         FORGET_NODES: "SEARCH nodes USING COVERING INDEX nodes_by_time (seen_at<?)",
+        LOG_ACCESS: "",
+        ACCESS_OF_ORGANIZATION: "SEARCH access USING INDEX access_by_organization (org=? AND id>? AND id<?)",
+        FORGET_ACCESS: "SEARCH access USING PRIMARY KEY (id<?)",
+        FORGET_AUDIT: "SEARCH audit USING PRIMARY KEY (id<?)",
+        COUNT_UNRECOGNIZED: "",
+        UNRECOGNIZED: "SEARCH unrecognized USING PRIMARY KEY (hour>? AND hour<?)",
+        FORGET_UNRECOGNIZED: "SEARCH unrecognized USING PRIMARY KEY (hour<?)",
     ];
 
     #[test]
@@ -259,7 +281,21 @@ mod tests {
             let steps = statement.raw_query().mapped(|row| row.get::<_, String>(3)).collect::<Result<Vec<_>, _>>().unwrap();
             assert!(steps.is_empty() == wanted.is_empty(), "{name}\n{steps:#?}");
             assert!(wanted.is_empty() || steps.iter().any(|step| step.starts_with(wanted)), "{name}\n{steps:#?}");
-            let tables = ["keys", "k", "secrets", "s", "owners", "o", "organizations", "g", "audit", "counts", "nodes"];
+            let tables = [
+                "keys",
+                "k",
+                "secrets",
+                "s",
+                "owners",
+                "o",
+                "organizations",
+                "g",
+                "audit",
+                "counts",
+                "nodes",
+                "access",
+                "unrecognized",
+            ];
             let scans = |step: &&String| tables.iter().any(|table| step.split(' ').take(2).eq(["SCAN", table]));
             assert_eq!(steps.iter().find(scans), None, "{name}");
             assert!(!steps.iter().any(|step| step.contains("TEMP B-TREE")), "{name}\n{steps:#?}");

@@ -1,10 +1,10 @@
 //! One thread that writes. It takes all that waits into one commit, so that many callers share an `fsync`.
 
-use crate::{places, transact};
+use crate::{access, places, transact};
 use chrono::{DateTime, Utc};
 use clove_core::{
-    KeyId, StoreError, Timestamp,
-    store::{Decision, Lease, Leased, Reads, Rehash, Transaction, Unspent},
+    AccessEntry, KeyId, StoreError, Timestamp,
+    store::{Decision, Lease, Leased, Reads, Rehash, Transaction, UnrecognizedCount, Unspent},
 };
 use futures_channel::oneshot::{self, Receiver, Sender};
 use rusqlite::{Connection, ErrorCode};
@@ -39,6 +39,10 @@ pub(crate) enum Work {
     Lease(Arc<Lease>),
     GiveBack(Vec<Unspent>),
     ForgetCounts(Timestamp, usize),
+    LogAccess(Arc<[AccessEntry]>),
+    ForgetAccess(Timestamp, usize),
+    ForgetAudit(Timestamp, usize),
+    CountUnrecognized(Vec<UnrecognizedCount>),
 }
 
 impl Work {
@@ -47,9 +51,15 @@ impl Work {
         match self {
             Self::Transact(transaction) if matches!(transaction.reads, Reads::Owner { .. }) => MAX_BEFORE_CREATIONS,
             Self::Transact(_) => MAX_WAITING,
-            // A request waits for it, and denies nobody by waiting.
-            Self::Lease(_) => MAX_BEFORE_CREATIONS,
-            Self::Rehash(_) | Self::Touch(_) | Self::GiveBack(_) | Self::ForgetCounts(..) => MAX_BEFORE_TELEMETRY,
+            // Requests wait for it, and deny nobody by waiting.
+            Self::Lease(_) | Self::LogAccess(_) => MAX_BEFORE_CREATIONS,
+            Self::Rehash(_)
+            | Self::Touch(_)
+            | Self::GiveBack(_)
+            | Self::ForgetCounts(..)
+            | Self::ForgetAccess(..)
+            | Self::ForgetAudit(..)
+            | Self::CountUnrecognized(_) => MAX_BEFORE_TELEMETRY,
         }
     }
 }
@@ -283,6 +293,10 @@ fn run(connection: &Connection, work: &Work) -> Outcome {
         Work::Lease(lease) => places::lease(connection, lease).map(Done::Leased),
         Work::GiveBack(unspent) => places::give_back(connection, unspent).map(|()| Done::Written),
         Work::ForgetCounts(now, limit) => places::forget(connection, *now, *limit).map(Done::Forgotten),
+        Work::LogAccess(entries) => access::log(connection, entries).map(|()| Done::Written),
+        Work::ForgetAccess(before, limit) => access::forget(connection, *before, *limit).map(Done::Forgotten),
+        Work::ForgetAudit(before, limit) => access::forget_audit(connection, *before, *limit).map(Done::Forgotten),
+        Work::CountUnrecognized(counts) => access::count_unrecognized(connection, counts).map(|()| Done::Written),
     };
     // A decision is the core's code, which does not panic; if it does, this thread must outlive it.
     catch_unwind(AssertUnwindSafe(run))

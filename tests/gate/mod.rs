@@ -2,11 +2,11 @@
 
 use chrono::{DateTime, Utc};
 use clove::{
-    Key, KeyId, OrganizationId, Owner, Scope, Store, StoreError, Timestamp,
+    AccessEntry, Key, KeyId, OrganizationId, Owner, Scope, Store, StoreError, Timestamp,
     digest::Digest,
     store::{
-        AuditPage, AuditQuery, Decision, ExpiringQuery, KeyPage, KeyQuery, Lease, Leased, Lookup, OrganizationRecord, OwnerFacts,
-        Rehash, Transaction, Unspent,
+        AccessPage, AccessQuery, AuditPage, AuditQuery, Decision, ExpiringQuery, KeyPage, KeyQuery, Lease, Leased, Lookup,
+        OrganizationRecord, OwnerFacts, Rehash, Transaction, UnrecognizedCount, Unspent,
     },
 };
 use std::{
@@ -146,5 +146,23 @@ impl Store for Gate {
     }
     async fn forget_counts(&self, now: Timestamp, limit: usize) -> Result<usize, StoreError> {
         self.through(self.inner.forget_counts(now, limit)).await
+    }
+    async fn log_access(&self, entries: Arc<[AccessEntry]>) -> Result<(), StoreError> {
+        self.through(self.inner.log_access(entries)).await
+    }
+    async fn access_log(&self, query: &AccessQuery) -> Result<AccessPage, StoreError> {
+        self.through(self.inner.access_log(query)).await
+    }
+    async fn forget_access(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
+        self.through(self.inner.forget_access(before, limit)).await
+    }
+    async fn forget_audit(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
+        self.through(self.inner.forget_audit(before, limit)).await
+    }
+    async fn count_unrecognized(&self, counts: &[UnrecognizedCount]) -> Result<(), StoreError> {
+        self.through(self.inner.count_unrecognized(counts)).await
+    }
+    async fn unrecognized(&self, from: Timestamp, until: Timestamp) -> Result<Vec<(Timestamp, u64)>, StoreError> {
+        self.through(self.inner.unrecognized(from, until)).await
     }
 }

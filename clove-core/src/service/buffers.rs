@@ -27,10 +27,8 @@ const MAX_USES: usize = 131_072;
 const MAX_REHASHES: usize = 1024;
 /// How often maintenance flushes.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// How many rounds of maintenance lie between two that look for counts to forget.
+/// How many rounds of maintenance lie between two that look for what to forget.
 const ROUNDS_BETWEEN_FORGETTING: u32 = 60;
-/// How many counts are forgotten in one transaction: commands wait for no more than that.
-const SLICE: usize = 1024;
 
 type Uses = HashMap<KeyId, Timestamp, foldhash::fast::RandomState>;
 
@@ -49,7 +47,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// A number for this thread.
-fn thread_number() -> usize {
+pub(super) fn thread_number() -> usize {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     thread_local!(static NUMBER: usize = NEXT.fetch_add(1, Ordering::Relaxed));
     // A thread that is ending has no number any more.
@@ -124,16 +122,18 @@ impl Drop for Taken<'_> {
 }
 
 impl Clove {
-    /// Writes what verifications have left to be written: last uses, and better digests. Hosts call it before they stop.
+    /// Writes what verifications have left to be written: last uses, better digests, and the access log. Hosts call it before
+    /// they stop.
     ///
     /// # Errors
     /// If the store fails; what it did not write is kept for the next flush.
     pub async fn flush(&self) -> Result<(), StoreError> {
-        self.inner.buffers.flush(&*self.inner.store).await
+        let written = self.inner.buffers.flush(&*self.inner.store).await;
+        written.and(self.inner.flush_log().await)
     }
 
-    /// The work that goes on beside verification, for the host to spawn once: without it everything stays right, and last
-    /// uses are written only by [`Clove::flush`].
+    /// The work that goes on beside verification, for the host to spawn once: without it everything stays right, last uses and
+    /// the access log are written only by [`Clove::flush`], and nothing is forgotten.
     #[must_use]
     pub fn maintenance(&self) -> Maintenance {
         Maintenance { inner: Arc::downgrade(&self.inner) }
@@ -147,24 +147,26 @@ pub struct Maintenance {
 
 impl Maintenance {
     /// Flushes every second until the last handle is dropped, gives back places of request windows that nobody has asked for in the
-    /// last ten, and forgets counts of windows that are over for a day. What could not be written stays for the next round, since
-    /// no verification depends on it; `failed` is told why, for the host's log.
+    /// last ten, and forgets counts of windows that are over for a day, and logs beyond their [`Retention`](crate::Retention).
+    /// What could not be written stays for the next round, since no verification depends on it; `failed` is told why, for the
+    /// host's log.
     pub async fn run(self, mut failed: impl FnMut(StoreError)) {
         let mut to_forget = ROUNDS_BETWEEN_FORGETTING;
-        while let Some(sleep) = self.inner.upgrade().map(|inner| inner.clock.sleep(INTERVAL)) {
-            sleep.await;
+        let begin = |inner: Arc<Inner>| (inner.clock.sleep(INTERVAL), Arc::clone(&inner.log.press));
+        while let Some((mut sleep, press)) = self.inner.upgrade().map(begin) {
+            while press.comes_before(&mut sleep).await {
+                let Some(inner) = self.inner.upgrade() else { return };
+                inner.flush_log().await.err().into_iter().for_each(&mut failed);
+            }
             let Some(inner) = self.inner.upgrade() else { return };
             let flushed = inner.buffers.flush(&*inner.store).await;
+            let logged = inner.flush_log().await;
             let given_back = inner.give_back(false).await;
+            [flushed, logged, given_back].into_iter().filter_map(Result::err).for_each(&mut failed);
             to_forget = to_forget.saturating_sub(1);
-            let forgotten = if to_forget == 0 { inner.store.forget_counts(inner.clock.now(), SLICE).await } else { Ok(0) };
-            match forgotten {
-                // There may be more of them.
-                Ok(SLICE) => {}
-                _ if to_forget == 0 => to_forget = ROUNDS_BETWEEN_FORGETTING,
-                _ => {}
+            if to_forget == 0 && !inner.forget(&mut failed).await {
+                to_forget = ROUNDS_BETWEEN_FORGETTING;
             }
-            [flushed, given_back, forgotten.map(drop)].into_iter().filter_map(Result::err).for_each(&mut failed);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The handle that a host holds.
 
+mod access_log;
 mod buffers;
 mod charge;
 mod close;
@@ -9,8 +10,12 @@ mod issue;
 mod leak;
 mod manage;
 mod pages;
+mod press;
+mod retention;
+mod rounds;
 mod stop;
 mod throttle;
+mod unrecognized;
 mod verify;
 
 pub use buffers::Maintenance;
@@ -18,7 +23,7 @@ pub(crate) use charge::Lefts;
 pub use close::Closed;
 pub use issue::{Issued, NewKey};
 pub use manage::{ActiveKeys, Applied, Edit};
-pub use pages::{Cursor, ListAudit, ListKeys, MAX_PAGE, Page};
+pub use pages::{Cursor, ListAccess, ListAudit, ListKeys, MAX_PAGE, Page};
 pub use stop::Stopped;
 
 use crate::{
@@ -27,6 +32,7 @@ use crate::{
     policy::Policy,
     store::Store,
 };
+use access_log::Log;
 use buffers::Buffers;
 use charge::Tallies;
 use std::{fmt, sync::Arc};
@@ -41,10 +47,11 @@ pub struct Clove {
 struct Inner {
     store: Arc<dyn Store>,
     policy: Policy,
-    clock: Box<dyn Clock>,
+    clock: Arc<dyn Clock>,
     throttle: Throttle,
     hash_queue: HashQueue,
     buffers: Buffers,
+    log: Arc<Log>,
     tallies: Tallies,
 }
 
@@ -63,10 +70,11 @@ impl Clove {
             store: Arc::new(store),
             policy,
             tallies: Tallies::new(clock.now()),
-            clock: Box::new(clock),
+            clock: Arc::new(clock),
             throttle,
             hash_queue: HashQueue::new(),
             buffers: Buffers::default(),
+            log: Arc::default(),
         };
         Self { inner: Arc::new(inner) }
     }

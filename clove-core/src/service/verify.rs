@@ -67,7 +67,7 @@ impl Clove {
     #[inline(never)]
     fn begin<'a>(&'a self, attempt: &Attempt<'a>) -> Begun<'a> {
         let Some(presented) = self.parse(attempt.credential) else {
-            return Begun::Ended(Ok(Verdict::Denied(Denial::NOT_RECOGNIZED)));
+            return self.not_recognized();
         };
         let proven = match self.prove(&presented, Some(attempt.peer)) {
             Proof::Made(proven) => Some(proven),
@@ -244,22 +244,21 @@ impl Clove {
     /// After the secret is proven: owner, state and expiry at one `now`, capabilities, and all limits in one step.
     #[inline(always)]
     fn judge<'a>(&'a self, proven: Option<Proven>, presented: &[u8], attempt: &Attempt<'a>) -> Begun<'a> {
-        let denied = |denial| Begun::Ended(Ok(Verdict::Denied(denial)));
-        let Some(Proven { candidate, place }) = proven else { return denied(Denial::NOT_RECOGNIZED) };
+        let Some(Proven { candidate, place }) = proven else { return self.not_recognized() };
         let now = self.inner.clock.now();
         let Some(secret) = candidate.secrets.get(place).filter(|secret| secret.valid_until.is_none_or(|until| now < until))
         else {
             // Rotated out, and its grace is over: as good as unknown.
-            return denied(Denial::NOT_RECOGNIZED);
+            return self.not_recognized();
         };
         if let Some(reason) = refusal(&candidate, attempt, now) {
-            return denied(Denial::proven(reason, candidate));
+            return self.ended(Verdict::Denied(Denial::proven(reason, candidate)), now, attempt);
         }
         if self.inner.policy.hashing.is_behind(&secret.scheme) {
             self.rehash_later(candidate.id, secret, presented);
         }
         if self.inner.policy.is_unlimited(candidate.limits.as_deref()) {
-            return Begun::Ended(Ok(self.grant(candidate, now, attempt.charges, None)));
+            return self.ended(self.grant(candidate, now, attempt.charges, None), now, attempt);
         }
         self.charge(candidate, now, *attempt)
     }
@@ -268,18 +267,41 @@ impl Clove {
     #[inline(never)]
     fn charge<'a>(&'a self, candidate: Arc<Candidate>, now: Timestamp, attempt: Attempt<'a>) -> Begun<'a> {
         let Some(charge) = self.inner.charge(&candidate, now, attempt.cost, attempt.charges) else {
-            return Begun::Ended(Ok(self.grant(candidate, now, attempt.charges, None)));
+            return self.ended(self.grant(candidate, now, attempt.charges, None), now, &attempt);
         };
         let judged = move |charged: Result<Lefts, Exhausted>, candidate| match charged {
             Ok(lefts) => self.grant(candidate, now, attempt.charges, Some(Box::new(lefts))),
             Err(exhausted) => Verdict::Denied(Denial::proven(DenialReason::LimitReached(Box::new(exhausted)), candidate)),
         };
         match self.inner.try_charge(&charge) {
-            Step::Charged(lefts) => Begun::Ended(Ok(judged(Ok(lefts), candidate))),
-            Step::Refused(exhausted) => Begun::Ended(Ok(judged(Err(exhausted), candidate))),
+            Step::Charged(lefts) => self.ended(judged(Ok(lefts), candidate), now, &attempt),
+            Step::Refused(exhausted) => self.ended(judged(Err(exhausted), candidate), now, &attempt),
             Step::Waits(flight) => Begun::Charges(Box::pin(async move {
                 let charged = self.inner.charge_when_known(&charge, flight).await?;
-                Ok(judged(charged, candidate))
+                let verdict = judged(charged, candidate);
+                if let Some(written) = self.inner.note(&verdict, now, &attempt) {
+                    written.await?;
+                }
+                Ok(verdict)
+            })),
+        }
+    }
+
+    /// Counted, and nothing else: nothing is known of who asks.
+    #[inline(always)]
+    fn not_recognized<'a>(&self) -> Begun<'a> {
+        self.inner.log.unrecognized.count();
+        Begun::Ended(Ok(Verdict::Denied(Denial::NOT_RECOGNIZED)))
+    }
+
+    /// Notes a verdict on a proven secret; a grant that must be on record first waits for that.
+    #[inline(always)]
+    fn ended<'a>(&self, verdict: Verdict, now: Timestamp, attempt: &Attempt<'_>) -> Begun<'a> {
+        match self.inner.note(&verdict, now, attempt) {
+            None => Begun::Ended(Ok(verdict)),
+            Some(written) => Begun::Charges(Box::pin(async move {
+                written.await?;
+                Ok(verdict)
             })),
         }
     }
@@ -327,7 +349,7 @@ enum Begun<'a> {
     Ended(Result<Verdict, Fault>),
     /// The proof has to be waited for; with the secret that is being proven.
     Proves(Boxed<'a, Option<Proven>>, &'a [u8]),
-    /// Places of windows have to be waited for.
+    /// Places of windows, or the access log, have to be waited for.
     Charges(Boxed<'a, Verdict>),
 }
 

@@ -18,3 +18,27 @@ CREATE TABLE nodes (
     seen_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX nodes_by_time ON nodes (seen_at);
+
+-- The access log. It is written with each request and seldom read: an index by key or account would write a page for each entry.
+CREATE TABLE access (
+    id            BLOB NOT NULL PRIMARY KEY,
+    at            INTEGER NOT NULL,
+    key_id        BLOB NOT NULL,
+    org           TEXT NOT NULL,
+    account       TEXT NOT NULL,
+    outcome       TEXT NOT NULL,
+    limit_of      TEXT,             -- NULL: no window is told of
+    limit_count   INTEGER,
+    limit_seconds INTEGER,
+    limit_left    INTEGER,
+    cost          INTEGER NOT NULL,
+    endpoint      TEXT
+) STRICT, WITHOUT ROWID;
+CREATE INDEX access_by_organization ON access (org, id);
+
+CREATE TABLE unrecognized (
+    hour  INTEGER NOT NULL, -- its start
+    node  BLOB NOT NULL,
+    count INTEGER NOT NULL,
+    PRIMARY KEY (hour, node)
+) STRICT, WITHOUT ROWID;

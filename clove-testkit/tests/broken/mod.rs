@@ -3,20 +3,20 @@
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use clove_core::{
-    Key, KeyId, KeyState, MemoryStore, Metadata, OperationId, OrganizationId, Owner, Refusal, Scope, Store, StoreError,
-    Timestamp, Window,
+    AccessEntry, GrantId, Key, KeyId, KeyState, MemoryStore, Metadata, OperationId, OrganizationId, Owner, Refusal, Scope, Store,
+    StoreError, Timestamp, Window,
     audit::Arguments,
     digest::{Digest, Scheme},
     error::Unique,
     id::NodeId,
     store::{
-        AuditPage, AuditQuery, COUNT_LIFETIME_MICROS, Candidate, Changes, Decision, ExpiringQuery, ExpiryFilter, Facts,
-        KeyChange, KeyPage, KeyQuery, Lease, Leased, Lookup, OrganizationRecord, OwnerFacts, OwnerRecord, Place, Reads, Rehash,
-        SecretRecord, Transaction, Unspent, Want,
+        AccessPage, AccessQuery, AuditPage, AuditQuery, COUNT_LIFETIME_MICROS, Candidate, Changes, Decision, ExpiringQuery,
+        ExpiryFilter, Facts, KeyChange, KeyPage, KeyQuery, Lease, Leased, Lookup, OrganizationRecord, OwnerFacts, OwnerRecord,
+        Place, Reads, Rehash, SecretRecord, Transaction, UnrecognizedCount, Unspent, Want,
     },
 };
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -70,6 +70,16 @@ pub(crate) enum Fault {
     CountsOneProcess,
     KeepsPlaces,
     ForgetsCountsWithTheirWindow,
+    DoublesEntries,
+    LogsInHalves,
+    LeaksTheLog,
+    MissesTheLogsEdge,
+    CutsEntries,
+    ForgetsTheNewest,
+    ForgetsNoAudit,
+    ForgetsWithoutEnd,
+    AddsRefusals,
+    CountsOneProcessesRefusals,
 }
 
 impl Fault {
@@ -163,6 +173,10 @@ fn empty_row(owner: &Owner) -> OwnerRecord {
     OwnerRecord::new(owner.clone())
 }
 
+fn one_node() -> NodeId {
+    NodeId::from_slice(&[7; 6].into_iter().chain([0x70, 0, 0x80]).chain([0; 7]).collect::<Vec<u8>>()).unwrap()
+}
+
 fn salt(secret: &mut SecretRecord) {
     let mut bytes = *secret.digest.as_bytes();
     bytes[0] ^= 1;
@@ -176,11 +190,21 @@ pub(crate) struct Broken {
     offset: Mutex<usize>,
     cache: Mutex<HashMap<KeyId, Arc<Candidate>>>,
     uses: Mutex<HashMap<KeyId, DateTime<Utc>>>,
+    logged: Mutex<HashSet<GrantId>>,
+    refusals: Mutex<HashMap<(NodeId, Timestamp), u64>>,
 }
 
 impl Broken {
     pub(crate) fn new(fault: Fault) -> Self {
-        Self { inner: MemoryStore::new(), fault, offset: Mutex::default(), cache: Mutex::default(), uses: Mutex::default() }
+        Self {
+            inner: MemoryStore::new(),
+            fault,
+            offset: Mutex::default(),
+            cache: Mutex::default(),
+            uses: Mutex::default(),
+            logged: Mutex::default(),
+            refusals: Mutex::default(),
+        }
     }
 
     fn is(&self, fault: Fault) -> bool {
@@ -412,8 +436,7 @@ impl Store for Broken {
             lease.wants.iter_mut().for_each(|want| want.start = DateTime::UNIX_EPOCH.into());
         }
         if self.is(Fault::CountsOneProcess) {
-            lease.node =
-                NodeId::from_slice(&[7; 6].into_iter().chain([0x70, 0, 0x80]).chain([0; 7]).collect::<Vec<u8>>()).unwrap();
+            lease.node = one_node();
         }
         if self.is(Fault::RacesForPlaces) {
             // What is charged is read first, and taken later whatever has become of it.
@@ -440,5 +463,63 @@ impl Store for Broken {
     async fn forget_counts(&self, now: Timestamp, limit: usize) -> Result<usize, StoreError> {
         let day = if self.is(Fault::ForgetsCountsWithTheirWindow) { COUNT_LIFETIME_MICROS } else { 0 };
         self.inner.forget_counts(Timestamp::from_micros(now.as_micros() + day).unwrap(), limit).await
+    }
+    async fn log_access(&self, entries: Arc<[AccessEntry]>) -> Result<(), StoreError> {
+        let mut entries = entries.to_vec();
+        for entry in &mut entries {
+            if self.is(Fault::CutsEntries) {
+                entry.endpoint = None;
+            }
+            if self.is(Fault::DoublesEntries) && !self.logged.lock().unwrap().insert(entry.id) {
+                entry.id = GrantId::new(entry.at);
+            }
+        }
+        if self.is(Fault::LogsInHalves) {
+            let rest = entries.split_off(entries.len() / 2);
+            self.inner.log_access(entries.into()).await?;
+            tokio::task::yield_now().await;
+            return self.inner.log_access(rest.into()).await;
+        }
+        self.inner.log_access(entries.into()).await
+    }
+    async fn access_log(&self, query: &AccessQuery) -> Result<AccessPage, StoreError> {
+        let mut query = query.clone();
+        if self.is(Fault::LeaksTheLog) {
+            query.scope = query.scope.organization().into();
+        }
+        if self.is(Fault::MissesTheLogsEdge) {
+            query.from = query.from.map(|from| from + TimeDelta::microseconds(1));
+        }
+        self.inner.access_log(&query).await
+    }
+    async fn forget_access(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
+        let before = if self.is(Fault::ForgetsTheNewest) { DateTime::<Utc>::MAX_UTC.into() } else { before };
+        let limit = if self.is(Fault::ForgetsWithoutEnd) { usize::MAX } else { limit };
+        self.inner.forget_access(before, limit).await
+    }
+    async fn forget_audit(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
+        if self.is(Fault::ForgetsNoAudit) {
+            return Ok(0);
+        }
+        let limit = if self.is(Fault::ForgetsWithoutEnd) { usize::MAX } else { limit };
+        self.inner.forget_audit(before, limit).await
+    }
+    async fn count_unrecognized(&self, counts: &[UnrecognizedCount]) -> Result<(), StoreError> {
+        let mut counts = counts.to_vec();
+        for count in &mut counts {
+            if self.is(Fault::CountsOneProcessesRefusals) {
+                count.node = one_node();
+            }
+            if self.is(Fault::AddsRefusals) {
+                let mut refusals = self.refusals.lock().unwrap();
+                let sum = refusals.entry((count.node, count.hour)).or_insert(0_u64);
+                *sum = sum.saturating_add(count.count);
+                count.count = *sum;
+            }
+        }
+        self.inner.count_unrecognized(&counts).await
+    }
+    async fn unrecognized(&self, from: Timestamp, until: Timestamp) -> Result<Vec<(Timestamp, u64)>, StoreError> {
+        self.inner.unrecognized(from, until).await
     }
 }
