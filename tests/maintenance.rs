@@ -101,5 +101,5 @@ async fn it_gives_back_places_that_nobody_asks_for_and_forgets_old_counts() {
     for _ in 0..50 {
         round(&mut work);
     }
-    assert_eq!(spy.calls(), ["forget_counts"]);
+    assert_eq!(spy.calls(), ["forget_counts", "forget_access"]);
 }

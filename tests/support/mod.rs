@@ -16,7 +16,7 @@ use clove_testkit::{Fixture, TestClock};
 use std::{
     collections::{BTreeSet, VecDeque},
     fmt::Debug,
-    future::{Future, pending},
+    future::{Future, pending, poll_fn},
     pin::{Pin, pin},
     sync::{Arc, Mutex},
     task::{Context, Poll, Waker},
@@ -42,15 +42,22 @@ pub(crate) enum Ending {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mode {
     Works,
+    /// It goes on when it is asked a second time.
+    Yields,
+    /// It goes on when it is asked after the orders have changed.
+    Waits,
     Fails,
     Hangs,
+    Panics,
+    /// It is done, and the answer is lost.
+    LosesTheAnswer,
 }
 
 type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 struct Orders {
     mode: Mode,
-    failing: Option<&'static str>,
+    only: Option<(&'static str, Mode)>,
     calls: Vec<&'static str>,
     endings: VecDeque<Ending>,
     batches: Vec<Option<KeyId>>,
@@ -72,7 +79,7 @@ impl Spy {
     pub(crate) fn over(inner: MemoryStore) -> Self {
         let orders = Orders {
             mode: Mode::Works,
-            failing: None,
+            only: None,
             calls: Vec::new(),
             endings: VecDeque::new(),
             batches: Vec::new(),
@@ -82,11 +89,15 @@ impl Spy {
     }
     pub(crate) fn set(&self, mode: Mode) {
         let mut orders = self.orders.lock().unwrap();
-        (orders.mode, orders.failing) = (mode, None);
+        (orders.mode, orders.only) = (mode, None);
     }
     /// Calls of this name fail, others work.
     pub(crate) fn fail_only(&self, name: &'static str) {
-        self.orders.lock().unwrap().failing = Some(name);
+        self.only(name, Mode::Fails);
+    }
+    /// Calls of this name go so, others as before.
+    pub(crate) fn only(&self, name: &'static str, mode: Mode) {
+        self.orders.lock().unwrap().only = Some((name, mode));
     }
     /// The calls since this was last asked.
     pub(crate) fn calls(&self) -> Vec<&'static str> {
@@ -105,14 +116,24 @@ impl Spy {
         std::mem::take(&mut self.orders.lock().unwrap().batches)
     }
 
+    fn mode(&self, name: &'static str) -> Mode {
+        let orders = self.orders.lock().unwrap();
+        orders.only.filter(|(only, _)| *only == name).map_or(orders.mode, |(_, mode)| mode)
+    }
+
     async fn call(&self, name: &'static str) -> Result<(), StoreError> {
-        let mode = {
-            let mut orders = self.orders.lock().unwrap();
-            orders.calls.push(name);
-            if orders.failing == Some(name) { Mode::Fails } else { orders.mode }
-        };
-        match mode {
-            Mode::Works => Ok(()),
+        self.orders.lock().unwrap().calls.push(name);
+        match self.mode(name) {
+            Mode::Works | Mode::LosesTheAnswer => Ok(()),
+            Mode::Waits => {
+                poll_fn(|_| if self.mode(name) == Mode::Waits { Poll::Pending } else { Poll::Ready(()) }).await;
+                Ok(())
+            }
+            Mode::Yields => {
+                tokio::task::yield_now().await;
+                Ok(())
+            }
+            Mode::Panics => panic!("a store that panics, on purpose"),
             Mode::Fails => Err(StoreError::Unavailable { what: "being told to", source: None }),
             Mode::Hangs => pending().await,
         }
@@ -217,7 +238,11 @@ impl Store for Spy {
     }
     async fn log_access(&self, entries: Arc<[AccessEntry]>) -> Result<(), StoreError> {
         self.call("log_access").await?;
-        self.inner.log_access(entries).await
+        self.inner.log_access(entries).await?;
+        match self.orders.lock().unwrap().only {
+            Some(("log_access", Mode::LosesTheAnswer)) => Err(StoreError::OutcomeUnknown { source: None }),
+            _ => Ok(()),
+        }
     }
     async fn access_log(&self, query: &AccessQuery) -> Result<AccessPage, StoreError> {
         self.call("access_log").await?;

@@ -6,7 +6,7 @@ use crate::{
     id::{GrantId, NodeId},
     store::{AccessPage, AccessQuery, UnrecognizedCount},
 };
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Bound};
 
 #[derive(Default)]
 pub(super) struct AccessTables {
@@ -23,15 +23,14 @@ impl AccessTables {
     }
 
     pub(super) fn page(&self, query: &AccessQuery) -> AccessPage {
-        let first = |at| GrantId::first_at(at);
-        let (from, until) = (query.from.map(first), query.until.map(first));
-        let mut rows = self.entries.values().rev().filter(|entry| {
+        let from = query.from.map(GrantId::first_at);
+        let below = query.before.into_iter().chain(query.until.map(GrantId::first_at)).min();
+        let ids = (Bound::Unbounded, below.map_or(Bound::Unbounded, Bound::Excluded));
+        let newest_first = self.entries.range::<GrantId, _>(ids).rev().map(|(_, entry)| entry);
+        let mut rows = newest_first.take_while(|entry| from.is_none_or(|from| entry.id >= from)).filter(|entry| {
             query.scope.holds(&entry.owner)
-                && query.before.is_none_or(|before| entry.id < before)
                 && query.key.is_none_or(|key| entry.key == key)
                 && query.outcome.is_none_or(|outcome| entry.outcome == outcome)
-                && from.is_none_or(|from| entry.id >= from)
-                && until.is_none_or(|until| entry.id < until)
         });
         let entries: Vec<AccessEntry> = rows.by_ref().take(query.limit).cloned().collect();
         AccessPage { more: rows.next().is_some(), last: entries.last().map(|entry| entry.id), corrupt: 0, entries }

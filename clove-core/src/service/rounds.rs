@@ -28,9 +28,15 @@ pub(super) struct Rounds {
 }
 
 struct Round {
-    /// What the round is going to write; `None` once it is on its way.
-    basket: Arc<Mutex<Option<Vec<AccessEntry>>>>,
+    basket: Arc<Mutex<Basket>>,
     flight: Flight,
+}
+
+/// What a round is going to write, and until when somebody waits for it.
+struct Basket {
+    /// `None` once it is on its way.
+    entries: Option<Vec<AccessEntry>>,
+    until: Duration,
 }
 
 impl Rounds {
@@ -42,25 +48,30 @@ impl Rounds {
 
     fn flight(&self, entry: AccessEntry, inner: &Inner) -> Flight {
         let mut last = lock(&self.last);
-        if let Some(round) = &*last
-            && let Some(gathered) = &mut *lock(&round.basket)
-            && gathered.len() < CHUNK
-        {
-            gathered.push(entry);
-            return round.flight.clone();
+        let until = inner.clock.monotonic().saturating_add(inner.policy.deadline);
+        if let Some(round) = &*last {
+            let mut basket = lock(&round.basket);
+            if let Some(entries) = basket.entries.as_mut().filter(|entries| entries.len() < CHUNK) {
+                entries.push(entry);
+                basket.until = until;
+                return round.flight.clone();
+            }
         }
         let before = last.take().map(|round| round.flight);
-        let basket = Arc::new(Mutex::new(Some(vec![entry])));
+        let basket = Arc::new(Mutex::new(Basket { entries: Some(vec![entry]), until }));
         let (gathered, store, clock) = (Arc::clone(&basket), Arc::clone(&inner.store), Arc::clone(&inner.clock));
-        let deadline = inner.policy.deadline;
         let flight = async move {
             // Whoever waited for the one before may have gone: then it is brought to its end here. Its outcome is its own.
             if let Some(before) = before {
                 let _ = before.await;
             }
-            let entries = lock(&gathered).take().unwrap_or_default();
-            // Who waits for it began before it, and has its own deadline: past that nobody does, and others go on.
-            write(&*store, &*clock, entries.into(), deadline).await.map_err(Arc::new)
+            let (entries, until) = {
+                let mut basket = lock(&gathered);
+                (basket.entries.take().unwrap_or_default(), basket.until)
+            };
+            // Past the last deadline nobody waits for it, and others go on.
+            let bound = until.saturating_sub(clock.monotonic());
+            write(&*store, &*clock, entries.into(), bound).await.map_err(Arc::new)
         };
         let flight = flight.boxed().shared();
         *last = Some(Round { basket, flight: flight.clone() });
