@@ -14,31 +14,31 @@ impl Inner {
     /// told, and tried again.
     pub(super) async fn forget(&self, failed: &mut impl FnMut(StoreError)) -> bool {
         let (now, kept) = (self.clock.now(), self.policy.retention);
-        let mut more = false;
-        let mut told = |result: Result<usize, StoreError>| {
-            let forgotten = result.unwrap_or_else(|error| {
+        let mut is_more = |forgotten: Result<usize, StoreError>| match forgotten {
+            Ok(rows) => rows >= SLICE,
+            Err(error) => {
                 failed(error);
-                0
-            });
-            more |= forgotten >= SLICE;
-            forgotten >= SLICE
-        };
-        told(self.store.forget_counts(now, SLICE).await);
-        if let Some(before) = before(now, kept.access_log) {
-            for _ in 0..SLICES {
-                if !told(self.store.forget_access(before, SLICE).await) || self.log.press.is_pressed() {
-                    break;
-                }
+                false
             }
+        };
+        let mut more = is_more(self.store.forget_counts(now, SLICE).await);
+        if let Some(before) = before(now, kept.access_log) {
+            let mut slices = 0;
+            while self.may_forget(&mut slices, &mut more) && is_more(self.store.forget_access(before, SLICE).await) {}
         }
         if let Some(before) = before(now, kept.audit) {
-            for _ in 0..SLICES {
-                if !told(self.store.forget_audit(before, SLICE).await) || self.log.press.is_pressed() {
-                    break;
-                }
-            }
+            let mut slices = 0;
+            while self.may_forget(&mut slices, &mut more) && is_more(self.store.forget_audit(before, SLICE).await) {}
         }
         more
+    }
+
+    /// Whether there is time for one more slice; where not, the next round goes on. Entries that wait to be written come first.
+    fn may_forget(&self, slices: &mut usize, more: &mut bool) -> bool {
+        let may = *slices < SLICES && !self.log.press.is_pressed();
+        *slices += 1;
+        *more |= !may;
+        may
     }
 }
 
