@@ -1,8 +1,9 @@
 //! What a store promises. The core owns all rules; a store owns atomicity and durability, reports facts, never judges.
 //!
-//! A store keeps five tables: organizations, owners, keys, secrets and audit events. It has one way to change the first
-//! four and add to the fifth, [`Store::transact`]: read some rows, let the core decide, write what it decided, all in one
-//! isolated and durable transaction. No rule lives in a store: it does not know the lifecycle, the limits, nor the time.
+//! A store keeps five tables of which rules speak: organizations, owners, keys, secrets and audit events. It has one way to change
+//! the first four and add to the fifth, [`Store::transact`]: read some rows, let the core decide, write what it decided, all in one
+//! isolated and durable transaction. Beside them it keeps counts of request windows and the access log. No rule lives in a store: it
+//! does not know the lifecycle, the limits, nor the time.
 //!
 //! Every promise below is a test in `clove-testkit`.
 

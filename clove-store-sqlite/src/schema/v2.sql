@@ -1,4 +1,4 @@
--- Schema version 2: request limits, and the places that are charged to windows.
+-- Schema version 2: request limits, the places that are charged to windows, and the access log.
 
 ALTER TABLE keys ADD COLUMN limits TEXT NOT NULL DEFAULT '';          -- '': as the policy says
 ALTER TABLE owners ADD COLUMN request_limits TEXT NOT NULL DEFAULT '';
