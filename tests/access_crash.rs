@@ -29,21 +29,14 @@ fn owner() -> Owner {
 async fn a_process_to_be_killed() {
     let (Some(path), Ok(credential)) = (std::env::var_os("CLOVE_CRASH_FILE"), std::env::var("CLOVE_CREDENTIAL")) else { return };
     let clove = Clove::new(SqliteStore::open(path).unwrap(), policy());
-    let callers: Vec<_> = (0..CALLERS)
-        .map(|_| {
-            let (clove, credential) = (clove.clone(), credential.clone());
-            tokio::spawn(async move {
-                loop {
-                    let Verdict::Granted(grant) = clove.verify(&credential).await.unwrap() else { panic!("denied") };
-                    println!("granted {}", grant.id());
-                    std::io::stdout().flush().unwrap();
-                }
-            })
-        })
-        .collect();
-    for caller in callers {
-        caller.await.unwrap();
-    }
+    let verify = async || -> std::convert::Infallible {
+        loop {
+            let Verdict::Granted(grant) = clove.verify(&credential).await.unwrap() else { panic!("denied") };
+            println!("granted {}", grant.id());
+            std::io::stdout().flush().unwrap();
+        }
+    };
+    futures_util::future::join_all((0..CALLERS).map(|_| verify())).await;
 }
 
 /// What a process was granted before it was killed.
