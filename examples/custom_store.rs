@@ -6,25 +6,26 @@
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use clove::{
-    AuditEvent, Key, KeyId, KeyState, OrganizationId, Owner, Scope, Store, StoreError, Timestamp,
+    AccessEntry, AuditEvent, GrantId, Key, KeyId, KeyState, OrganizationId, Owner, Scope, Store, StoreError, Timestamp,
     digest::{Digest, Scheme},
     error::Unique,
-    id::NodeId,
+    id::{AuditId, NodeId},
     store::{
-        AuditPage, AuditQuery, COUNT_LIFETIME_MICROS, Candidate, Changes, Decision, Epochs, ExpiringQuery, ExpiryFilter, Facts,
-        Flag, Found, Freshness, KeyChange, KeyPage, KeyQuery, Lease, Leased, Lookup, Marks, Meter, NODE_LIFETIME_MICROS,
-        OrganizationRecord, OwnerFacts, OwnerRecord, Place, Reads, Rehash, Remains, Report, SecretRecord, StoredKey, Transaction,
-        Unspent, UsageBatch, UsagePage, UsageQuery,
+        AccessPage, AccessQuery, AuditPage, AuditQuery, COUNT_LIFETIME_MICROS, Candidate, Changes, Decision, Epochs,
+        ExpiringQuery, ExpiryFilter, Facts, Flag, Found, Freshness, KeyChange, KeyPage, KeyQuery, Lease, Leased, Lookup, Marks,
+        Meter, NODE_LIFETIME_MICROS, OrganizationRecord, OwnerFacts, OwnerRecord, Place, Reads, Rehash, Remains, Report,
+        SecretRecord, StoredKey, Transaction, UnrecognizedCount, Unspent, UsageBatch, UsagePage, UsageQuery,
     },
     usage::{Day, MAX_AMOUNT},
 };
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 /// The tables. A transaction changes a copy and puts it in their place: whole or not at all.
+/// A table each. A transaction changes a copy and puts it in their place: whole or not at all.
 #[derive(Clone, Default)]
 struct Tables {
     organizations: Vec<OrganizationRecord>,
@@ -38,6 +39,8 @@ struct Tables {
     reports: Vec<Report>,
     /// The last batch of each process, and when it was made.
     batches: Vec<(NodeId, u64, Day)>,
+    access: Vec<AccessEntry>,
+    unrecognized: Vec<UnrecognizedCount>,
 }
 
 /// The store.
@@ -51,6 +54,20 @@ impl VecStore {
     fn tables(&self) -> MutexGuard<'_, Tables> {
         self.tables.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Removes the first rows that are old, at most so many; how many it were.
+fn forget<T>(rows: &mut Vec<T>, limit: usize, old: impl Fn(&T) -> bool) -> usize {
+    let before = rows.len();
+    rows.retain({
+        let mut left = limit;
+        move |row| {
+            let goes = left > 0 && old(row);
+            left -= usize::from(goes);
+            !goes
+        }
+    });
+    before - rows.len()
 }
 
 fn expired_place(key: &Key, now: DateTime<Utc>) -> bool {
@@ -403,6 +420,16 @@ impl Store for VecStore {
         Ok(())
     }
 
+    async fn log_access(&self, entries: Arc<[AccessEntry]>) -> Result<(), StoreError> {
+        let mut tables = self.tables();
+        for entry in &*entries {
+            if !tables.access.iter().any(|known| known.id == entry.id) {
+                tables.access.push(entry.clone());
+            }
+        }
+        Ok(())
+    }
+
     async fn usage(&self, query: &UsageQuery) -> Result<UsagePage, StoreError> {
         Ok(query.page(self.tables().usage.iter().map(|(meter, amount)| (meter, *amount))))
     }
@@ -417,6 +444,55 @@ impl Store for VecStore {
         tables.reports.retain(|report| stays(report.meter.day));
         tables.batches.retain(|(.., day)| stays(*day));
         Ok(forgotten)
+    }
+
+    async fn access_log(&self, query: &AccessQuery) -> Result<AccessPage, StoreError> {
+        let wanted = |entry: &AccessEntry| {
+            query.scope.holds(&entry.owner)
+                && query.before.is_none_or(|before| entry.id < before)
+                && query.key.is_none_or(|key| entry.key == key)
+                && query.outcome.is_none_or(|outcome| entry.outcome == outcome)
+                && query.from.is_none_or(|from| entry.id >= GrantId::first_at(from))
+                && query.until.is_none_or(|until| entry.id < GrantId::first_at(until))
+        };
+        let mut entries: Vec<AccessEntry> = self.tables().access.iter().filter(|entry| wanted(entry)).cloned().collect();
+        entries.sort_by_key(|entry| std::cmp::Reverse(entry.id));
+        let more = entries.len() > query.limit;
+        entries.truncate(query.limit);
+        Ok(AccessPage { more, last: entries.last().map(|entry| entry.id), corrupt: 0, entries })
+    }
+
+    async fn forget_access(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
+        let mut tables = self.tables();
+        tables.access.sort_by_key(|entry| entry.id);
+        let entries = forget(&mut tables.access, limit, |entry| entry.id < GrantId::first_at(before));
+        let hours = forget(&mut tables.unrecognized, limit - entries, |count| count.hour < before);
+        Ok(entries + hours)
+    }
+
+    async fn forget_audit(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
+        let mut tables = self.tables();
+        tables.events.sort_by_key(|event| event.id);
+        Ok(forget(&mut tables.events, limit, |event| event.id < AuditId::first_at(before)))
+    }
+
+    async fn count_unrecognized(&self, counts: &[UnrecognizedCount]) -> Result<(), StoreError> {
+        let mut tables = self.tables();
+        for new in counts {
+            let same = |row: &UnrecognizedCount| (row.node, row.hour) == (new.node, new.hour);
+            let known = tables.unrecognized.iter().find(|row| same(row)).map_or(0, |row| row.count);
+            put(&mut tables.unrecognized, &UnrecognizedCount { count: new.count.max(known), ..*new }, same);
+        }
+        Ok(())
+    }
+
+    async fn unrecognized(&self, from: Timestamp, until: Timestamp) -> Result<Vec<(Timestamp, u64)>, StoreError> {
+        let mut hours = BTreeMap::<Timestamp, u64>::new();
+        for row in self.tables().unrecognized.iter().filter(|row| from <= row.hour && row.hour < until) {
+            let sum = hours.entry(row.hour).or_default();
+            *sum = sum.saturating_add(row.count);
+        }
+        Ok(hours.into_iter().collect())
     }
 }
 

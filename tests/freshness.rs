@@ -119,7 +119,7 @@ async fn another_process_is_obeyed_within_the_bound() {
 #[tokio::test]
 async fn a_poll_that_hangs_is_read_through_and_only_where_that_fails_is_it_a_fault() {
     let (fixture, spy, clove, mut work, _, credential) = remembered(policy().build().unwrap()).await;
-    spy.hang_only("epochs");
+    spy.only("epochs", Mode::Hangs);
     fixture.clock().advance(BOUND / 4);
     poll(&mut work.as_mut());
     assert!(is_good(&clove, &credential).await && reads(&spy) == 0, "what is known is good for the bound");
@@ -330,7 +330,7 @@ async fn a_recheck_survives_a_better_digest_of_the_same_secret() {
     let clove = Clove::with_clock(spy.clone(), peppered, fixture.clock().clone());
     let grant = clove.verify(&credential).await.unwrap().granted().unwrap();
     clove.flush().await.unwrap();
-    assert_eq!(spy.calls().last(), Some(&"rehash"));
+    assert!(spy.calls().contains(&"rehash"));
     assert!(clove.recheck(&grant).await.unwrap().is_none());
 }
 

@@ -121,5 +121,5 @@ async fn it_gives_back_places_that_nobody_asks_for_and_forgets_old_counts() {
     let left = other.verify(&*used).await.unwrap().granted().unwrap().limits().next().unwrap().left;
     assert_eq!(left, 899);
     (0..40).for_each(|_| round(&mut work));
-    assert_eq!(calls(&spy), ["forget_counts", "forget_reports"]);
+    assert_eq!(calls(&spy), ["forget_counts", "forget_reports", "forget_access"]);
 }

@@ -133,6 +133,8 @@ pub enum CorruptRow {
     Report(GrantId),
     /// Which batches of usage a process has written.
     Node,
+    /// An entry of the access log.
+    AccessEntry,
 }
 
 impl std::fmt::Display for CorruptRow {
@@ -146,6 +148,7 @@ impl std::fmt::Display for CorruptRow {
             Self::Usage => f.write_str("a sum of usage"),
             Self::Report(id) => write!(f, "what was reported for grant {id}"),
             Self::Node => f.write_str("a process"),
+            Self::AccessEntry => f.write_str("an entry of the access log"),
         }
     }
 }

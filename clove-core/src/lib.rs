@@ -30,6 +30,7 @@
 //! Arrows run one way: values ([`id`], [`key`], [`capability`], [`secret`], [`digest`], [`audit`]), the rules over them
 //! ([`lifecycle`], [`policy`]), the contract of a [`store`], and the [`service`] on top. The core names no async runtime.
 
+pub mod access;
 pub mod audit;
 pub mod capability;
 pub mod clock;
@@ -45,6 +46,7 @@ pub mod limit;
 pub mod memory;
 mod metadata;
 pub mod policy;
+mod retention;
 pub mod secret;
 pub mod service;
 pub mod store;
@@ -52,6 +54,7 @@ mod text;
 pub mod usage;
 pub mod verdict;
 
+pub use access::{AccessEntry, AccessLimit, AccessLog, AccessOutcome, EndpointLabel};
 pub use audit::{Action, AuditEvent, By, Role};
 pub use capability::{Capability, CapabilitySet, Requirement};
 pub use clock::{Clock, SystemClock, Timestamp};
@@ -62,9 +65,10 @@ pub use key::{Description, Key, KeyState, Metadata, Name, Status};
 pub use limit::{LimitChoice, Limits, Tier, TierName, Window};
 pub use memory::MemoryStore;
 pub use policy::{Expiry, ExpiryPolicy, GuessLimit, Hashing, Policy};
+pub use retention::Retention;
 pub use secret::{Credential, Secret, SecretFormat};
 pub use service::{
-    ActiveKeys, Applied, Closed, Clove, Cursor, Edit, Issued, ListAudit, ListKeys, ListUsage, NewKey, Page, Stopped,
+    ActiveKeys, Applied, Closed, Clove, Cursor, Edit, Issued, ListAccess, ListAudit, ListKeys, ListUsage, NewKey, Page, Stopped,
 };
 pub use store::{ActiveLimit, Store};
 pub use usage::{Day, Unit, Usage, UsageBy, UsagePer};

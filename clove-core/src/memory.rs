@@ -1,8 +1,10 @@
 //! A store in memory: complete, for tests of hosts and for services that need no key to outlive them.
 
+mod access;
 mod usage;
 
 use crate::{
+    access::AccessEntry,
     audit::AuditEvent,
     clock::Timestamp,
     digest::{Digest, Scheme},
@@ -11,13 +13,14 @@ use crate::{
     key::Key,
     limit::Subject,
     store::{
-        AuditPage, AuditQuery, COUNT_LIFETIME_MICROS, Candidate, Changes, Decision, Epochs, ExpiringQuery, ExpiryFilter, Facts,
-        Flag, Freshness, KeyChange, KeyPage, KeyQuery, Lease, Leased, Lookup, Marks, NODE_LIFETIME_MICROS, OrganizationRecord,
-        OwnerFacts, OwnerRecord, Place, Reads, Rehash, Remains, SecretRecord, Store, StoredKey, Transaction, Unspent, UsageBatch,
-        UsagePage, UsageQuery,
+        AccessPage, AccessQuery, AuditPage, AuditQuery, COUNT_LIFETIME_MICROS, Candidate, Changes, Decision, Epochs,
+        ExpiringQuery, ExpiryFilter, Facts, Flag, Freshness, KeyChange, KeyPage, KeyQuery, Lease, Leased, Lookup, Marks,
+        NODE_LIFETIME_MICROS, OrganizationRecord, OwnerFacts, OwnerRecord, Place, Reads, Rehash, Remains, SecretRecord, Store,
+        StoredKey, Transaction, UnrecognizedCount, Unspent, UsageBatch, UsagePage, UsageQuery,
     },
     usage::Day,
 };
+use access::AccessTables;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use std::{
@@ -55,6 +58,7 @@ struct State {
     /// When each process last leased.
     nodes: BTreeMap<NodeId, Timestamp>,
     usage: usage::UsageBook,
+    access: AccessTables,
 }
 
 impl MemoryStore {
@@ -497,6 +501,41 @@ impl Store for MemoryStore {
 
     async fn forget_reports(&self, before: Day, limit: usize) -> Result<usize, StoreError> {
         Ok(self.write().usage.forget(before, limit))
+    }
+
+    async fn log_access(&self, entries: Arc<[AccessEntry]>) -> Result<(), StoreError> {
+        self.write().access.log(&entries);
+        Ok(())
+    }
+
+    async fn access_log(&self, query: &AccessQuery) -> Result<AccessPage, StoreError> {
+        Ok(self.read().access.page(query))
+    }
+
+    async fn forget_access(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
+        Ok(self.write().access.forget(before, limit))
+    }
+
+    async fn forget_audit(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
+        let mut state = self.write();
+        let mut forgotten = 0;
+        while forgotten < limit
+            && let Some(oldest) = state.events.first_entry().filter(|oldest| *oldest.key() < AuditId::first_at(before))
+        {
+            let operation = oldest.remove().operation;
+            state.operations.remove(&operation);
+            forgotten += 1;
+        }
+        Ok(forgotten)
+    }
+
+    async fn count_unrecognized(&self, counts: &[UnrecognizedCount]) -> Result<(), StoreError> {
+        self.write().access.count(counts);
+        Ok(())
+    }
+
+    async fn unrecognized(&self, from: Timestamp, until: Timestamp) -> Result<Vec<(Timestamp, u64)>, StoreError> {
+        Ok(self.read().access.unrecognized(from, until))
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a host decides, as data that cannot be illegal.
 
 use crate::{
+    access::AccessLog,
     audit::{Action, Role},
     capability::CapabilitySet,
     digest::{Argon2Cost, Digest, Pepper, Scheme, sha256},
@@ -8,6 +9,7 @@ use crate::{
     key::Status,
     lifecycle,
     limit::{LimitChoice, Limits, Plan, Tier, TierName},
+    retention::Retention,
     secret::SecretFormat,
     store::{ActiveLimit, CandidateLimits},
 };
@@ -53,6 +55,8 @@ pub struct Policy {
     pub(crate) uncounted_a_minute: u32,
     pub(crate) freshness: Option<Duration>,
     pub(crate) cache_bytes: u64,
+    pub(crate) access_log: AccessLog,
+    pub(crate) retention: Retention,
 }
 
 impl Default for Policy {
@@ -90,6 +94,8 @@ impl Policy {
             uncounted_a_minute: 0,
             freshness: None,
             cache_bytes: DEFAULT_CACHE_BYTES,
+            access_log: AccessLog::Off,
+            retention: Retention::default(),
         }
     }
 
@@ -239,6 +245,18 @@ impl Policy {
         self.tiers.get(name).unwrap_or(&self.default_tier)
     }
 
+    /// What becomes of the access log.
+    #[must_use]
+    pub fn access_log(&self) -> AccessLog {
+        self.access_log
+    }
+
+    /// How long logs are kept.
+    #[must_use]
+    pub fn retention(&self) -> Retention {
+        self.retention
+    }
+
     /// How long a verification may take.
     #[must_use]
     pub fn deadline(&self) -> Duration {
@@ -359,6 +377,21 @@ impl PolicyBuilder {
         self
     }
 
+    /// Whether requests are logged, and what that promises; [`AccessLog::Off`] unless set. Spawn
+    /// [`Clove::maintenance`](crate::Clove::maintenance) with it.
+    #[must_use]
+    pub fn access_log(mut self, log: AccessLog) -> Self {
+        self.policy.access_log = log;
+        self
+    }
+
+    /// How long logs are kept; 90 days of the access log and the audit trail for ever unless set.
+    #[must_use]
+    pub fn retention(mut self, retention: Retention) -> Self {
+        self.policy.retention = retention;
+        self
+    }
+
     /// While places of request windows cannot be taken, since the store is away, each process grants this many requests a minute
     /// without counting them, and marks them ([`Grant::is_uncounted`](crate::Grant::is_uncounted)); 0 unless set, which makes
     /// each of them a fault.
@@ -397,6 +430,7 @@ impl PolicyBuilder {
         policy.default_plan = Arc::new(Plan::new(tier.key.clone(), tier.of_account(active)));
         policy.expiry.check()?;
         policy.hashing.check()?;
+        policy.retention.check()?;
         if policy.formats.len() > MAX_RETIRED_FORMATS + 1 {
             return Err(Invalid::new("retired formats", "must be at most 8", format!("{}", policy.formats.len() - 1)));
         }

@@ -1,11 +1,13 @@
 //! What a store promises. The core owns all rules; a store owns atomicity and durability, reports facts, never judges.
 //!
-//! A store keeps five tables: organizations, owners, keys, secrets and audit events. It has one way to change the first
-//! four and add to the fifth, [`Store::transact`]: read some rows, let the core decide, write what it decided, all in one
-//! isolated and durable transaction. No rule lives in a store: it does not know the lifecycle, the limits, nor the time.
+//! A store keeps five tables of which rules speak: organizations, owners, keys, secrets and audit events. It has one way to change
+//! the first four and add to the fifth, [`Store::transact`]: read some rows, let the core decide, write what it decided, all in one
+//! isolated and durable transaction. Beside them it keeps counts of request windows and the access log. No rule lives in a store: it
+//! does not know the lifecycle, the limits, nor the time.
 //!
 //! Every promise below is a test in `clove-testkit`.
 
+mod access;
 mod candidate;
 mod epochs;
 mod owners;
@@ -13,6 +15,7 @@ mod pages;
 mod places;
 pub(crate) mod usage;
 
+pub use access::{AccessPage, AccessQuery, UnrecognizedCount};
 pub use candidate::{Candidate, CandidateLimits, Found, Lookup, SecretRecord, Secrets};
 pub use epochs::{EpochShard, Epochs, Freshness, Marks, OWNER_SHARDS};
 pub use owners::{ActiveLimit, OrganizationRecord, OwnerFacts, OwnerRecord};
@@ -21,6 +24,7 @@ pub use places::{COUNT_LIFETIME_MICROS, Lease, Leased, NODE_LIFETIME_MICROS, Uns
 pub use usage::{Meter, Report, UsageBatch, UsagePage, UsagePlace, UsageQuery};
 
 use crate::{
+    access::AccessEntry,
     audit::AuditEvent,
     clock::Timestamp,
     digest::{Digest, Scheme},
@@ -195,6 +199,46 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// [`Unavailable`](StoreError::Unavailable) or [`OutcomeUnknown`](StoreError::OutcomeUnknown): it may be done again.
     async fn forget_reports(&self, before: Day, limit: usize) -> Result<usize, StoreError>;
+    /// Adds entries to the access log, all or none, durable when it returns. An entry whose id is there already is passed over, so
+    /// that after an unknown outcome the same may be written again. Cancelled at any point, it has happened whole or not at all.
+    ///
+    /// # Errors
+    /// [`Unavailable`](StoreError::Unavailable): nothing was written. [`OutcomeUnknown`](StoreError::OutcomeUnknown): all or nothing.
+    async fn log_access(&self, entries: Arc<[AccessEntry]>) -> Result<(), StoreError>;
+
+    /// A page of the access log, newest id first.
+    ///
+    /// # Errors
+    /// [`Unavailable`](StoreError::Unavailable) only: entries that cannot be read are counted in the page.
+    async fn access_log(&self, query: &AccessQuery) -> Result<AccessPage, StoreError>;
+
+    /// Forgets at most `limit` entries of the access log whose ids were made before `before`, the oldest first, and after them
+    /// counts of hours that began before it; how many rows it were. Need not be durable when it returns.
+    ///
+    /// # Errors
+    /// [`Unavailable`](StoreError::Unavailable) or [`OutcomeUnknown`](StoreError::OutcomeUnknown); it may be done again.
+    async fn forget_access(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError>;
+
+    /// Forgets at most `limit` audit events whose ids were made before `before`, the oldest first; how many it were. Their operation
+    /// ids are free again. Need not be durable when it returns.
+    ///
+    /// # Errors
+    /// As [`Store::forget_access`].
+    async fn forget_audit(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError>;
+
+    /// Raises how many requests a process has refused in an hour to each given count, and never lowers it. Need not be durable when
+    /// it returns.
+    ///
+    /// # Errors
+    /// [`Unavailable`](StoreError::Unavailable) or [`OutcomeUnknown`](StoreError::OutcomeUnknown); it may be done again.
+    async fn count_unrecognized(&self, counts: &[UnrecognizedCount]) -> Result<(), StoreError>;
+
+    /// How many requests all processes have refused in each hour that begins at `from` or later and before `until`, ascending; hours
+    /// without any are left out.
+    ///
+    /// # Errors
+    /// [`Unavailable`](StoreError::Unavailable) only: a count that cannot be read is passed over.
+    async fn unrecognized(&self, from: Timestamp, until: Timestamp) -> Result<Vec<(Timestamp, u64)>, StoreError>;
 }
 
 macro_rules! forward {
@@ -263,6 +307,24 @@ macro_rules! forward {
             }
             async fn forget_reports(&self, before: Day, limit: usize) -> Result<usize, StoreError> {
                 (**self).forget_reports(before, limit).await
+            }
+            async fn log_access(&self, entries: Arc<[AccessEntry]>) -> Result<(), StoreError> {
+                (**self).log_access(entries).await
+            }
+            async fn access_log(&self, query: &AccessQuery) -> Result<AccessPage, StoreError> {
+                (**self).access_log(query).await
+            }
+            async fn forget_access(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
+                (**self).forget_access(before, limit).await
+            }
+            async fn forget_audit(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
+                (**self).forget_audit(before, limit).await
+            }
+            async fn count_unrecognized(&self, counts: &[UnrecognizedCount]) -> Result<(), StoreError> {
+                (**self).count_unrecognized(counts).await
+            }
+            async fn unrecognized(&self, from: Timestamp, until: Timestamp) -> Result<Vec<(Timestamp, u64)>, StoreError> {
+                (**self).unrecognized(from, until).await
             }
         }
     )*};

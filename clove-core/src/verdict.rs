@@ -1,6 +1,7 @@
 //! What a verification is asked, and what it answers.
 
 use crate::{
+    access::EndpointLabel,
     capability::{Capability, CapabilitySet, Requirement},
     clock::Timestamp,
     id::{GrantId, KeyId, Owner},
@@ -18,13 +19,14 @@ pub struct Attempt<'a> {
     pub(crate) peer: &'a str,
     pub(crate) cost: u64,
     pub(crate) charges: bool,
+    pub(crate) endpoint: Option<&'a EndpointLabel>,
 }
 
 impl<'a> Attempt<'a> {
     /// A credential exactly as the client sent it: `id;secret`, or the bare secret. Nothing is trimmed.
     #[must_use]
     pub fn new(credential: &'a (impl AsRef<[u8]> + ?Sized)) -> Self {
-        Self { credential: credential.as_ref(), required: None, peer: "", cost: 1, charges: true }
+        Self { credential: credential.as_ref(), required: None, peer: "", cost: 1, charges: true, endpoint: None }
     }
 
     /// What the key must be allowed to do.
@@ -48,6 +50,13 @@ impl<'a> Attempt<'a> {
         self
     }
 
+    /// Which endpoint it is presented at, by the host's own label, for the access log.
+    #[must_use]
+    pub fn at_endpoint(mut self, label: &'a EndpointLabel) -> Self {
+        self.endpoint = Some(label);
+        self
+    }
+
     /// Who presents it, in the host's terms, such as a network address: wrong guesses at imported keys are counted for it.
     #[must_use]
     pub fn from_peer(mut self, label: &'a str) -> Self {
@@ -64,7 +73,11 @@ impl<'a, T: AsRef<[u8]> + ?Sized> From<&'a T> for Attempt<'a> {
 
 impl fmt::Debug for Attempt<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Attempt").field("required", &self.required).field("peer", &self.peer).finish_non_exhaustive()
+        f.debug_struct("Attempt")
+            .field("required", &self.required)
+            .field("peer", &self.peer)
+            .field("endpoint", &self.endpoint)
+            .finish_non_exhaustive()
     }
 }
 
@@ -249,6 +262,10 @@ impl Denial {
 
     pub(crate) fn proven(reason: DenialReason, known: Arc<Known>) -> Self {
         Self { reason, proven: Some(known) }
+    }
+
+    pub(crate) fn known(&self) -> Option<&Arc<Known>> {
+        self.proven.as_ref()
     }
 
     /// Why.

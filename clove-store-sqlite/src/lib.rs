@@ -23,6 +23,7 @@
 //! - One thread writes, and takes all that waits into one commit. Reads do not wait for it.
 //! - Point reads run on the calling thread, scans on two of their own: see [`Options::inline_reads`].
 
+mod access;
 mod epochs;
 mod open;
 mod places;
@@ -41,11 +42,12 @@ pub use open::Options;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use clove_core::{
-    Key, KeyId, OrganizationId, Owner, Scope, Store, StoreError, Timestamp,
+    AccessEntry, Key, KeyId, OrganizationId, Owner, Scope, Store, StoreError, Timestamp,
     digest::Digest,
     store::{
-        AuditPage, AuditQuery, Decision, Epochs, ExpiringQuery, Freshness, KeyPage, KeyQuery, Lease, Leased, Lookup,
-        OrganizationRecord, OwnerFacts, Rehash, Transaction, Unspent, UsageBatch, UsagePage, UsageQuery,
+        AccessPage, AccessQuery, AuditPage, AuditQuery, Decision, Epochs, ExpiringQuery, Freshness, KeyPage, KeyQuery, Lease,
+        Leased, Lookup, OrganizationRecord, OwnerFacts, Rehash, Transaction, UnrecognizedCount, Unspent, UsageBatch, UsagePage,
+        UsageQuery,
     },
     usage::Day,
 };
@@ -115,6 +117,13 @@ impl SqliteStore {
         self.inner.poller.close();
         // Dropped as the thread ends: there is nothing to receive but that.
         let _ = self.inner.writer.close().await;
+    }
+
+    async fn forget(&self, work: Work) -> Result<usize, StoreError> {
+        match self.inner.writer.write(work).await? {
+            Done::Forgotten(count) => Ok(count),
+            _ => Err(StoreError::OutcomeUnknown { source: None }),
+        }
     }
 
     async fn point_read<T: Send + 'static>(
@@ -227,10 +236,32 @@ impl Store for SqliteStore {
     }
 
     async fn forget_counts(&self, now: Timestamp, limit: usize) -> Result<usize, StoreError> {
-        match self.inner.writer.write(Work::ForgetCounts(now, limit)).await? {
-            Done::Forgotten(count) => Ok(count),
-            _ => Err(StoreError::OutcomeUnknown { source: None }),
-        }
+        self.forget(Work::ForgetCounts(now, limit)).await
+    }
+
+    async fn log_access(&self, entries: Arc<[AccessEntry]>) -> Result<(), StoreError> {
+        self.inner.writer.write(Work::LogAccess(entries)).await.map(drop)
+    }
+
+    async fn access_log(&self, query: &AccessQuery) -> Result<AccessPage, StoreError> {
+        let query = query.clone();
+        self.inner.scanner.read(move |connection| access::page(connection, &query)).await
+    }
+
+    async fn forget_access(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
+        self.forget(Work::ForgetAccess(before, limit)).await
+    }
+
+    async fn forget_audit(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
+        self.forget(Work::ForgetAudit(before, limit)).await
+    }
+
+    async fn count_unrecognized(&self, counts: &[UnrecognizedCount]) -> Result<(), StoreError> {
+        self.inner.writer.write(Work::CountUnrecognized(counts.to_vec())).await.map(drop)
+    }
+
+    async fn unrecognized(&self, from: Timestamp, until: Timestamp) -> Result<Vec<(Timestamp, u64)>, StoreError> {
+        self.inner.scanner.read(move |connection| access::unrecognized(connection, from, until)).await
     }
     async fn record(&self, batch: Arc<UsageBatch>) -> Result<(), StoreError> {
         self.inner.writer.write(Work::Record(batch)).await.map(drop)

@@ -19,7 +19,7 @@ use rusqlite::{Connection, OptionalExtension, Params, Row, params};
 use std::{collections::BTreeSet, sync::Arc};
 
 /// Above every UUID of version 7.
-const ABOVE_ALL_IDS: [u8; 16] = [0xff; 16];
+pub(crate) const ABOVE_ALL_IDS: [u8; 16] = [0xff; 16];
 
 pub(crate) fn failed(error: rusqlite::Error) -> StoreError {
     StoreError::unavailable("reading or writing the database", error)

@@ -24,7 +24,7 @@ pub(crate) fn text<'r>(row: &'r Row<'_>, column: usize, what: Bad) -> Result<&'r
     value(row, column, what)?.as_str().map_err(|_| what)
 }
 
-fn optional_text<'r>(row: &'r Row<'_>, column: usize, what: Bad) -> Result<Option<&'r str>, Bad> {
+pub(crate) fn optional_text<'r>(row: &'r Row<'_>, column: usize, what: Bad) -> Result<Option<&'r str>, Bad> {
     value(row, column, what)?.as_str_or_null().map_err(|_| what)
 }
 
@@ -51,7 +51,7 @@ pub(crate) fn flag(row: &Row<'_>, column: usize, what: Bad) -> Result<bool, Bad>
     }
 }
 
-fn time(row: &Row<'_>, column: usize, what: Bad) -> Result<DateTime<Utc>, Bad> {
+pub(crate) fn time(row: &Row<'_>, column: usize, what: Bad) -> Result<DateTime<Utc>, Bad> {
     DateTime::from_timestamp_micros(int(row, column, what)?).ok_or(what)
 }
 

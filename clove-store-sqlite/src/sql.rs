@@ -225,6 +225,20 @@ pub(crate) const DAYS_OF_SERIES: &str = "SELECT day, total FROM usage WHERE org 
      AND key_id = ?4 AND unit = ?5 AND day >= ?6 AND day <= ?7 ORDER BY day";
 /// Whose key it is or was, for good.
 pub(crate) const ACCOUNT_OF_KEY: &str = "SELECT account FROM usage WHERE level = 2 AND key_id = ?1 AND org = ?2 LIMIT 1";
+/// An entry that is there already stays as it is.
+pub const LOG_ACCESS: &str = "INSERT INTO access (id, at, key_id, org, account, outcome, limit_of, limit_count, limit_seconds, limit_left, \
+     cost, endpoint) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) ON CONFLICT (id) DO NOTHING";
+pub(crate) const ACCESS_OF_ORGANIZATION: &str = "SELECT id, at, key_id, org, account, outcome, limit_of, limit_count, limit_seconds, \
+     limit_left, cost, endpoint FROM access WHERE org = ?1 AND id >= ?2 AND id < ?3 ORDER BY id DESC";
+pub(crate) const FORGET_ACCESS: &str =
+    "DELETE FROM access WHERE id IN (SELECT id FROM access WHERE id < ?1 ORDER BY id LIMIT ?2)";
+pub(crate) const FORGET_AUDIT: &str = "DELETE FROM audit WHERE id IN (SELECT id FROM audit WHERE id < ?1 ORDER BY id LIMIT ?2)";
+/// A count only grows.
+pub(crate) const COUNT_UNRECOGNIZED: &str = "INSERT INTO unrecognized (hour, node, count) VALUES (?1, ?2, ?3) \
+     ON CONFLICT (hour, node) DO UPDATE SET count = excluded.count WHERE excluded.count > unrecognized.count";
+pub(crate) const UNRECOGNIZED: &str = "SELECT hour, count FROM unrecognized WHERE hour >= ?1 AND hour < ?2 ORDER BY hour";
+pub(crate) const FORGET_UNRECOGNIZED: &str = "DELETE FROM unrecognized WHERE (hour, node) IN \
+     (SELECT hour, node FROM unrecognized WHERE hour < ?1 ORDER BY hour LIMIT ?2)";
 
 #[cfg(test)]
 mod tests {
@@ -237,7 +251,7 @@ mod tests {
     }
 
     /// Each statement, and the index or key that it must go by; those that only insert go by none.
-    const PLANS: [(&str, &str, &str); 54] = plans![
+    const PLANS: [(&str, &str, &str); 61] = plans![
         FIND_BY_ID: "SEARCH k USING PRIMARY KEY (id=?)",
         FIND_BY_DIGEST: "SEARCH s USING INDEX secrets_by_digest (digest=?)",
         FIND_BY_DIGESTS: "SEARCH s USING INDEX secrets_by_digest (digest=?)",
@@ -292,6 +306,13 @@ mod tests {
         SERIES_OF_KEY: "SEARCH usage USING PRIMARY KEY (org=? AND level=? AND account=? AND key_id=? AND unit>?)",
         DAYS_OF_SERIES: "SEARCH usage USING PRIMARY KEY (org=? AND level=? AND account=? AND key_id=? AND unit=? AND day>? AND day<?)",
         ACCOUNT_OF_KEY: "SEARCH usage USING COVERING INDEX usage_by_key (key_id=? AND org=? AND level=?)",
+        LOG_ACCESS: "",
+        ACCESS_OF_ORGANIZATION: "SEARCH access USING INDEX access_by_organization (org=? AND id>? AND id<?)",
+        FORGET_ACCESS: "SEARCH access USING PRIMARY KEY (id<?)",
+        FORGET_AUDIT: "SEARCH audit USING PRIMARY KEY (id<?)",
+        COUNT_UNRECOGNIZED: "",
+        UNRECOGNIZED: "SEARCH unrecognized USING PRIMARY KEY (hour>? AND hour<?)",
+        FORGET_UNRECOGNIZED: "SEARCH unrecognized USING PRIMARY KEY (hour<?)",
     ];
 
     #[test]
@@ -319,6 +340,8 @@ mod tests {
                 "usage",
                 "reports",
                 "recorders",
+                "access",
+                "unrecognized",
             ];
             let scans = |step: &&String| tables.iter().any(|table| step.split(' ').take(2).eq(["SCAN", table]));
             assert_eq!(steps.iter().find(scans), None, "{name}");

@@ -1,10 +1,10 @@
 //! One thread that writes. It takes all that waits into one commit, so that many callers share an `fsync`.
 
-use crate::{epochs, places, transact, usage};
+use crate::{access, epochs, places, transact, usage};
 use chrono::{DateTime, Utc};
 use clove_core::{
-    KeyId, StoreError, Timestamp,
-    store::{Decision, Lease, Leased, Reads, Rehash, Transaction, Unspent, UsageBatch},
+    AccessEntry, KeyId, StoreError, Timestamp,
+    store::{Decision, Lease, Leased, Reads, Rehash, Transaction, UnrecognizedCount, Unspent, UsageBatch},
     usage::Day,
 };
 use futures_channel::oneshot::{self, Receiver, Sender};
@@ -43,6 +43,10 @@ pub(crate) enum Work {
     NoteBound(Duration),
     Record(Arc<UsageBatch>),
     ForgetReports(Day, usize),
+    LogAccess(Arc<[AccessEntry]>),
+    ForgetAccess(Timestamp, usize),
+    ForgetAudit(Timestamp, usize),
+    CountUnrecognized(Vec<UnrecognizedCount>),
 }
 
 impl Work {
@@ -51,10 +55,18 @@ impl Work {
         match self {
             Self::Transact(transaction) if matches!(transaction.reads, Reads::Owner { .. }) => MAX_BEFORE_CREATIONS,
             Self::Transact(_) => MAX_WAITING,
-            // A request waits for it, and denies nobody by waiting.
-            Self::Lease(_) => MAX_BEFORE_CREATIONS,
-            Self::Rehash(_) | Self::Touch(_) | Self::GiveBack(_) | Self::Record(_) | Self::NoteBound(_) => MAX_BEFORE_TELEMETRY,
-            Self::ForgetCounts(..) | Self::ForgetReports(..) => MAX_BEFORE_TELEMETRY,
+            // Requests wait for it, and deny nobody by waiting.
+            Self::Lease(_) | Self::LogAccess(_) => MAX_BEFORE_CREATIONS,
+            Self::Rehash(_)
+            | Self::Touch(_)
+            | Self::GiveBack(_)
+            | Self::Record(_)
+            | Self::NoteBound(_)
+            | Self::ForgetCounts(..)
+            | Self::ForgetReports(..)
+            | Self::ForgetAccess(..)
+            | Self::ForgetAudit(..)
+            | Self::CountUnrecognized(_) => MAX_BEFORE_TELEMETRY,
         }
     }
 }
@@ -291,6 +303,10 @@ fn run(connection: &Connection, work: &Work) -> Outcome {
         Work::NoteBound(bound) => epochs::note_bound(connection, *bound).map(|()| Done::Written),
         Work::Record(batch) => usage::record(connection, batch).map(|()| Done::Written),
         Work::ForgetReports(before, limit) => usage::forget(connection, *before, *limit).map(Done::Forgotten),
+        Work::LogAccess(entries) => access::log(connection, entries).map(|()| Done::Written),
+        Work::ForgetAccess(before, limit) => access::forget(connection, *before, *limit).map(Done::Forgotten),
+        Work::ForgetAudit(before, limit) => access::forget_audit(connection, *before, *limit).map(Done::Forgotten),
+        Work::CountUnrecognized(counts) => access::count_unrecognized(connection, counts).map(|()| Done::Written),
     };
     // A decision is the core's code, which does not panic; if it does, this thread must outlive it.
     catch_unwind(AssertUnwindSafe(run))

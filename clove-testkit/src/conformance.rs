@@ -10,6 +10,7 @@
 //! Each case has a fresh store. After each, the owners' counts are compared with their rows. To work on one case at a time,
 //! [`run_case`] runs it by its name.
 
+mod access;
 mod audit;
 mod batch;
 mod change;
@@ -55,6 +56,7 @@ fn cases() -> impl Iterator<Item = (&'static str, Case)> {
         epochs::CASES,
         places::CASES,
         usage::CASES,
+        access::CASES,
         find::CASES,
         pages::CASES,
         race::CASES,

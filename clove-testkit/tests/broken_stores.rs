@@ -153,6 +153,17 @@ caught! {
     reports_that_are_kept_are_caught: KeepsReports by
         "reports_are_forgotten_by_day_and_sums_stay", "batches_are_forgotten_by_day";
     batches_forgotten_too_early_are_caught: ForgetsAllBatches by "batches_are_forgotten_by_day";
+    an_entry_logged_twice_is_caught: DoublesEntries by "an_entry_is_logged_once", "racing_logs_of_one_batch_log_it_once";
+    a_batch_logged_in_halves_is_caught: LogsInHalves by "a_batch_is_logged_whole";
+    leaking_the_log_is_caught: LeaksTheLog by "the_log_is_scoped_filtered_and_paged";
+    a_missed_edge_of_the_log_is_caught: MissesTheLogsEdge by "the_log_is_read_by_times_a_microsecond_sharp";
+    entries_cut_short_are_caught: CutsEntries by "entries_keep_every_field";
+    forgetting_the_newest_is_caught: ForgetsTheNewest by "old_entries_are_forgotten_the_oldest_first";
+    an_audit_trail_that_stays_is_caught: ForgetsNoAudit by "old_events_are_forgotten_and_their_operations_are_free";
+    forgetting_without_end_is_caught: ForgetsWithoutEnd by
+        "old_entries_are_forgotten_the_oldest_first", "old_events_are_forgotten_and_their_operations_are_free";
+    refusals_that_are_added_are_caught: AddsRefusals by "refusals_are_counted_by_process_and_hour";
+    refusals_of_one_process_are_caught: CountsOneProcessesRefusals by "refusals_are_counted_by_process_and_hour";
     expired_places_read_unasked_are_caught: ReadsExpiredUnasked by "expired_places_are_not_read_unasked";
     a_batch_of_any_state_is_caught: IgnoresStatesOfBatches by "batches_read_keys_and_owners";
     a_batch_that_begins_anew_is_caught: BeginsBatchesAnew by "batches_go_on_after_a_key";

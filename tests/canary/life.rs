@@ -7,10 +7,10 @@ use crate::{
 };
 use chrono::TimeDelta;
 use clove::{
-    Action, ActiveLimit, Attempt, By, CapabilitySet, Clove, DenialReason, Description, Edit, Error, Expiry, Fault, GrantId,
-    GuessLimit, Hashing, KeyId, KeyState, LimitChoice, Limits, ListAudit, ListKeys, ListUsage, MemoryStore, Metadata, Name,
-    NewKey, OperationId, Pepper, Policy, RecordError, Refusal, Requirement, Role, Scope, Secret, SecretFormat, Store, StoreError,
-    SystemClock, Tier, TierName, Verdict,
+    AccessLog, Action, ActiveLimit, Attempt, By, CapabilitySet, Clove, DenialReason, Description, Edit, EndpointLabel, Error,
+    Expiry, Fault, GrantId, GuessLimit, Hashing, KeyId, KeyState, LimitChoice, Limits, ListAccess, ListAudit, ListKeys,
+    ListUsage, MemoryStore, Metadata, Name, NewKey, OperationId, Pepper, Policy, RecordError, Refusal, Requirement, Retention,
+    Role, Scope, Secret, SecretFormat, Store, StoreError, SystemClock, Tier, TierName, Verdict,
     error::{CorruptRow, Unique},
     lifecycle,
     store::Remains,
@@ -20,7 +20,7 @@ use clove_testkit::Fixture;
 use std::time::Duration;
 
 pub(crate) fn policy(hashing: Hashing) -> Policy {
-    Policy::builder().hashing(hashing).imports(GuessLimit::default()).build().unwrap()
+    Policy::builder().hashing(hashing).imports(GuessLimit::default()).access_log(AccessLog::BestEffort).build().unwrap()
 }
 
 pub(crate) fn pepper(version: u16) -> Pepper {
@@ -81,14 +81,15 @@ pub(crate) async fn live(fixture: &Fixture, store: &Nosy, ear: &Ear) -> Vec<Stri
 /// Presents each secret in each form, right and wrong.
 async fn present(clove: &Clove, secrets: &[String], ids: [KeyId; 2], ear: &Ear) {
     let required = Requirement::all_of(["models:read"]).unwrap();
-    hear!(ear, required, clove::Capability::new("models:read").unwrap());
+    let endpoint = EndpointLabel::new("POST/v1/messages").unwrap();
+    hear!(ear, required, endpoint, clove::Capability::new("models:read").unwrap());
     for secret in secrets {
         let with_id = ids.map(|id| format!("{id};{secret}"));
         for text in with_id.into_iter().chain([secret.clone(), format!("{secret}x")]) {
-            let attempt = Attempt::new(&text).requiring(&required).from_peer("canary");
+            let attempt = Attempt::new(&text).requiring(&required).from_peer("canary").at_endpoint(&endpoint);
             hear!(ear, attempt);
             denied(ear, clove.verify(attempt).await.unwrap());
-            let verdict = clove.verify(&text).await.unwrap();
+            let verdict = clove.verify(Attempt::new(&text).at_endpoint(&endpoint)).await.unwrap();
             hear!(ear, verdict);
             if let Some(grant) = verdict.granted() {
                 hear!(ear, grant, grant.id(), *grant.capabilities());
@@ -147,6 +148,9 @@ async fn look_at_all(fixture: &Fixture, ear: &Ear) {
     for key in fixture.keys().await.unwrap() {
         hear!(ear, key, key.name, key.description, key.metadata, key.capabilities, key.state, key.status(clove.now()));
     }
+    let log = clove.access_log(owner, &ListAccess::default()).await.unwrap();
+    assert!(!log.items.is_empty(), "nothing was logged");
+    hear!(ear, ListAccess::default(), log, AccessLog::BestEffort, Retention::default());
     for event in trail.items {
         hear!(ear, event, event.id, event.operation, event.actor, event.reason, event.action, event.arguments);
         event.key.iter().for_each(|key| hear!(ear, *key));
@@ -180,6 +184,7 @@ pub(crate) fn fail(secret: &str, ear: &Ear) {
     hear!(ear, By::new(format!("a {secret}"), "why").unwrap_err());
     let (now, source) = (chrono::DateTime::UNIX_EPOCH, || StoreError::unavailable("failing", std::io::Error::other("full")));
     let (id, operation) = (KeyId::new(now), OperationId::new(now));
+    hear!(ear, EndpointLabel::new(format!("a {secret}")).unwrap_err());
     hear!(ear, source(), StoreError::OutcomeUnknown { source: None }, StoreError::NewerSchema { found: 2, supported: 1 });
     hear!(ear, StoreError::Foreign { what: "a file" }, StoreError::Conflict(Unique::Digest));
     hear!(ear, Unique::KeyId, Unique::Digest, Unique::OperationId, Unique::AuditId);
@@ -192,6 +197,7 @@ pub(crate) fn fail(secret: &str, ear: &Ear) {
         CorruptRow::Usage,
         CorruptRow::Report(GrantId::new(now)),
         CorruptRow::Node,
+        CorruptRow::AccessEntry,
     ] {
         hear!(ear, row, StoreError::Corrupt { row: row.clone(), what: "its state" });
     }

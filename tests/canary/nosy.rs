@@ -3,13 +3,13 @@
 use crate::ear::{Ear, hear};
 use chrono::{DateTime, Utc};
 use clove::{
-    Key, KeyId, OrganizationId, Owner, Scope, Store, StoreError, Timestamp,
+    AccessEntry, Key, KeyId, OrganizationId, Owner, Scope, Store, StoreError, Timestamp,
     digest::{Digest, Scheme},
     sqlite::SqliteStore,
     store::{
-        AuditPage, AuditQuery, Candidate, Decision, EpochShard, Epochs, ExpiringQuery, Freshness, KeyChange, KeyPage, KeyQuery,
-        Lease, Leased, Lookup, Marks, OrganizationRecord, OwnerFacts, Rehash, SecretRecord, Transaction, Unspent, UsageBatch,
-        UsagePage, UsageQuery,
+        AccessPage, AccessQuery, AuditPage, AuditQuery, Candidate, Decision, EpochShard, Epochs, ExpiringQuery, Freshness,
+        KeyChange, KeyPage, KeyQuery, Lease, Leased, Lookup, Marks, OrganizationRecord, OwnerFacts, Rehash, SecretRecord,
+        Transaction, UnrecognizedCount, Unspent, UsageBatch, UsagePage, UsageQuery,
     },
     usage::Day,
 };
@@ -209,5 +209,33 @@ impl Store for Nosy {
     async fn forget_reports(&self, before: Day, limit: usize) -> Result<usize, StoreError> {
         hear!(self.ear, before);
         self.store.forget_reports(before, limit).await
+    }
+
+    async fn log_access(&self, entries: Arc<[AccessEntry]>) -> Result<(), StoreError> {
+        self.panic_with(&entries);
+        for entry in &*entries {
+            hear!(self.ear, *entry, entry.outcome);
+            entry.limit.iter().for_each(|limit| hear!(self.ear, *limit));
+            entry.endpoint.iter().for_each(|label| hear!(self.ear, *label));
+        }
+        self.store.log_access(entries).await
+    }
+    async fn access_log(&self, query: &AccessQuery) -> Result<AccessPage, StoreError> {
+        let page = self.store.access_log(query).await?;
+        hear!(self.ear, *query, page);
+        Ok(page)
+    }
+    async fn forget_access(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
+        self.store.forget_access(before, limit).await
+    }
+    async fn forget_audit(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
+        self.store.forget_audit(before, limit).await
+    }
+    async fn count_unrecognized(&self, counts: &[UnrecognizedCount]) -> Result<(), StoreError> {
+        counts.iter().for_each(|count| hear!(self.ear, *count));
+        self.store.count_unrecognized(counts).await
+    }
+    async fn unrecognized(&self, from: Timestamp, until: Timestamp) -> Result<Vec<(Timestamp, u64)>, StoreError> {
+        self.store.unrecognized(from, until).await
     }
 }

@@ -2,11 +2,12 @@
 
 use chrono::{DateTime, Utc};
 use clove::{
-    Key, KeyId, OrganizationId, Owner, Scope, Store, StoreError, Timestamp,
+    AccessEntry, Key, KeyId, OrganizationId, Owner, Scope, Store, StoreError, Timestamp,
     digest::Digest,
     store::{
-        AuditPage, AuditQuery, Decision, Epochs, ExpiringQuery, Freshness, KeyPage, KeyQuery, Lease, Leased, Lookup,
-        OrganizationRecord, OwnerFacts, Rehash, Transaction, Unspent, UsageBatch, UsagePage, UsageQuery,
+        AccessPage, AccessQuery, AuditPage, AuditQuery, Decision, Epochs, ExpiringQuery, Freshness, KeyPage, KeyQuery, Lease,
+        Leased, Lookup, OrganizationRecord, OwnerFacts, Rehash, Transaction, UnrecognizedCount, Unspent, UsageBatch, UsagePage,
+        UsageQuery,
     },
     usage::Day,
 };
@@ -163,5 +164,24 @@ impl Store for Gate {
     }
     async fn forget_reports(&self, before: Day, limit: usize) -> Result<usize, StoreError> {
         self.through(self.inner.forget_reports(before, limit)).await
+    }
+
+    async fn log_access(&self, entries: Arc<[AccessEntry]>) -> Result<(), StoreError> {
+        self.through(self.inner.log_access(entries)).await
+    }
+    async fn access_log(&self, query: &AccessQuery) -> Result<AccessPage, StoreError> {
+        self.through(self.inner.access_log(query)).await
+    }
+    async fn forget_access(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
+        self.through(self.inner.forget_access(before, limit)).await
+    }
+    async fn forget_audit(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
+        self.through(self.inner.forget_audit(before, limit)).await
+    }
+    async fn count_unrecognized(&self, counts: &[UnrecognizedCount]) -> Result<(), StoreError> {
+        self.through(self.inner.count_unrecognized(counts)).await
+    }
+    async fn unrecognized(&self, from: Timestamp, until: Timestamp) -> Result<Vec<(Timestamp, u64)>, StoreError> {
+        self.through(self.inner.unrecognized(from, until)).await
     }
 }

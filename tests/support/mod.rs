@@ -6,12 +6,13 @@ pub(crate) mod usage;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use clove::{
-    Action, ActiveLimit, AuditEvent, Clove, DenialReason, Error, Fault, Hashing, Invalid, Key, KeyId, ListAudit, MemoryStore,
-    NewKey, OrganizationId, Owner, Pepper, Policy, Refusal, Scope, Store, StoreError, Tier, Timestamp, Verdict,
+    AccessEntry, Action, ActiveLimit, AuditEvent, Clove, DenialReason, Error, Fault, Hashing, Invalid, Key, KeyId, ListAudit,
+    MemoryStore, NewKey, OrganizationId, Owner, Pepper, Policy, Refusal, Scope, Store, StoreError, Tier, Timestamp, Verdict,
     digest::Digest,
     store::{
-        AuditPage, AuditQuery, Decision, Epochs, ExpiringQuery, Freshness, KeyPage, KeyQuery, Lease, Leased, Lookup,
-        OrganizationRecord, OwnerFacts, Reads, Rehash, Transaction, Unspent, UsageBatch, UsagePage, UsageQuery,
+        AccessPage, AccessQuery, AuditPage, AuditQuery, Decision, Epochs, ExpiringQuery, Freshness, KeyPage, KeyQuery, Lease,
+        Leased, Lookup, OrganizationRecord, OwnerFacts, Reads, Rehash, Transaction, UnrecognizedCount, Unspent, UsageBatch,
+        UsagePage, UsageQuery,
     },
     usage::Day,
 };
@@ -20,7 +21,7 @@ use futures_channel::oneshot;
 use std::{
     collections::{BTreeSet, VecDeque},
     fmt::Debug,
-    future::{Future, pending},
+    future::{Future, pending, poll_fn},
     pin::{Pin, pin},
     sync::{Arc, Mutex},
     task::{Context, Poll, Waker},
@@ -48,20 +49,26 @@ pub(crate) enum Ending {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mode {
     Works,
+    /// It goes on when it is asked a second time.
+    Yields,
+    /// It goes on when it is asked after the orders have changed.
+    Waits,
     Fails,
     Hangs,
+    Panics,
+    /// It is done, and the answer is lost.
+    LosesTheAnswer,
 }
 
 type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 struct Orders {
     mode: Mode,
-    failing: Option<&'static str>,
-    hanging: Option<&'static str>,
     /// Whose next answer comes late.
     held: Option<&'static str>,
     holding: Vec<oneshot::Sender<()>>,
     before_epochs: Option<Work>,
+    only: Option<(&'static str, Mode)>,
     calls: Vec<&'static str>,
     endings: VecDeque<Ending>,
     batch_endings: VecDeque<Ending>,
@@ -85,11 +92,10 @@ impl Spy {
     pub(crate) fn over(inner: MemoryStore) -> Self {
         let orders = Orders {
             mode: Mode::Works,
-            failing: None,
-            hanging: None,
             held: None,
             holding: Vec::new(),
             before_epochs: None,
+            only: None,
             calls: Vec::new(),
             endings: VecDeque::new(),
             batch_endings: VecDeque::new(),
@@ -101,16 +107,17 @@ impl Spy {
     }
     pub(crate) fn set(&self, mode: Mode) {
         let mut orders = self.orders.lock().unwrap();
-        (orders.mode, orders.failing, orders.hanging) = (mode, None, None);
+        (orders.mode, orders.only) = (mode, None);
     }
     /// Calls of this name fail, others work.
     pub(crate) fn fail_only(&self, name: &'static str) {
-        self.orders.lock().unwrap().failing = Some(name);
+        self.only(name, Mode::Fails);
     }
-    /// Calls of this name hang, others work.
-    pub(crate) fn hang_only(&self, name: &'static str) {
-        self.orders.lock().unwrap().hanging = Some(name);
+    /// Calls of this name go so, others as before.
+    pub(crate) fn only(&self, name: &'static str, mode: Mode) {
+        self.orders.lock().unwrap().only = Some((name, mode));
     }
+
     /// The next call of this name does its work, and answers when it is told to.
     pub(crate) fn hold_next_answer(&self, name: &'static str) {
         self.orders.lock().unwrap().held = Some(name);
@@ -164,18 +171,24 @@ impl Spy {
         std::mem::take(&mut self.orders.lock().unwrap().batches)
     }
 
+    fn mode(&self, name: &'static str) -> Mode {
+        let orders = self.orders.lock().unwrap();
+        orders.only.filter(|(only, _)| *only == name).map_or(orders.mode, |(_, mode)| mode)
+    }
+
     async fn call(&self, name: &'static str) -> Result<(), StoreError> {
-        let mode = {
-            let mut orders = self.orders.lock().unwrap();
-            orders.calls.push(name);
-            match name {
-                name if orders.failing == Some(name) => Mode::Fails,
-                name if orders.hanging == Some(name) => Mode::Hangs,
-                _ => orders.mode,
+        self.orders.lock().unwrap().calls.push(name);
+        match self.mode(name) {
+            Mode::Works | Mode::LosesTheAnswer => Ok(()),
+            Mode::Waits => {
+                poll_fn(|_| if self.mode(name) == Mode::Waits { Poll::Pending } else { Poll::Ready(()) }).await;
+                Ok(())
             }
-        };
-        match mode {
-            Mode::Works => Ok(()),
+            Mode::Yields => {
+                tokio::task::yield_now().await;
+                Ok(())
+            }
+            Mode::Panics => panic!("a store that panics, on purpose"),
             Mode::Fails => Err(StoreError::Unavailable { what: "being told to", source: None }),
             Mode::Hangs => pending().await,
         }
@@ -319,6 +332,35 @@ impl Store for Spy {
     async fn forget_reports(&self, before: Day, limit: usize) -> Result<usize, StoreError> {
         self.call("forget_reports").await?;
         self.inner.forget_reports(before, limit).await
+    }
+
+    async fn log_access(&self, entries: Arc<[AccessEntry]>) -> Result<(), StoreError> {
+        self.call("log_access").await?;
+        self.inner.log_access(entries).await?;
+        match self.orders.lock().unwrap().only {
+            Some(("log_access", Mode::LosesTheAnswer)) => Err(StoreError::OutcomeUnknown { source: None }),
+            _ => Ok(()),
+        }
+    }
+    async fn access_log(&self, query: &AccessQuery) -> Result<AccessPage, StoreError> {
+        self.call("access_log").await?;
+        self.inner.access_log(query).await
+    }
+    async fn forget_access(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
+        self.call("forget_access").await?;
+        self.inner.forget_access(before, limit).await
+    }
+    async fn forget_audit(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
+        self.call("forget_audit").await?;
+        self.inner.forget_audit(before, limit).await
+    }
+    async fn count_unrecognized(&self, counts: &[UnrecognizedCount]) -> Result<(), StoreError> {
+        self.call("count_unrecognized").await?;
+        self.inner.count_unrecognized(counts).await
+    }
+    async fn unrecognized(&self, from: Timestamp, until: Timestamp) -> Result<Vec<(Timestamp, u64)>, StoreError> {
+        self.call("unrecognized").await?;
+        self.inner.unrecognized(from, until).await
     }
 }
 

@@ -38,12 +38,10 @@ const MAX_UNSPENT: usize = 65_536;
 const MAX_REHASHES: usize = 1024;
 /// How often maintenance flushes.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// How many rounds of maintenance lie between two that look for counts to forget.
+/// How many rounds of maintenance lie between two that look for what to forget.
 const ROUNDS_BETWEEN_FORGETTING: u32 = 60;
 /// How many rounds of maintenance lie between two that give back places of subjects that no request came for.
 const ROUNDS_BETWEEN_RETURNS: u32 = 10;
-/// How many counts are forgotten in one transaction: commands wait for no more than that.
-const SLICE: usize = 1024;
 
 type LastUses = HashMap<KeyId, Timestamp, foldhash::fast::RandomState>;
 
@@ -179,18 +177,20 @@ impl Drop for Taken<'_> {
 }
 
 impl Clove {
-    /// Writes what waited to be written when it was called: last uses, better digests, and usage. Hosts call it before they stop.
+    /// Writes what waited to be written when it was called: last uses, better digests, usage, and the access log. Hosts call it before
+    /// they stop.
     ///
     /// # Errors
     /// If the store fails; what it did not write is kept for the next flush.
     pub async fn flush(&self) -> Result<(), StoreError> {
         let flushed = self.inner.buffers.flush(&*self.inner.store).await;
-        // Neither keeps the other from being written.
-        self.inner.flush_usage().await.and(flushed)
+        // None keeps another from being written.
+        let metered = self.inner.flush_usage().await;
+        self.inner.flush_log().await.and(metered).and(flushed)
     }
 
-    /// The work that goes on beside verification, for the host to spawn once: without it everything stays right, and last
-    /// uses and usage are written only by [`Clove::flush`].
+    /// The work that goes on beside verification, for the host to spawn once: without it everything stays right, last uses,
+    /// usage and the access log are written only by [`Clove::flush`], and nothing is forgotten.
     #[must_use]
     pub fn maintenance(&self) -> Maintenance {
         Maintenance { inner: Arc::downgrade(&self.inner) }
@@ -204,8 +204,8 @@ pub struct Maintenance {
 
 impl Maintenance {
     /// Polls the store for what has changed, a few times within the bound of freshness; each second flushes; every ten gives back
-    /// places of request windows that nobody has asked for since; and forgets counts of windows that are over for a day, and of which
-    /// grants usage was reported 15 days ago. Ends when
+    /// places of request windows that nobody has asked for since; and forgets counts of windows that are over for a day, of which
+    /// grants usage was reported 15 days ago, and logs beyond their [`Retention`](crate::Retention). Ends when
     /// the last handle is dropped. What could not be written stays for the next round, since no verification depends on it;
     /// `failed` is told why, for the host's log.
     pub async fn run(self, mut failed: impl FnMut(StoreError)) {
@@ -218,12 +218,16 @@ impl Maintenance {
             if now >= *next_flush.get_or_insert(now + INTERVAL) {
                 next_flush = Some(now + INTERVAL);
                 rounds = rounds.wrapping_add(1);
-                inner.round(rounds).await.into_iter().for_each(&mut failed);
+                inner.round(rounds, &mut failed).await;
             }
             let until_flush = next_flush.map_or(INTERVAL, |next| next.saturating_sub(now));
-            let sleep = inner.clock.sleep(inner.poll_interval().map_or(until_flush, |poll| poll.min(until_flush)));
+            let mut sleep = inner.clock.sleep(inner.poll_interval().map_or(until_flush, |poll| poll.min(until_flush)));
+            let press = Arc::clone(&inner.log.press);
             drop(inner);
-            sleep.await;
+            while press.comes_before(&mut sleep).await {
+                let Some(inner) = self.inner.upgrade() else { return };
+                inner.flush_log().await.err().into_iter().for_each(&mut failed);
+            }
         }
     }
 }
@@ -256,18 +260,16 @@ impl Wake for Unpark {
 }
 
 impl Inner {
-    async fn round(&self, rounds: u32) -> Vec<StoreError> {
-        let mut results = vec![self.buffers.flush(&*self.store).await, self.flush_usage().await];
+    async fn round(&self, rounds: u32, failed: &mut impl FnMut(StoreError)) {
+        let flushed = [self.buffers.flush(&*self.store).await, self.flush_usage().await, self.flush_log().await];
+        flushed.into_iter().filter_map(Result::err).for_each(&mut *failed);
         self.lift_long_left();
         if rounds.is_multiple_of(ROUNDS_BETWEEN_RETURNS) {
-            results.push(self.give_back(false).await);
+            self.give_back(false).await.err().into_iter().for_each(&mut *failed);
         }
         if rounds.is_multiple_of(ROUNDS_BETWEEN_FORGETTING) || self.has_more_to_forget.load(Ordering::Relaxed) {
-            let forgotten = [self.store.forget_counts(self.clock.now(), SLICE).await, self.forget_reports(SLICE).await];
-            let has_more = forgotten.iter().any(|forgotten| matches!(forgotten, Ok(SLICE)));
+            let has_more = self.forget(failed).await;
             self.has_more_to_forget.store(has_more, Ordering::Relaxed);
-            results.extend(forgotten.map(|forgotten| forgotten.map(drop)));
         }
-        results.into_iter().filter_map(Result::err).collect()
     }
 }

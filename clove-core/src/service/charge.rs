@@ -263,7 +263,7 @@ impl Clove {
     /// # Errors
     /// The store's failure.
     pub async fn shut_down(&self) -> Result<(), StoreError> {
-        self.flush().await?;
-        self.inner.give_back(true).await
+        let flushed = self.flush().await;
+        flushed.and(self.inner.give_back(true).await)
     }
 }

@@ -1,5 +1,6 @@
 //! The handle that a host holds.
 
+mod access_log;
 mod buffers;
 mod charge;
 mod close;
@@ -13,11 +14,15 @@ mod leak;
 mod manage;
 mod metering;
 mod pages;
+mod press;
 mod recheck;
+mod retention;
+mod rounds;
 mod slide;
 mod stop;
 mod tally;
 mod throttle;
+mod unrecognized;
 mod usage;
 mod verify;
 
@@ -27,7 +32,7 @@ pub use close::Closed;
 pub use issue::{Issued, NewKey};
 pub(crate) use known::Known;
 pub use manage::{ActiveKeys, Applied, Edit};
-pub use pages::{Cursor, ListAudit, ListKeys, MAX_PAGE, Page};
+pub use pages::{Cursor, ListAccess, ListAudit, ListKeys, MAX_PAGE, Page};
 pub use stop::Stopped;
 pub use usage::ListUsage;
 
@@ -37,6 +42,7 @@ use crate::{
     policy::Policy,
     store::Store,
 };
+use access_log::Log;
 use buffers::Buffers;
 use charge::Leases;
 use knowledge::Knowledge;
@@ -57,7 +63,7 @@ pub struct Clove {
 struct Inner {
     store: Arc<dyn Store>,
     policy: Policy,
-    clock: Box<dyn Clock>,
+    clock: Arc<dyn Clock>,
     throttle: Throttle,
     hash_queue: HashQueue,
     buffers: Arc<Buffers>,
@@ -67,6 +73,7 @@ struct Inner {
     /// Of counts, whether the last slice that was forgotten was a full one.
     has_more_to_forget: AtomicBool,
     metering: Arc<Metering>,
+    log: Arc<Log>,
 }
 
 impl Clove {
@@ -92,10 +99,11 @@ impl Clove {
             leases,
             knowledge,
             has_more_to_forget: AtomicBool::new(false),
-            clock: Box::new(clock),
+            clock: Arc::new(clock),
             throttle,
             hash_queue: HashQueue::new(),
             buffers,
+            log: Arc::default(),
         };
         Self { inner: Arc::new(inner) }
     }

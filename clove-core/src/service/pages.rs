@@ -2,11 +2,12 @@
 
 use super::{Clove, usage};
 use crate::{
+    access::{AccessEntry, AccessOutcome},
     audit::{Action, AuditEvent},
     error::{CorruptRow, Error, Invalid, Refusal, size},
-    id::{AuditId, KeyId, Scope},
+    id::{AuditId, GrantId, KeyId, Scope},
     key::{Key, KeyState, Status},
-    store::{AuditQuery, ExpiringQuery, ExpiryFilter, KeyPage, KeyQuery, Place, UsagePlace},
+    store::{AccessQuery, AuditQuery, ExpiringQuery, ExpiryFilter, KeyPage, KeyQuery, Place, UsagePlace},
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use std::{fmt, str::FromStr};
@@ -50,16 +51,18 @@ enum Pages {
     Keys,
     Expiring,
     Audit,
+    AccessLog,
 }
 
 impl Pages {
-    const ALL: [Self; 3] = [Self::Keys, Self::Expiring, Self::Audit];
+    const ALL: [Self; 4] = [Self::Keys, Self::Expiring, Self::Audit, Self::AccessLog];
 
     fn letter(self) -> char {
         match self {
             Self::Keys => 'k',
             Self::Expiring => 'e',
             Self::Audit => 'a',
+            Self::AccessLog => 'l',
         }
     }
 }
@@ -160,6 +163,23 @@ pub struct ListAudit {
     pub after: Option<Cursor>,
 }
 
+/// Which entries of the access log to read, newest first.
+#[derive(Clone, Debug, Default)]
+pub struct ListAccess {
+    /// Only requests with this key.
+    pub key: Option<KeyId>,
+    /// Only those with this outcome.
+    pub outcome: Option<AccessOutcome>,
+    /// Only those at this time or later.
+    pub from: Option<DateTime<Utc>>,
+    /// Only those before this time.
+    pub until: Option<DateTime<Utc>>,
+    /// How many, 1 to 200; 50 unless set.
+    pub limit: Option<usize>,
+    /// The page after this one.
+    pub after: Option<Cursor>,
+}
+
 pub(super) fn page_size(limit: Option<usize>) -> Result<usize, Invalid> {
     let limit = limit.unwrap_or(50);
     if (1..=MAX_PAGE).contains(&limit) {
@@ -234,6 +254,30 @@ impl Clove {
         let page = self.inner.store.audit(&query).await?;
         let next = page.last.filter(|_| page.more).map(|id| Cursor::of_row(Pages::Audit, self.now(), None, id.as_uuid()));
         Ok(Page { items: page.events, next, corrupt: vec![CorruptRow::AuditEvent; page.corrupt] })
+    }
+
+    /// A page of the access log, newest first: what is written of it, see [`AccessLog`](crate::AccessLog). A page may
+    /// have fewer items than asked for, or none, while there is a next one: a store looks at so many entries of an organization for
+    /// one page, and a key may have none among them.
+    ///
+    /// # Errors
+    /// [`Invalid`] for a page size or cursor out of range; otherwise the store's failure.
+    pub async fn access_log(&self, scope: impl Into<Scope>, list: &ListAccess) -> Result<Page<AccessEntry>, Error> {
+        let after = list.after.as_ref().map(|cursor| cursor.of(Pages::AccessLog)).transpose()?;
+        let before = after.map(|cursor| GrantId::from_slice(cursor.id.as_bytes())).transpose()?;
+        let query = AccessQuery {
+            scope: scope.into(),
+            key: list.key,
+            outcome: list.outcome,
+            from: list.from,
+            until: list.until,
+            before,
+            limit: page_size(list.limit)?,
+        };
+        let page = self.inner.store.access_log(&query).await?;
+        let next = page.last.filter(|_| page.more);
+        let next = next.map(|id| Cursor::of_row(Pages::AccessLog, self.now(), None, id.as_uuid()));
+        Ok(Page { items: page.entries, next, corrupt: vec![CorruptRow::AccessEntry; page.corrupt] })
     }
 
     /// A page of the ids of keys with a secret under this pepper version: those that dropping it would kill.

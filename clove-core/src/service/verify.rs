@@ -4,6 +4,7 @@ use super::{
     Clove, Known, Lefts,
     charge::{Charge, Step},
     known::Ticket,
+    tally::Flight,
     throttle::{self, Entry},
 };
 use crate::{
@@ -50,7 +51,7 @@ impl Clove {
                 Begun::Ended(end) => return end,
                 Begun::Proves { proof, presented, ticket } => match self.within_deadline_since(began, proof).await? {
                     Some(proven) => self.judge_read(&proven, &presented, ticket, &attempt),
-                    None => return Ok(Verdict::Denied(Denial::NOT_RECOGNIZED)),
+                    None => self.not_recognized(),
                 },
                 Begun::Charges(rest) => return self.within_deadline_since(began, rest).await,
             };
@@ -63,15 +64,14 @@ impl Clove {
     /// hand results on through memory, to share the telling or to copy the record costs a twentieth to a tenth of the whole.
     #[inline(never)]
     fn begin<'a>(&'a self, attempt: &Attempt<'a>) -> Begun<'a> {
-        let denied = || Begun::Ended(Ok(Verdict::Denied(Denial::NOT_RECOGNIZED)));
-        let Some(presented) = self.parse(attempt.credential) else { return denied() };
+        let Some(presented) = self.parse(attempt.credential) else { return self.not_recognized() };
         if let Some(judged) = self.recall(&presented, attempt.peer) {
             return self.judge(judged, presented.secret(), attempt);
         }
         let ticket = self.inner.keys.ticket();
         match self.prove(&presented, Some(attempt.peer)) {
             Proof::Made(proven) => self.judge_read(&proven, &presented, ticket, attempt),
-            Proof::NotMade => denied(),
+            Proof::NotMade => self.not_recognized(),
             Proof::Failed(fault) => Begun::Ended(Err(fault)),
             Proof::Waits(proof) => Begun::Proves { proof, presented, ticket },
         }
@@ -298,29 +298,62 @@ impl Clove {
     /// After the secret is proven: owner, state and expiry at one `now`, capabilities, and all limits in one step.
     #[inline(always)]
     fn judge<'a>(&'a self, judged: Judged, presented: &[u8], attempt: &Attempt<'a>) -> Begun<'a> {
-        let denied = |denial| Begun::Ended(Ok(Verdict::Denied(denial)));
         let Judged { known, place, now } = judged;
         let Some(secret) = known.row.secrets.get(place).filter(|secret| secret.valid_until.is_none_or(|until| now < until))
         else {
             // Rotated out, and its grace is over: as good as unknown.
-            return denied(Denial::NOT_RECOGNIZED);
+            return self.not_recognized();
         };
         if let Some(reason) = refusal(&known.row, attempt.required, now) {
-            return denied(Denial::proven(reason, known));
+            return self.ended(Verdict::Denied(Denial::proven(reason, known)), now, attempt);
         }
         if self.inner.policy.hashing.is_behind(&secret.scheme) {
             self.rehash_later(known.row.id, secret, presented);
         }
         let charge = Charge { now, cost: attempt.cost, charges: attempt.charges };
         match self.inner.try_charge(&known, charge) {
-            Step::Charged(lefts) => Begun::Ended(Ok(granted(known, place, now, lefts))),
-            Step::Refused(exhausted) => denied(limited(known, exhausted)),
-            Step::Waits(flight) => Begun::Charges(Box::pin(async move {
-                let charged = self.inner.charge_when_known(&known, charge, flight).await?;
-                Ok(match charged {
-                    Ok(lefts) => granted(known, place, now, lefts),
-                    Err(exhausted) => Verdict::Denied(limited(known, exhausted)),
-                })
+            Step::Charged(lefts) => self.ended(granted(known, place, now, lefts), now, attempt),
+            Step::Refused(exhausted) => self.ended(limited(known, exhausted), now, attempt),
+            Step::Waits(flight) => self.charge_later(known, place, charge, flight, *attempt),
+        }
+    }
+
+    #[cold]
+    fn charge_later<'a>(
+        &'a self,
+        known: Arc<Known>,
+        place: usize,
+        charge: Charge,
+        flight: Flight,
+        attempt: Attempt<'a>,
+    ) -> Begun<'a> {
+        Begun::Charges(Box::pin(async move {
+            let verdict = match self.inner.charge_when_known(&known, charge, flight).await? {
+                Ok(lefts) => granted(known, place, charge.now, lefts),
+                Err(exhausted) => limited(known, exhausted),
+            };
+            if let Some(written) = self.inner.note(&verdict, charge.now, &attempt) {
+                written.await?;
+            }
+            Ok(verdict)
+        }))
+    }
+
+    /// Counted, and nothing else: nothing is known of who asks.
+    #[inline(always)]
+    fn not_recognized<'a>(&self) -> Begun<'a> {
+        self.inner.log.unrecognized.count();
+        Begun::Ended(Ok(Verdict::Denied(Denial::NOT_RECOGNIZED)))
+    }
+
+    /// Notes a verdict on a proven secret; a grant that must be on record first waits for that.
+    #[inline(always)]
+    fn ended<'a>(&self, verdict: Verdict, now: Timestamp, attempt: &Attempt<'_>) -> Begun<'a> {
+        match self.inner.note(&verdict, now, attempt) {
+            None => Begun::Ended(Ok(verdict)),
+            Some(written) => Begun::Charges(Box::pin(async move {
+                written.await?;
+                Ok(verdict)
             })),
         }
     }
@@ -360,8 +393,8 @@ fn granted(known: Arc<Known>, place: usize, now: Timestamp, lefts: Lefts) -> Ver
     Verdict::Granted(Grant { id: GrantId::new(now), known, at: now, place, lefts })
 }
 
-fn limited(known: Arc<Known>, exhausted: Exhausted) -> Denial {
-    Denial::proven(DenialReason::LimitReached(Box::new(exhausted)), known)
+fn limited(known: Arc<Known>, exhausted: Exhausted) -> Verdict {
+    Verdict::Denied(Denial::proven(DenialReason::LimitReached(Box::new(exhausted)), known))
 }
 
 /// A key that is to be judged: which of its secrets was proven, and at what time.
@@ -380,7 +413,7 @@ enum Begun<'a> {
         presented: Presented<'a>,
         ticket: Ticket,
     },
-    /// Places of windows have to be waited for.
+    /// Places of windows, or the access log, have to be waited for.
     Charges(Boxed<'a, Verdict>),
 }
 

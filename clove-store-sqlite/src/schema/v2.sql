@@ -1,4 +1,5 @@
--- Schema version 2: request limits, the places that are charged to windows, what processes that remember rows go by, and usage.
+-- Schema version 2: request limits, the places that are charged to windows, what processes that remember rows go by, usage, and the
+-- access log.
 
 ALTER TABLE keys ADD COLUMN limits TEXT NOT NULL DEFAULT '';          -- '': as the policy says
 ALTER TABLE owners ADD COLUMN request_limits TEXT NOT NULL DEFAULT '';
@@ -56,3 +57,27 @@ CREATE TABLE recorders (
     day      INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX recorders_by_day ON recorders (day);
+
+-- The access log. It is written with each request and seldom read: an index by key or account would write a page for each entry.
+CREATE TABLE access (
+    id            BLOB NOT NULL PRIMARY KEY,
+    at            INTEGER NOT NULL,
+    key_id        BLOB NOT NULL,
+    org           TEXT NOT NULL,
+    account       TEXT NOT NULL,
+    outcome       TEXT NOT NULL,
+    limit_of      TEXT,             -- NULL: no window is told of
+    limit_count   INTEGER,
+    limit_seconds INTEGER,
+    limit_left    INTEGER,
+    cost          INTEGER NOT NULL,
+    endpoint      TEXT
+) STRICT, WITHOUT ROWID;
+CREATE INDEX access_by_organization ON access (org, id);
+
+CREATE TABLE unrecognized (
+    hour  INTEGER NOT NULL, -- its start
+    node  BLOB NOT NULL,
+    count INTEGER NOT NULL,
+    PRIMARY KEY (hour, node)
+) STRICT, WITHOUT ROWID;

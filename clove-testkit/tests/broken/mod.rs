@@ -5,20 +5,22 @@ mod usage;
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use clove_core::{
-    Key, KeyId, KeyState, MemoryStore, Metadata, OperationId, OrganizationId, Owner, Refusal, Scope, Store, StoreError,
-    Timestamp, Window,
+    AccessEntry, GrantId, Key, KeyId, KeyState, MemoryStore, Metadata, OperationId, OrganizationId, Owner, Refusal, Scope, Store,
+    StoreError, Timestamp, Window,
     audit::Arguments,
     digest::{Digest, Scheme},
     error::Unique,
+    id::NodeId,
     store::{
-        AuditPage, AuditQuery, COUNT_LIFETIME_MICROS, Candidate, Changes, Decision, EpochShard, Epochs, ExpiringQuery,
-        ExpiryFilter, Facts, Freshness, KeyChange, KeyPage, KeyQuery, Lease, Leased, Lookup, OrganizationRecord, OwnerFacts,
-        OwnerRecord, Place, Reads, Rehash, SecretRecord, Transaction, Unspent, UsageBatch, UsagePage, UsageQuery, Want,
+        AccessPage, AccessQuery, AuditPage, AuditQuery, COUNT_LIFETIME_MICROS, Candidate, Changes, Decision, EpochShard, Epochs,
+        ExpiringQuery, ExpiryFilter, Facts, Freshness, KeyChange, KeyPage, KeyQuery, Lease, Leased, Lookup, OrganizationRecord,
+        OwnerFacts, OwnerRecord, Place, Reads, Rehash, SecretRecord, Transaction, UnrecognizedCount, Unspent, UsageBatch,
+        UsagePage, UsageQuery, Want,
     },
     usage::Day,
 };
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -72,30 +74,40 @@ pub(crate) enum Fault {
     CountsOneProcess,
     KeepsPlaces,
     ForgetsCountsWithTheirWindow,
-    TellsOldEpochs,
-    MovesNoEpoch,
-    MovesEpochsForNothing,
-    TellsItsOwnBound,
-    CountsBatchesAgain,
-    KnowsOneProcess,
-    RacesBatches,
+    AddsRefusals,
     AddsTotalsUp,
-    KeepsALedgerAProcess,
-    KeepsALedgerOfGrantsAlone,
-    WrapsSums,
+    CountsBatchesAgain,
+    CountsOneProcessesRefusals,
     CountsUsageInFloats,
-    ForgetsSumsWithTheirKey,
-    LeaksUsage,
-    TellsTheOrganizationToOwners,
-    LosesTheLastDay,
-    IgnoresUnits,
-    IgnoresKeysOfUsage,
-    PagesUsageAnew,
-    PromisesMoreUsage,
+    CutsEntries,
+    DoublesEntries,
+    ForgetsAllBatches,
+    ForgetsNoAudit,
     ForgetsReportsADayEarly,
     ForgetsReportsBeyondTheLimit,
+    ForgetsSumsWithTheirKey,
+    ForgetsTheNewest,
+    ForgetsWithoutEnd,
+    IgnoresKeysOfUsage,
+    IgnoresUnits,
+    KeepsALedgerAProcess,
+    KeepsALedgerOfGrantsAlone,
     KeepsReports,
-    ForgetsAllBatches,
+    KnowsOneProcess,
+    LeaksTheLog,
+    LeaksUsage,
+    LogsInHalves,
+    LosesTheLastDay,
+    MissesTheLogsEdge,
+    MovesEpochsForNothing,
+    MovesNoEpoch,
+    PagesUsageAnew,
+    PromisesMoreUsage,
+    RacesBatches,
+    TellsItsOwnBound,
+    TellsOldEpochs,
+    TellsTheOrganizationToOwners,
+    WrapsSums,
 }
 
 impl Fault {
@@ -206,12 +218,14 @@ pub(crate) struct Broken {
     uses: Mutex<HashMap<KeyId, DateTime<Utc>>>,
     epochs: Mutex<Option<Arc<Epochs>>>,
     usage: usage::Mistakes,
+    logged: Mutex<HashSet<GrantId>>,
+    refusals: Mutex<HashMap<(NodeId, Timestamp), u64>>,
 }
 
 impl Broken {
     pub(crate) fn new(fault: Fault) -> Self {
-        let (offset, cache, uses, epochs, usage) = Default::default();
-        Self { inner: MemoryStore::new(), fault, offset, cache, uses, epochs, usage }
+        let (offset, cache, uses, epochs, usage, logged, refusals) = Default::default();
+        Self { inner: MemoryStore::new(), fault, offset, cache, uses, epochs, usage, logged, refusals }
     }
 
     fn is(&self, fault: Fault) -> bool {
@@ -507,5 +521,64 @@ impl Store for Broken {
     async fn forget_reports(&self, before: Day, limit: usize) -> Result<usize, StoreError> {
         let (before, most) = self.usage.forgets(self.fault, before, limit);
         self.inner.forget_reports(before, most).await.map(|forgotten| forgotten.min(limit))
+    }
+
+    async fn log_access(&self, entries: Arc<[AccessEntry]>) -> Result<(), StoreError> {
+        let mut entries = entries.to_vec();
+        for entry in &mut entries {
+            if self.is(Fault::CutsEntries) {
+                entry.endpoint = None;
+            }
+            if self.is(Fault::DoublesEntries) && !self.logged.lock().unwrap().insert(entry.id) {
+                entry.id = GrantId::new(entry.at);
+            }
+        }
+        if self.is(Fault::LogsInHalves) {
+            let rest = entries.split_off(entries.len() / 2);
+            self.inner.log_access(entries.into()).await?;
+            tokio::task::yield_now().await;
+            return self.inner.log_access(rest.into()).await;
+        }
+        self.inner.log_access(entries.into()).await
+    }
+    async fn access_log(&self, query: &AccessQuery) -> Result<AccessPage, StoreError> {
+        let mut query = query.clone();
+        if self.is(Fault::LeaksTheLog) {
+            query.scope = query.scope.organization().into();
+        }
+        if self.is(Fault::MissesTheLogsEdge) {
+            query.from = query.from.map(|from| from + TimeDelta::microseconds(1));
+        }
+        self.inner.access_log(&query).await
+    }
+    async fn forget_access(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
+        let before = if self.is(Fault::ForgetsTheNewest) { DateTime::<Utc>::MAX_UTC.into() } else { before };
+        let limit = if self.is(Fault::ForgetsWithoutEnd) { usize::MAX } else { limit };
+        self.inner.forget_access(before, limit).await
+    }
+    async fn forget_audit(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
+        if self.is(Fault::ForgetsNoAudit) {
+            return Ok(0);
+        }
+        let limit = if self.is(Fault::ForgetsWithoutEnd) { usize::MAX } else { limit };
+        self.inner.forget_audit(before, limit).await
+    }
+    async fn count_unrecognized(&self, counts: &[UnrecognizedCount]) -> Result<(), StoreError> {
+        let mut counts = counts.to_vec();
+        for count in &mut counts {
+            if self.is(Fault::CountsOneProcessesRefusals) {
+                count.node = usage::one_node();
+            }
+            if self.is(Fault::AddsRefusals) {
+                let mut refusals = self.refusals.lock().unwrap();
+                let sum = refusals.entry((count.node, count.hour)).or_insert(0_u64);
+                *sum = sum.saturating_add(count.count);
+                count.count = *sum;
+            }
+        }
+        self.inner.count_unrecognized(&counts).await
+    }
+    async fn unrecognized(&self, from: Timestamp, until: Timestamp) -> Result<Vec<(Timestamp, u64)>, StoreError> {
+        self.inner.unrecognized(from, until).await
     }
 }
