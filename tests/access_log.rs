@@ -395,6 +395,9 @@ async fn the_log_is_read_within_a_scope_filtered_and_by_pages() {
     let after = first.next;
     assert!(after.is_some());
     assert!(clove.audit(ada, &clove::ListAudit { after: after.clone(), ..Default::default() }).await.is_err());
+    let one = clove::ListAudit { limit: Some(1), ..Default::default() };
+    let trail = clove.audit(ada, &one).await.unwrap().next;
+    assert!(trail.is_some() && clove.access_log(ada, &ListAccess { after: trail, ..ListAccess::default() }).await.is_err());
     let after = after.map(|cursor| cursor.to_string().parse().unwrap());
     let rest = clove.access_log(ada, &ListAccess { after, ..ListAccess::default() }).await.unwrap();
     assert_eq!((first.items.len(), rest.items.len(), rest.next), (3, 7, None));
