@@ -47,6 +47,7 @@ mod metadata;
 pub mod policy;
 pub mod secret;
 pub mod service;
+pub mod signal;
 pub mod store;
 mod text;
 pub mod verdict;
@@ -62,6 +63,13 @@ pub use limit::{LimitChoice, Limits, Tier, TierName, Window};
 pub use memory::MemoryStore;
 pub use policy::{Expiry, ExpiryPolicy, GuessLimit, Hashing, Policy};
 pub use secret::{Credential, Secret, SecretFormat};
-pub use service::{ActiveKeys, Applied, Closed, Clove, Cursor, Edit, Issued, ListAudit, ListKeys, NewKey, Page, Stopped};
+pub use service::{
+    ActiveKeys, Applied, Closed, Clove, CloveBuilder, Cursor, Edit, Issued, ListAudit, ListKeys, NewKey, Page, Stopped,
+};
+#[cfg(feature = "metrics")]
+pub use signal::MetricsObserver;
+#[cfg(feature = "tracing")]
+pub use signal::TracingObserver;
+pub use signal::{Observer, Signal, SignalThresholds};
 pub use store::{ActiveLimit, Store};
 pub use verdict::{Attempt, Denial, DenialReason, Exhausted, Grant, LimitState, Limited, Verdict};

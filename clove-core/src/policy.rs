@@ -9,6 +9,7 @@ use crate::{
     lifecycle,
     limit::{LimitChoice, Limits, Tier, TierName},
     secret::SecretFormat,
+    signal::SignalThresholds,
     store::{ActiveLimit, CandidateLimits},
 };
 use chrono::TimeDelta;
@@ -47,6 +48,7 @@ pub struct Policy {
     /// Whether by default there are no windows at all, reckoned once.
     pub(crate) is_unlimited: bool,
     pub(crate) uncounted_a_minute: u32,
+    pub(crate) signals: SignalThresholds,
 }
 
 impl Default for Policy {
@@ -83,6 +85,7 @@ impl Policy {
             default_account: Limits::standard().times(2),
             is_unlimited: false,
             uncounted_a_minute: 0,
+            signals: SignalThresholds::default(),
         }
     }
 
@@ -357,6 +360,13 @@ impl PolicyBuilder {
         self
     }
 
+    /// From when on observers are told of something.
+    #[must_use]
+    pub fn signals(mut self, thresholds: SignalThresholds) -> Self {
+        self.policy.signals = thresholds;
+        self
+    }
+
     /// The policy.
     ///
     /// # Errors
@@ -367,6 +377,7 @@ impl PolicyBuilder {
         policy.is_unlimited = policy.default_tier.key.windows().is_empty() && policy.default_account.windows().is_empty();
         policy.expiry.check()?;
         policy.hashing.check()?;
+        policy.signals.check()?;
         if policy.formats.len() > MAX_RETIRED_FORMATS + 1 {
             return Err(Invalid::new("retired formats", "must be at most 8", format!("{}", policy.formats.len() - 1)));
         }

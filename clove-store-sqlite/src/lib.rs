@@ -42,8 +42,8 @@ use clove_core::{
     Key, KeyId, OrganizationId, Owner, Scope, Store, StoreError, Timestamp,
     digest::Digest,
     store::{
-        AuditPage, AuditQuery, Decision, ExpiringQuery, KeyPage, KeyQuery, Lease, Leased, Lookup, OrganizationRecord, OwnerFacts,
-        Rehash, Transaction, Unspent,
+        AuditPage, AuditQuery, Decision, ExpiringKey, ExpiringQuery, KeyPage, KeyQuery, Lease, Leased, Lookup,
+        OrganizationRecord, OwnerFacts, Rehash, Transaction, Unspent,
     },
 };
 use readers::{Pool, Readers};
@@ -157,6 +157,16 @@ impl Store for SqliteStore {
     async fn expiring(&self, query: &ExpiringQuery) -> Result<KeyPage, StoreError> {
         let query = query.clone();
         self.inner.scanner.read(move |connection| read::expiring(connection, &query)).await
+    }
+
+    async fn expiring_soon(
+        &self,
+        from: Timestamp,
+        until: Timestamp,
+        after: Option<(Timestamp, KeyId)>,
+        limit: usize,
+    ) -> Result<Vec<ExpiringKey>, StoreError> {
+        self.inner.scanner.read(move |connection| read::expiring_soon(connection, from, until, after, limit)).await
     }
 
     async fn owner(&self, owner: &Owner, now: DateTime<Utc>) -> Result<Option<OwnerFacts>, StoreError> {

@@ -125,6 +125,8 @@ caught! {
     processes_taken_for_one_are_caught: CountsOneProcess by "processes_that_lease_share_what_is_left";
     places_that_are_kept_are_caught: KeepsPlaces by "places_that_are_given_back_are_free_again";
     counts_forgotten_too_early_are_caught: ForgetsCountsWithTheirWindow by "counts_are_forgotten_a_day_after_their_window";
+    notices_to_one_organization_are_caught: NoticesOneOrganization by "keys_of_all_owners_that_expire_soon_come_soonest_first";
+    notices_that_begin_anew_are_caught: NoticesAnew by "keys_of_all_owners_that_expire_soon_come_soonest_first";
     expired_places_read_unasked_are_caught: ReadsExpiredUnasked by "expired_places_are_not_read_unasked";
     a_batch_of_any_state_is_caught: IgnoresStatesOfBatches by "batches_read_keys_and_owners";
     a_batch_that_begins_anew_is_caught: BeginsBatchesAnew by "batches_go_on_after_a_key";

@@ -7,8 +7,8 @@ use clove::{
     digest::{Digest, Scheme},
     sqlite::SqliteStore,
     store::{
-        AuditPage, AuditQuery, Candidate, Decision, ExpiringQuery, KeyChange, KeyPage, KeyQuery, Lease, Leased, Lookup,
-        OrganizationRecord, OwnerFacts, Rehash, SecretRecord, Transaction, Unspent,
+        AuditPage, AuditQuery, Candidate, Decision, ExpiringKey, ExpiringQuery, KeyChange, KeyPage, KeyQuery, Lease, Leased,
+        Lookup, OrganizationRecord, OwnerFacts, Rehash, SecretRecord, Transaction, Unspent,
     },
 };
 use std::{
@@ -134,6 +134,17 @@ impl Store for Nosy {
     async fn expiring(&self, query: &ExpiringQuery) -> Result<KeyPage, StoreError> {
         hear!(self.ear, *query);
         self.store.expiring(query).await
+    }
+    async fn expiring_soon(
+        &self,
+        from: Timestamp,
+        until: Timestamp,
+        after: Option<(Timestamp, KeyId)>,
+        limit: usize,
+    ) -> Result<Vec<ExpiringKey>, StoreError> {
+        let keys = self.store.expiring_soon(from, until, after, limit).await?;
+        keys.iter().for_each(|key| hear!(self.ear, *key));
+        Ok(keys)
     }
     async fn owner(&self, owner: &Owner, now: DateTime<Utc>) -> Result<Option<OwnerFacts>, StoreError> {
         let facts = self.store.owner(owner, now).await?;

@@ -8,8 +8,8 @@ use clove::{
     NewKey, OrganizationId, Owner, Pepper, Policy, Refusal, Scope, Store, StoreError, Tier, Timestamp, Verdict,
     digest::Digest,
     store::{
-        AuditPage, AuditQuery, Decision, ExpiringQuery, KeyPage, KeyQuery, Lease, Leased, Lookup, OrganizationRecord, OwnerFacts,
-        Reads, Rehash, Transaction, Unspent,
+        AuditPage, AuditQuery, Decision, ExpiringKey, ExpiringQuery, KeyPage, KeyQuery, Lease, Leased, Lookup,
+        OrganizationRecord, OwnerFacts, Reads, Rehash, Transaction, Unspent,
     },
 };
 use clove_testkit::{Fixture, TestClock};
@@ -174,6 +174,16 @@ impl Store for Spy {
     async fn expiring(&self, query: &ExpiringQuery) -> Result<KeyPage, StoreError> {
         self.call("expiring").await?;
         self.inner.expiring(query).await
+    }
+    async fn expiring_soon(
+        &self,
+        from: Timestamp,
+        until: Timestamp,
+        after: Option<(Timestamp, KeyId)>,
+        limit: usize,
+    ) -> Result<Vec<ExpiringKey>, StoreError> {
+        self.call("expiring_soon").await?;
+        self.inner.expiring_soon(from, until, after, limit).await
     }
     async fn owner(&self, owner: &Owner, now: DateTime<Utc>) -> Result<Option<OwnerFacts>, StoreError> {
         self.call("owner").await?;

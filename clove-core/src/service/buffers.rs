@@ -147,7 +147,8 @@ pub struct Maintenance {
 
 impl Maintenance {
     /// Flushes every second until the last handle is dropped, gives back places of request windows that nobody has asked for in the
-    /// last ten, and forgets counts of windows that are over for a day. What could not be written stays for the next round, since
+    /// last ten, forgets counts of windows that are over for a day, and tells observers, if there are any, each hour of keys that are
+    /// about to expire. What could not be written stays for the next round, since
     /// no verification depends on it; `failed` is told why, for the host's log.
     pub async fn run(self, mut failed: impl FnMut(StoreError)) {
         let mut to_forget = ROUNDS_BETWEEN_FORGETTING;
@@ -164,7 +165,11 @@ impl Maintenance {
                 _ if to_forget == 0 => to_forget = ROUNDS_BETWEEN_FORGETTING,
                 _ => {}
             }
-            [flushed, given_back, forgotten.map(drop)].into_iter().filter_map(Result::err).for_each(&mut failed);
+            let signalled = inner.signal_ahead().await;
+            for error in [flushed, given_back, forgotten.map(drop), signalled].into_iter().filter_map(Result::err) {
+                inner.signal_failure(&error);
+                failed(error);
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The handle that a host holds.
 
 mod buffers;
+mod builder;
 mod charge;
 mod close;
 mod decide;
@@ -9,11 +10,13 @@ mod issue;
 mod leak;
 mod manage;
 mod pages;
+mod signals;
 mod stop;
 mod throttle;
 mod verify;
 
 pub use buffers::Maintenance;
+pub use builder::CloveBuilder;
 pub(crate) use charge::Lefts;
 pub use close::Closed;
 pub use issue::{Issued, NewKey};
@@ -21,14 +24,10 @@ pub use manage::{ActiveKeys, Applied, Edit};
 pub use pages::{Cursor, ListAudit, ListKeys, MAX_PAGE, Page};
 pub use stop::Stopped;
 
-use crate::{
-    clock::{Clock, SystemClock},
-    hash_queue::HashQueue,
-    policy::Policy,
-    store::Store,
-};
+use crate::{clock::Clock, hash_queue::HashQueue, policy::Policy, store::Store};
 use buffers::Buffers;
 use charge::Tallies;
+use signals::Signals;
 use std::{fmt, sync::Arc};
 use throttle::Throttle;
 
@@ -46,29 +45,21 @@ struct Inner {
     hash_queue: HashQueue,
     buffers: Buffers,
     tallies: Tallies,
+    /// `None` without observers. Apart, since a verification looks at no more than that.
+    signals: Option<Box<Signals>>,
 }
 
 impl Clove {
     /// Keys in `store` under `policy`, on the system's clock.
     #[must_use]
     pub fn new(store: impl Store, policy: Policy) -> Self {
-        Self::with_clock(store, policy, SystemClock)
+        Self::builder(store, policy).build()
     }
 
     /// The same on a clock of the caller's, for tests.
     #[must_use]
     pub fn with_clock(store: impl Store, policy: Policy, clock: impl Clock) -> Self {
-        let throttle = Throttle::new(policy.imports.unwrap_or_default());
-        let inner = Inner {
-            store: Arc::new(store),
-            policy,
-            tallies: Tallies::new(clock.now()),
-            clock: Box::new(clock),
-            throttle,
-            hash_queue: HashQueue::new(),
-            buffers: Buffers::default(),
-        };
-        Self { inner: Arc::new(inner) }
+        Self::builder(store, policy).clock(clock).build()
     }
 
     /// The policy.

@@ -39,17 +39,25 @@ impl Clove {
     /// [`Fault`] where nothing can be said: the store failed, a queue is full, or the policy's deadline has passed.
     pub async fn verify<'a>(&self, attempt: impl Into<Attempt<'a>>) -> Result<Verdict, Fault> {
         let attempt = attempt.into();
+        let signal_began = self.begin_signal();
         let (mut begun, began) = match self.begin(&attempt) {
-            Begun::Ended(end) => return end,
+            Begun::Ended(end) => {
+                self.signal_end(&end, signal_began);
+                return end;
+            }
             waits => (waits, self.inner.clock.monotonic()),
         };
         loop {
             begun = match begun {
-                Begun::Ended(end) => return end,
-                Begun::Proves(proof, secret) => {
-                    self.judge_later(self.within_deadline_since(began, proof).await?, secret, &attempt)
+                Begun::Ended(end) => {
+                    self.signal_end(&end, signal_began);
+                    return end;
                 }
-                Begun::Charges(rest) => return self.within_deadline_since(began, rest).await,
+                Begun::Proves(proof, secret) => match self.within_deadline_since(began, proof).await {
+                    Ok(proven) => self.judge_later(proven, secret, &attempt),
+                    Err(fault) => Begun::Ended(Err(fault)),
+                },
+                Begun::Charges(rest) => Begun::Ended(self.within_deadline_since(began, rest).await),
             };
         }
     }

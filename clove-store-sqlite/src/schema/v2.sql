@@ -1,4 +1,4 @@
--- Schema version 2: request limits, and the places that are charged to windows.
+-- Schema version 2: request limits, the places that are charged to windows, and notices of expiry.
 
 ALTER TABLE keys ADD COLUMN limits TEXT NOT NULL DEFAULT '';          -- '': as the policy says
 ALTER TABLE owners ADD COLUMN request_limits TEXT NOT NULL DEFAULT '';
@@ -18,3 +18,5 @@ CREATE TABLE nodes (
     seen_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX nodes_by_time ON nodes (seen_at);
+
+CREATE INDEX keys_by_expiry_of_all ON keys (expires_at, id) WHERE expires_at IS NOT NULL;

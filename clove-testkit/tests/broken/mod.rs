@@ -10,9 +10,9 @@ use clove_core::{
     error::Unique,
     id::NodeId,
     store::{
-        AuditPage, AuditQuery, COUNT_LIFETIME_MICROS, Candidate, Changes, Decision, ExpiringQuery, ExpiryFilter, Facts,
-        KeyChange, KeyPage, KeyQuery, Lease, Leased, Lookup, OrganizationRecord, OwnerFacts, OwnerRecord, Place, Reads, Rehash,
-        SecretRecord, Transaction, Unspent, Want,
+        AuditPage, AuditQuery, COUNT_LIFETIME_MICROS, Candidate, Changes, Decision, ExpiringKey, ExpiringQuery, ExpiryFilter,
+        Facts, KeyChange, KeyPage, KeyQuery, Lease, Leased, Lookup, OrganizationRecord, OwnerFacts, OwnerRecord, Place, Reads,
+        Rehash, SecretRecord, Transaction, Unspent, Want,
     },
 };
 use std::{
@@ -70,6 +70,8 @@ pub(crate) enum Fault {
     CountsOneProcess,
     KeepsPlaces,
     ForgetsCountsWithTheirWindow,
+    NoticesOneOrganization,
+    NoticesAnew,
 }
 
 impl Fault {
@@ -357,6 +359,20 @@ impl Store for Broken {
             page.last.iter_mut().for_each(|place| place.expires_at = None);
         }
         Ok(page)
+    }
+    async fn expiring_soon(
+        &self,
+        from: Timestamp,
+        until: Timestamp,
+        after: Option<(Timestamp, KeyId)>,
+        limit: usize,
+    ) -> Result<Vec<ExpiringKey>, StoreError> {
+        let after = after.filter(|_| !self.is(Fault::NoticesAnew));
+        let mut keys = self.inner.expiring_soon(from, until, after, limit).await?;
+        if self.is(Fault::NoticesOneOrganization) {
+            keys.retain(|key| key.owner.organization.as_str() == "acme");
+        }
+        Ok(keys)
     }
     async fn owner(&self, owner: &Owner, now: DateTime<Utc>) -> Result<Option<OwnerFacts>, StoreError> {
         let owner = if self.is(Fault::FoldsCase) { folded(owner) } else { owner.clone() };
