@@ -9,7 +9,7 @@ use crate::{
     id::{KeyId, Owner},
     signal::{Observer, Signal},
     store::{ExpiringKey, Store},
-    verdict::{Denial, DenialReason, Grant, LimitState, Limited, Verdict},
+    verdict::{Denial, Grant, LimitState, Limited, Verdict},
 };
 use sets::{Near, Novelty, Refusals};
 use std::{
@@ -171,7 +171,7 @@ impl Inner {
         let (Some(key), Some(owner)) = (denial.key_id(), denial.owner()) else { return };
         let (now, burst) = (self.clock.monotonic(), self.policy.signals.refusals_a_minute);
         let count = |of: Counted<'_>| signals.refusals.count(signals.hasher.hash_one(of), now);
-        if *denial.reason() == DenialReason::Compromised && count(Counted::Flagged(key)) == 1 {
+        if denial.is_of_flagged_key() && count(Counted::Flagged(key)) == 1 {
             signals.raise(&Signal::FlaggedKeyUsed { key, owner });
         }
         for (of, refusals) in [(Limited::Key, count(Counted::Key(key))), (Limited::Account, count(Counted::Owner(owner)))] {
