@@ -2,6 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+#[cfg(all(feature = "tracing", feature = "metrics"))]
+mod adapters;
+#[cfg(all(feature = "tracing", feature = "metrics"))]
+mod capture;
 mod ear;
 mod expiry;
 mod limits;

@@ -8,7 +8,7 @@ use clove::{
     NewKey, OrganizationId, Owner, Pepper, Policy, Refusal, Scope, Store, StoreError, Tier, Timestamp, Verdict,
     digest::Digest,
     store::{
-        AuditPage, AuditQuery, Decision, ExpiringKey, ExpiringQuery, KeyPage, KeyQuery, Lease, Leased, Lookup,
+        AuditPage, AuditQuery, Candidate, Decision, ExpiringKey, ExpiringQuery, KeyPage, KeyQuery, Lease, Leased, Lookup,
         OrganizationRecord, OwnerFacts, Reads, Rehash, Transaction, Unspent,
     },
 };
@@ -55,6 +55,7 @@ struct Orders {
     endings: VecDeque<Ending>,
     batches: Vec<Option<KeyId>>,
     before_transact: Option<(usize, Work)>,
+    model: Option<KeyId>,
 }
 
 /// A [`MemoryStore`] under orders. Clones share everything.
@@ -77,6 +78,7 @@ impl Spy {
             endings: VecDeque::new(),
             batches: Vec::new(),
             before_transact: None,
+            model: None,
         };
         Self { inner, orders: Arc::new(Mutex::new(orders)) }
     }
@@ -105,6 +107,11 @@ impl Spy {
         std::mem::take(&mut self.orders.lock().unwrap().batches)
     }
 
+    /// Every id is a key's from now on, which is as this one but for its id and its owner: any number of keys at no cost.
+    pub(crate) fn take_every_id_for(&self, model: KeyId) {
+        self.orders.lock().unwrap().model = Some(model);
+    }
+
     async fn call(&self, name: &'static str) -> Result<(), StoreError> {
         let mode = {
             let mut orders = self.orders.lock().unwrap();
@@ -124,7 +131,11 @@ impl Store for Spy {
     fn find_by_id(&self, id: KeyId) -> Lookup<'_> {
         Lookup::waits(async move {
             self.call("find_by_id").await?;
-            self.inner.find_by_id(id).await
+            let model = self.orders.lock().unwrap().model;
+            let found = self.inner.find_by_id(model.unwrap_or(id)).await?;
+            let Some((found, _)) = found.as_ref().zip(model) else { return Ok(found) };
+            let owner = Owner::new("acme", id.to_string()).unwrap();
+            Ok(Some(Arc::new(Candidate { id, owner, ..(**found).clone() })))
         })
     }
     fn find_by_digest(&self, digests: &[Digest]) -> Lookup<'_> {

@@ -104,7 +104,7 @@ impl Signals {
 
 impl Clove {
     /// How many signals were lost since the handle was built: an observer panicked at them, or, of limits that are near, there was no
-    /// room to remember that they were told.
+    /// room to remember that they were told; each request that could have told is counted.
     #[must_use]
     pub fn signals_lost(&self) -> u64 {
         self.inner.signals.as_ref().map_or(0, |signals| signals.lost.load(Ordering::Relaxed))
