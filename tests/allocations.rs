@@ -6,7 +6,9 @@
 mod support;
 
 use allocation_counter::measure;
-use clove::{Attempt, Clove, DenialReason, Fault, GuessLimit, Hashing, KeyId, MemoryStore, Policy, Secret, Status, Verdict};
+use clove::{
+    Attempt, Clove, DenialReason, Fault, GuessLimit, Hashing, KeyId, MemoryStore, Policy, Secret, Signal, Status, Verdict,
+};
 use clove_testkit::Fixture;
 use std::task::{Context, Poll, Waker};
 use support::{Spy, hashed, named, pepper, poll_and_drop, spied};
@@ -100,6 +102,25 @@ async fn a_malformed_credential_allocates_nothing_where_imports_are_allowed_eith
     let (verdict, times, _) = counted(&fixture.clove, mistyped.as_bytes());
     assert!(is_not_recognized(verdict) && times == 0, "wrong check characters");
     assert!(spy.calls().is_empty());
+}
+
+#[tokio::test]
+async fn a_verification_allocates_nothing_where_nobody_observes_it_and_no_more_where_somebody_does() {
+    let store = MemoryStore::new();
+    let fixture = Fixture::on(store.clone(), hashed(Hashing::sha256())).unwrap();
+    let observed =
+        Clove::builder(store, hashed(Hashing::sha256())).clock(fixture.clock().clone()).observed_by(|_: &Signal<'_>| {}).build();
+    for status in [Status::Active, Status::Suspended, Status::Compromised] {
+        let credential = fixture.key_in(status).await.unwrap().credential.unwrap().reveal();
+        for clove in [&fixture.clove, &observed] {
+            // The log of last uses grows to its size.
+            for _ in 0..2_000 {
+                let _ = counted(clove, credential.as_bytes());
+            }
+            let (_, times, bytes) = counted(clove, credential.as_bytes());
+            assert_eq!((times, bytes), (0, 0), "{status}");
+        }
+    }
 }
 
 /// A credential with a wrong secret for a key that there is, and the same for one that there is not.

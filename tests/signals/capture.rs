@@ -1,5 +1,7 @@
 //! A subscriber of `tracing` and a recorder of `metrics` that keep all that they are given.
 
+#![allow(dead_code, reason = "each test uses a part")]
+
 use metrics::{Counter, CounterFn, Gauge, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 use std::{
     collections::{BTreeMap, BTreeSet},
