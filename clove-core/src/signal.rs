@@ -34,7 +34,7 @@ use std::{sync::Arc, time::Duration};
 /// Is told what goes on. Any closure over a [`Signal`] is one.
 ///
 /// It is called on the thread that verifies, or that runs the maintenance, in the midst of its work: it must be quick and must not
-/// block. What takes longer belongs into a queue of the host's. It is called from many threads at once, in no order among them.
+/// block. What takes longer belongs in a queue of the host's. It is called from many threads at once, in no order among them.
 ///
 /// If it panics, the panic is caught and counted ([`Clove::signals_lost`](crate::Clove::signals_lost)), the signal goes on to the other
 /// observers, and the verification to its end. It must not hold the handle that it observes, nor call it: the one would keep the

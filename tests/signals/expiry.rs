@@ -75,6 +75,18 @@ async fn keys_that_expire_within_a_week_are_told_once_soonest_first_whoever_owns
 }
 
 #[tokio::test]
+async fn the_store_is_asked_for_them_once_an_hour() {
+    let mut maintained = Maintained::new(SignalThresholds::default());
+    for hour in 1..=3 {
+        for _ in 0..60 {
+            maintained.pass(SECOND);
+        }
+        assert_eq!(maintained.looks(), 1, "in hour {hour}");
+        maintained.fixture.clock().advance(HOUR - 60 * SECOND);
+    }
+}
+
+#[tokio::test]
 async fn a_key_is_told_within_an_hour_of_coming_near_its_expiry_or_into_being() {
     let mut maintained = Maintained::new(SignalThresholds::default());
     let old = maintained.create("ada", 8).await;

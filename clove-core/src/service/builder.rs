@@ -34,7 +34,8 @@ impl CloveBuilder {
         self
     }
 
-    /// One more observer; each is told everything, in the order in which they were given.
+    /// One more observer; each is told everything, in the order in which they were given. With any, the handle keeps half a megabyte
+    /// to remember what was told, and up to some megabytes where very many keys are about to expire.
     #[must_use]
     pub fn observed_by(mut self, observer: impl Observer) -> Self {
         self.observers.push(Box::new(observer));
