@@ -110,15 +110,20 @@ impl Clove {
         self.inner.signals.as_ref().map_or(0, |signals| signals.lost.load(Ordering::Relaxed))
     }
 
-    /// When a verification begins, if an observer wants to know how long it takes.
     #[inline(always)]
-    pub(super) fn begin_signal(&self) -> Option<Duration> {
-        self.inner.signals.as_deref().filter(|signals| signals.is_timed).map(|_| self.inner.clock.monotonic())
+    pub(super) fn is_observed(&self) -> bool {
+        self.inner.signals.is_some()
     }
 
-    /// Tells the observers, if there are any, how a verification ended.
-    #[inline(always)]
-    pub(super) fn signal_end(&self, end: &Result<Verdict, Fault>, began: Option<Duration>) {
+    /// When a verification begins, on the monotonic clock, if an observer wants to know how long it takes; otherwise nothing that
+    /// matters.
+    pub(super) fn begin_signal(&self) -> Duration {
+        let is_timed = self.inner.signals.as_deref().is_some_and(|signals| signals.is_timed);
+        if is_timed { self.inner.clock.monotonic() } else { Duration::ZERO }
+    }
+
+    /// Tells the observers, if there are any, how a verification ended that began then, on the monotonic clock.
+    pub(super) fn signal_end(&self, end: &Result<Verdict, Fault>, began: Duration) {
         if let Some(signals) = self.inner.signals.as_deref() {
             self.inner.signal_verification(signals, end, began);
         }
@@ -126,10 +131,9 @@ impl Clove {
 }
 
 impl Inner {
-    #[cold]
     #[inline(never)]
-    fn signal_verification(&self, signals: &Signals, end: &Result<Verdict, Fault>, began: Option<Duration>) {
-        let took = began.map(|began| self.clock.monotonic().saturating_sub(began));
+    fn signal_verification(&self, signals: &Signals, end: &Result<Verdict, Fault>, began: Duration) {
+        let took = signals.is_timed.then(|| self.clock.monotonic().saturating_sub(began));
         match end {
             Ok(Verdict::Granted(grant)) => {
                 signals.raise(&Signal::Granted { grant, took });

@@ -39,18 +39,14 @@ impl Clove {
     /// [`Fault`] where nothing can be said: the store failed, a queue is full, or the policy's deadline has passed.
     pub async fn verify<'a>(&self, attempt: impl Into<Attempt<'a>>) -> Result<Verdict, Fault> {
         let attempt = attempt.into();
-        let signal_began = self.begin_signal();
         let (mut begun, began) = match self.begin(&attempt) {
-            Begun::Ended(end) => {
-                self.signal_end(&end, signal_began);
-                return end;
-            }
+            Begun::Ended(end) => return end,
             waits => (waits, self.inner.clock.monotonic()),
         };
         loop {
             begun = match begun {
                 Begun::Ended(end) => {
-                    self.signal_end(&end, signal_began);
+                    self.signal_end(&end, began);
                     return end;
                 }
                 Begun::Proves(proof, secret) => match self.within_deadline_since(began, proof).await {
@@ -69,11 +65,26 @@ impl Clove {
     }
 
     /// The whole way of a request that nothing holds up. Apart from the future, which would carry along all that it holds.
-    ///
-    /// Its steps are inlined, tell look-ups that are ready from those that wait themselves, and name a secret by its place: to
-    /// hand results on through memory, to share the telling or to copy the record costs a twentieth to a tenth of the whole.
     #[inline(never)]
     fn begin<'a>(&'a self, attempt: &Attempt<'a>) -> Begun<'a> {
+        if self.is_observed() { self.begin_observed(attempt) } else { self.begin_alone(attempt) }
+    }
+
+    /// The same where observers are told how it ended. A copy: who has none pays for one look whether there are any.
+    #[inline(never)]
+    fn begin_observed<'a>(&'a self, attempt: &Attempt<'a>) -> Begun<'a> {
+        let began = self.begin_signal();
+        let begun = self.begin_alone(attempt);
+        if let Begun::Ended(end) = &begun {
+            self.signal_end(end, began);
+        }
+        begun
+    }
+
+    /// Its steps are inlined, tell look-ups that are ready from those that wait themselves, and name a secret by its place: to
+    /// hand results on through memory, to share the telling or to copy the record costs a twentieth to a tenth of the whole.
+    #[inline(always)]
+    fn begin_alone<'a>(&'a self, attempt: &Attempt<'a>) -> Begun<'a> {
         let Some(presented) = self.parse(attempt.credential) else {
             return Begun::Ended(Ok(Verdict::Denied(Denial::NOT_RECOGNIZED)));
         };
