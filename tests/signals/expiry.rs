@@ -105,7 +105,7 @@ async fn only_keys_that_could_still_be_used_are_told() {
     for state in KeyState::ALL {
         let key = maintained.create("ada", 1).await;
         match state {
-            KeyState::Active => drop(clove.delete(&key.owner, key.id, &by).await.unwrap()),
+            KeyState::Active => clove.delete(&key.owner, key.id, &by).await.unwrap(),
             KeyState::Suspended => suspended = clove.disable(&key.owner, key.id, &by).await.unwrap().key,
             KeyState::Compromised => drop(clove.flag_compromised(&key.owner, key.id, &by).await.unwrap()),
             KeyState::Revoked => drop(clove.revoke(&key.owner, key.id, &by).await.unwrap()),
