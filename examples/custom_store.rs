@@ -11,7 +11,7 @@ use clove::{
     error::Unique,
     id::{AuditId, NodeId},
     store::{
-        AccessPage, AccessQuery, AuditPage, AuditQuery, COUNT_LIFETIME_MICROS, Candidate, Changes, Decision, Epochs,
+        AccessPage, AccessQuery, AuditPage, AuditQuery, COUNT_LIFETIME_MICROS, Candidate, Changes, Decision, Epochs, ExpiringKey,
         ExpiringQuery, ExpiryFilter, Facts, Flag, Found, Freshness, KeyChange, KeyPage, KeyQuery, Lease, Leased, Lookup, Marks,
         Meter, NODE_LIFETIME_MICROS, OrganizationRecord, OwnerFacts, OwnerRecord, Place, Reads, Rehash, Remains, Report,
         SecretRecord, StoredKey, Transaction, UnrecognizedCount, Unspent, UsageBatch, UsagePage, UsageQuery,
@@ -72,6 +72,10 @@ fn forget<T>(rows: &mut Vec<T>, limit: usize, old: impl Fn(&T) -> bool) -> usize
 
 fn expired_place(key: &Key, now: DateTime<Utc>) -> bool {
     key.holds_place() && key.expires_at.is_some_and(|at| at <= now)
+}
+
+fn may_expire(key: &Key) -> bool {
+    matches!(key.state, KeyState::Active | KeyState::Suspended) && !key.expiry_latched
 }
 
 fn pepper_of(secret: &SecretRecord) -> Option<u16> {
@@ -289,14 +293,33 @@ impl Store for VecStore {
     async fn expiring(&self, query: &ExpiringQuery) -> Result<KeyPage, StoreError> {
         let place = |key: &Key| key.expires_at.map(|at| (at, key.id));
         let wanted = |key: &Key| {
-            matches!(key.state, KeyState::Active | KeyState::Suspended)
-                && !key.expiry_latched
+            may_expire(key)
                 && key.expires_at.is_some_and(|at| query.from < at && at <= query.until)
                 && (query.after.is_none() || place(key) > query.after)
         };
         let mut keys: Vec<Key> = self.tables().within(&query.scope).map(|stored| stored.key.clone()).filter(wanted).collect();
         keys.sort_by_key(place);
         Ok(page(keys, query.limit))
+    }
+
+    async fn expiring_soon(
+        &self,
+        from: Timestamp,
+        until: Timestamp,
+        after: Option<(Timestamp, KeyId)>,
+        limit: usize,
+    ) -> Result<Vec<ExpiringKey>, StoreError> {
+        let tables = self.tables();
+        let keys = tables.keys.iter().map(|stored| &stored.key).filter(|key| may_expire(key));
+        let all =
+            keys.filter_map(|key| Some(ExpiringKey { id: key.id, owner: key.owner.clone(), expires_at: key.expires_at?.into() }));
+        let place = |key: &ExpiringKey| (key.expires_at, key.id);
+        let mut found: Vec<ExpiringKey> = all
+            .filter(|key| from < key.expires_at && key.expires_at <= until && after.is_none_or(|after| place(key) > after))
+            .collect();
+        found.sort_by_key(place);
+        found.truncate(limit);
+        Ok(found)
     }
 
     async fn owner(&self, owner: &Owner, now: DateTime<Utc>) -> Result<Option<OwnerFacts>, StoreError> {

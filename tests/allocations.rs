@@ -8,7 +8,7 @@ mod support;
 use allocation_counter::measure;
 use clove::{
     AccessLog, Attempt, Clove, DenialReason, EndpointLabel, Fault, GuessLimit, Hashing, KeyId, MemoryStore, Policy, Secret,
-    Status, Tier, Verdict,
+    Signal, Status, Tier, Verdict,
 };
 use clove_testkit::Fixture;
 use std::task::{Context, Poll, Waker};
@@ -126,6 +126,25 @@ async fn an_entry_of_the_access_log_allocates_nothing_once_there_have_been_some(
         fixture.clove.flush().await.unwrap();
     }
     assert_eq!(measure(requests).count_total, 0);
+}
+
+#[tokio::test]
+async fn a_verification_allocates_nothing_where_nobody_observes_it_and_no_more_where_somebody_does() {
+    let store = MemoryStore::new();
+    let fixture = Fixture::on(store.clone(), hashed(Hashing::sha256())).unwrap();
+    let observed =
+        Clove::builder(store, hashed(Hashing::sha256())).clock(fixture.clock().clone()).observed_by(|_: &Signal<'_>| {}).build();
+    for status in [Status::Active, Status::Suspended, Status::Compromised] {
+        let credential = fixture.key_in(status).await.unwrap().credential.unwrap().reveal();
+        for clove in [&fixture.clove, &observed] {
+            // The log of last uses grows to its size.
+            for _ in 0..2_000 {
+                let _ = counted(clove, credential.as_bytes());
+            }
+            let (_, times, bytes) = counted(clove, credential.as_bytes());
+            assert_eq!((times, bytes), (0, 0), "{status}");
+        }
+    }
 }
 
 /// A credential with a wrong secret for a key that there is, and the same for one that there is not.

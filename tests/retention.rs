@@ -103,7 +103,7 @@ async fn logs_are_forgotten_slice_by_slice_and_more_often_while_there_is_more() 
     assert_eq!((slices(spy.calls()), entries_left(&spy.inner, &fixture.owner).await), (32, 1024 + 7));
     rounds(&fixture, &mut work, 1);
     assert_eq!((slices(spy.calls()), entries_left(&spy.inner, &fixture.owner).await), (2, 0));
-    rounds(&fixture, &mut work, 59);
+    rounds(&fixture, &mut work, 58);
     assert_eq!(slices(spy.calls()), 0);
 }
 

@@ -49,6 +49,7 @@ pub mod policy;
 mod retention;
 pub mod secret;
 pub mod service;
+pub mod signal;
 pub mod store;
 mod text;
 pub mod usage;
@@ -68,8 +69,14 @@ pub use policy::{Expiry, ExpiryPolicy, GuessLimit, Hashing, Policy};
 pub use retention::Retention;
 pub use secret::{Credential, Secret, SecretFormat};
 pub use service::{
-    ActiveKeys, Applied, Closed, Clove, Cursor, Edit, Issued, ListAccess, ListAudit, ListKeys, ListUsage, NewKey, Page, Stopped,
+    ActiveKeys, Applied, Closed, Clove, CloveBuilder, Cursor, Edit, Issued, ListAccess, ListAudit, ListKeys, ListUsage, NewKey,
+    Page, Stopped,
 };
+#[cfg(feature = "metrics")]
+pub use signal::MetricsObserver;
+#[cfg(feature = "tracing")]
+pub use signal::TracingObserver;
+pub use signal::{Observer, Signal, SignalThresholds};
 pub use store::{ActiveLimit, Store};
 pub use usage::{Day, Unit, Usage, UsageBy, UsagePer};
 pub use verdict::{Attempt, Denial, DenialReason, Exhausted, Grant, LimitState, Limited, Verdict};

@@ -10,10 +10,10 @@ use crate::{
     digest::{Digest, Scheme},
     error::{StoreError, Unique},
     id::{AuditId, KeyId, NodeId, OperationId, OrganizationId, Owner, Scope},
-    key::Key,
+    key::{Key, KeyState},
     limit::Subject,
     store::{
-        AccessPage, AccessQuery, AuditPage, AuditQuery, COUNT_LIFETIME_MICROS, Candidate, Changes, Decision, Epochs,
+        AccessPage, AccessQuery, AuditPage, AuditQuery, COUNT_LIFETIME_MICROS, Candidate, Changes, Decision, Epochs, ExpiringKey,
         ExpiringQuery, ExpiryFilter, Facts, Flag, Freshness, KeyChange, KeyPage, KeyQuery, Lease, Leased, Lookup, Marks,
         NODE_LIFETIME_MICROS, OrganizationRecord, OwnerFacts, OwnerRecord, Place, Reads, Rehash, Remains, SecretRecord, Store,
         StoredKey, Transaction, UnrecognizedCount, Unspent, UsageBatch, UsagePage, UsageQuery,
@@ -376,11 +376,9 @@ impl Store for MemoryStore {
     }
 
     async fn expiring(&self, query: &ExpiringQuery) -> Result<KeyPage, StoreError> {
-        use crate::key::KeyState::{Active, Suspended};
         let state = self.read();
         let place = |key: &Key| key.expires_at.map(|at| (at, key.id));
-        let live = |key: &&Key| matches!(key.state, Active | Suspended) && !key.expiry_latched;
-        let keys = state.in_scope(&query.scope).map(|stored| &stored.key).filter(live);
+        let keys = state.in_scope(&query.scope).map(|stored| &stored.key).filter(|key| may_expire(key));
         let mut rows: Vec<_> = keys
             .filter(|key| key.expires_at.is_some_and(|at| query.from < at && at <= query.until))
             .filter(|key| query.after.is_none() || place(key) > query.after)
@@ -388,6 +386,23 @@ impl Store for MemoryStore {
             .collect();
         rows.sort_by_key(place);
         Ok(page(rows, query.limit))
+    }
+
+    async fn expiring_soon(
+        &self,
+        from: Timestamp,
+        until: Timestamp,
+        after: Option<(Timestamp, KeyId)>,
+        limit: usize,
+    ) -> Result<Vec<ExpiringKey>, StoreError> {
+        let state = self.read();
+        let keys = state.keys.values().map(|stored| &stored.key).filter(|key| may_expire(key));
+        let places = keys.filter_map(|key| Some((Timestamp::from(key.expires_at?), key.id, &key.owner)));
+        let mut found: Vec<_> =
+            places.filter(|(at, id, _)| from < *at && *at <= until && after.is_none_or(|after| (*at, *id) > after)).collect();
+        found.sort_unstable();
+        let key = |(expires_at, id, owner): (Timestamp, KeyId, &Owner)| ExpiringKey { id, owner: owner.clone(), expires_at };
+        Ok(found.into_iter().take(limit).map(key).collect())
     }
 
     async fn owner(&self, owner: &Owner, now: DateTime<Utc>) -> Result<Option<OwnerFacts>, StoreError> {
@@ -537,6 +552,10 @@ impl Store for MemoryStore {
     async fn unrecognized(&self, from: Timestamp, until: Timestamp) -> Result<Vec<(Timestamp, u64)>, StoreError> {
         Ok(self.read().access.unrecognized(from, until))
     }
+}
+
+fn may_expire(key: &Key) -> bool {
+    matches!(key.state, KeyState::Active | KeyState::Suspended) && !key.expiry_latched
 }
 
 fn pepper(scheme: Scheme) -> Option<u16> {

@@ -11,6 +11,7 @@ use crate::{
     limit::{LimitChoice, Limits, Plan, Tier, TierName},
     retention::Retention,
     secret::SecretFormat,
+    signal::SignalThresholds,
     store::{ActiveLimit, CandidateLimits},
 };
 use chrono::TimeDelta;
@@ -57,6 +58,7 @@ pub struct Policy {
     pub(crate) cache_bytes: u64,
     pub(crate) access_log: AccessLog,
     pub(crate) retention: Retention,
+    pub(crate) signals: SignalThresholds,
 }
 
 impl Default for Policy {
@@ -96,6 +98,7 @@ impl Policy {
             cache_bytes: DEFAULT_CACHE_BYTES,
             access_log: AccessLog::Off,
             retention: Retention::default(),
+            signals: SignalThresholds::default(),
         }
     }
 
@@ -419,6 +422,12 @@ impl PolicyBuilder {
         self.policy.cache_bytes = bytes;
         self
     }
+    /// From when on observers are told of something.
+    #[must_use]
+    pub fn signals(mut self, thresholds: SignalThresholds) -> Self {
+        self.policy.signals = thresholds;
+        self
+    }
 
     /// The policy.
     ///
@@ -431,6 +440,7 @@ impl PolicyBuilder {
         policy.expiry.check()?;
         policy.hashing.check()?;
         policy.retention.check()?;
+        policy.signals.check()?;
         if policy.formats.len() > MAX_RETIRED_FORMATS + 1 {
             return Err(Invalid::new("retired formats", "must be at most 8", format!("{}", policy.formats.len() - 1)));
         }

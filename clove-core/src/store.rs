@@ -19,7 +19,7 @@ pub use access::{AccessPage, AccessQuery, UnrecognizedCount};
 pub use candidate::{Candidate, CandidateLimits, Found, Lookup, SecretRecord, Secrets};
 pub use epochs::{EpochShard, Epochs, Freshness, Marks, OWNER_SHARDS};
 pub use owners::{ActiveLimit, OrganizationRecord, OwnerFacts, OwnerRecord};
-pub use pages::{AuditPage, AuditQuery, ExpiringQuery, ExpiryFilter, KeyPage, KeyQuery, Place};
+pub use pages::{AuditPage, AuditQuery, ExpiringKey, ExpiringQuery, ExpiryFilter, KeyPage, KeyQuery, Place};
 pub use places::{COUNT_LIFETIME_MICROS, Lease, Leased, NODE_LIFETIME_MICROS, Unspent, Want};
 pub use usage::{Meter, Report, UsageBatch, UsagePage, UsagePlace, UsageQuery};
 
@@ -111,6 +111,20 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// [`Unavailable`](StoreError::Unavailable) only: a row that cannot be read is told in the page.
     async fn expiring(&self, query: &ExpiringQuery) -> Result<KeyPage, StoreError>;
+
+    /// Keys of any owner, Active or Suspended and unlatched, whose `expires_at` is after `from` and at or before `until`, ordered by
+    /// (`expires_at`, id), soonest first: at most `limit`, and only those after the place `after`, which may lie before `from`. For
+    /// maintenance alone; it costs what it gives, whatever number of owners there are.
+    ///
+    /// # Errors
+    /// [`Unavailable`](StoreError::Unavailable) only: a key whose id, owner, state or expiry cannot be read is passed over.
+    async fn expiring_soon(
+        &self,
+        from: Timestamp,
+        until: Timestamp,
+        after: Option<(Timestamp, KeyId)>,
+        limit: usize,
+    ) -> Result<Vec<ExpiringKey>, StoreError>;
 
     /// Reads an owner's row, and how many of its places are held by keys that have expired at `now`.
     ///
@@ -268,6 +282,15 @@ macro_rules! forward {
             }
             async fn expiring(&self, query: &ExpiringQuery) -> Result<KeyPage, StoreError> {
                 (**self).expiring(query).await
+            }
+            async fn expiring_soon(
+                &self,
+                from: Timestamp,
+                until: Timestamp,
+                after: Option<(Timestamp, KeyId)>,
+                limit: usize,
+            ) -> Result<Vec<ExpiringKey>, StoreError> {
+                (**self).expiring_soon(from, until, after, limit).await
             }
             async fn owner(&self, owner: &Owner, now: DateTime<Utc>) -> Result<Option<OwnerFacts>, StoreError> {
                 (**self).owner(owner, now).await

@@ -5,6 +5,7 @@ use crate::{
     capability::{Capability, CapabilitySet, Requirement},
     clock::Timestamp,
     id::{GrantId, KeyId, Owner},
+    key::KeyState,
     limit::Window,
     service::{Known, Lefts},
 };
@@ -282,6 +283,10 @@ impl Denial {
     #[must_use]
     pub fn owner(&self) -> Option<&Owner> {
         self.proven.as_ref().map(|known| &known.row.owner)
+    }
+    /// Whether it is of a key that is flagged as compromised, whatever else stands in its way.
+    pub(crate) fn is_of_flagged_key(&self) -> bool {
+        self.proven.as_ref().is_some_and(|known| known.row.state == KeyState::Compromised)
     }
 }
 

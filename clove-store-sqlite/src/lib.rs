@@ -45,9 +45,9 @@ use clove_core::{
     AccessEntry, Key, KeyId, OrganizationId, Owner, Scope, Store, StoreError, Timestamp,
     digest::Digest,
     store::{
-        AccessPage, AccessQuery, AuditPage, AuditQuery, Decision, Epochs, ExpiringQuery, Freshness, KeyPage, KeyQuery, Lease,
-        Leased, Lookup, OrganizationRecord, OwnerFacts, Rehash, Transaction, UnrecognizedCount, Unspent, UsageBatch, UsagePage,
-        UsageQuery,
+        AccessPage, AccessQuery, AuditPage, AuditQuery, Decision, Epochs, ExpiringKey, ExpiringQuery, Freshness, KeyPage,
+        KeyQuery, Lease, Leased, Lookup, OrganizationRecord, OwnerFacts, Rehash, Transaction, UnrecognizedCount, Unspent,
+        UsageBatch, UsagePage, UsageQuery,
     },
     usage::Day,
 };
@@ -188,6 +188,16 @@ impl Store for SqliteStore {
     async fn expiring(&self, query: &ExpiringQuery) -> Result<KeyPage, StoreError> {
         let query = query.clone();
         self.inner.scanner.read(move |connection| read::expiring(connection, &query)).await
+    }
+
+    async fn expiring_soon(
+        &self,
+        from: Timestamp,
+        until: Timestamp,
+        after: Option<(Timestamp, KeyId)>,
+        limit: usize,
+    ) -> Result<Vec<ExpiringKey>, StoreError> {
+        self.inner.scanner.read(move |connection| read::expiring_soon(connection, from, until, after, limit)).await
     }
 
     async fn owner(&self, owner: &Owner, now: DateTime<Utc>) -> Result<Option<OwnerFacts>, StoreError> {

@@ -9,7 +9,7 @@ use clove_core::{
     digest::{Digest, Scheme},
     id::{Actor, AuditId},
     key::Reason,
-    store::{CandidateLimits, OwnerRecord, Place, Remains, SecretRecord, Secrets},
+    store::{CandidateLimits, ExpiringKey, OwnerRecord, Place, Remains, SecretRecord, Secrets},
 };
 use rusqlite::{Row, types::ValueRef};
 
@@ -87,6 +87,11 @@ pub(crate) fn key(row: &Row<'_>) -> Result<Key, Bad> {
         revision: int(row, 12, "revision")?,
         limits: limits(row, 13, "limits")?,
     })
+}
+
+pub(crate) fn expiring_key(row: &Row<'_>) -> Result<ExpiringKey, Bad> {
+    let expires_at = optional_timestamp(row, 3, "expires_at")?.ok_or("expires_at")?;
+    Ok(ExpiringKey { id: key_id(row, 0)?, owner: owner(row, 1)?, expires_at })
 }
 
 fn limits(row: &Row<'_>, column: usize, what: Bad) -> Result<LimitChoice, Bad> {

@@ -107,6 +107,10 @@ pub(crate) const EXPIRING: &str = concat!(
      AND k.state IN ('active', 'suspended') AND NOT k.expiry_latched ORDER BY k.expires_at, k.id"
 );
 
+/// Of all owners; no more of each key than it takes to tell of it.
+pub(crate) const EXPIRING_SOON: &str = "SELECT id, org, account, expires_at FROM keys WHERE (expires_at, id) > (?1, ?2) \
+     AND expires_at <= ?3 AND state IN ('active', 'suspended') AND NOT expiry_latched ORDER BY expires_at, id";
+
 pub(crate) const SECRETS_OF_KEY: &str =
     "SELECT digest, scheme, pepper, argon2_cost, argon2_salt, valid_until FROM secrets WHERE key_id = ?1";
 macro_rules! owner_columns {
@@ -251,7 +255,7 @@ mod tests {
     }
 
     /// Each statement, and the index or key that it must go by; those that only insert go by none.
-    const PLANS: [(&str, &str, &str); 61] = plans![
+    const PLANS: [(&str, &str, &str); 62] = plans![
         FIND_BY_ID: "SEARCH k USING PRIMARY KEY (id=?)",
         FIND_BY_DIGEST: "SEARCH s USING INDEX secrets_by_digest (digest=?)",
         FIND_BY_DIGESTS: "SEARCH s USING INDEX secrets_by_digest (digest=?)",
@@ -263,6 +267,7 @@ mod tests {
         BATCH_OF_OWNER: "SEARCH k USING INDEX keys_by_owner (org=? AND account=? AND id>?)",
         BATCH_OF_ORGANIZATION: "SEARCH k USING INDEX keys_by_organization (org=? AND id>?)",
         EXPIRING: "SEARCH k USING INDEX keys_by_expiry (org=? AND (expires_at,id)>(?,?) AND expires_at<?)",
+        EXPIRING_SOON: "SEARCH keys USING INDEX keys_by_expiry_of_all ((expires_at,id)>(?,?) AND expires_at<?)",
         SECRETS_OF_KEY: "SEARCH secrets USING PRIMARY KEY (key_id=?)",
         OWNER: "SEARCH owners USING PRIMARY KEY (org=? AND account=?)",
         OWNER_FACTS: "SEARCH k USING INDEX places_by_expiry (org=? AND account=? AND expires_at>",

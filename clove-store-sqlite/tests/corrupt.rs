@@ -5,7 +5,7 @@
 use chrono::TimeDelta;
 use clove_core::{
     Action, ActiveLimit, Closed, DenialReason, Edit, Error, Expiry, ExpiryPolicy, Fault, GuessLimit, Key, KeyId, KeyState,
-    ListAudit, NewKey, OperationId, Owner, Policy, Refusal, Secret, Status, StoreError, error::CorruptRow,
+    ListAudit, NewKey, OperationId, Owner, Policy, Refusal, Secret, Status, Store, StoreError, error::CorruptRow,
 };
 use clove_store_sqlite::SqliteStore;
 use clove_testkit::Fixture;
@@ -42,6 +42,38 @@ impl File {
     /// The same on the one row of its table.
     fn tamper_all(&self, sql: &str) {
         self.tamper(sql, KeyId::new(self.fixture.clove.now()));
+    }
+}
+
+#[tokio::test]
+async fn keys_that_expire_soon_are_told_past_those_of_which_that_cannot_be_read() {
+    let file = File::new();
+    let mut ids = Vec::new();
+    for days in 1..=6 {
+        ids.push(file.create(days).await.id);
+    }
+    for (place, sql) in [
+        (0, "UPDATE keys SET org = '' WHERE id = ?1"),
+        (1, "UPDATE keys SET state = 'Activ' WHERE id = ?1"),
+        (3, "UPDATE keys SET id = x'00' WHERE id = ?1"),
+    ] {
+        file.tamper(sql, ids[place]);
+    }
+    // What nobody is told of may be beyond reading.
+    file.tamper("UPDATE keys SET name = '', metadata = '', capabilities = 'Not A Set' WHERE id = ?1", ids[4]);
+    let store = SqliteStore::open(&file.path).unwrap();
+    let now = file.fixture.clove.now();
+    for limit in 1..=4 {
+        let (mut seen, mut after) = (Vec::new(), None);
+        loop {
+            let page = store.expiring_soon(now.into(), (now + TimeDelta::days(9)).into(), after, limit).await.unwrap();
+            seen.extend(page.iter().map(|key| key.id));
+            after = page.last().map(|last| (last.expires_at, last.id));
+            if page.len() < limit {
+                break;
+            }
+        }
+        assert_eq!(seen, [ids[2], ids[4], ids[5]]);
     }
 }
 

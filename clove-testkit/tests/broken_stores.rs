@@ -164,6 +164,8 @@ caught! {
         "old_entries_are_forgotten_the_oldest_first", "old_events_are_forgotten_and_their_operations_are_free";
     refusals_that_are_added_are_caught: AddsRefusals by "refusals_are_counted_by_process_and_hour";
     refusals_of_one_process_are_caught: CountsOneProcessesRefusals by "refusals_are_counted_by_process_and_hour";
+    notices_to_one_organization_are_caught: NoticesOneOrganization by "keys_of_all_owners_that_expire_soon_come_soonest_first";
+    notices_that_begin_anew_are_caught: NoticesAnew by "keys_of_all_owners_that_expire_soon_come_soonest_first";
     expired_places_read_unasked_are_caught: ReadsExpiredUnasked by "expired_places_are_not_read_unasked";
     a_batch_of_any_state_is_caught: IgnoresStatesOfBatches by "batches_read_keys_and_owners";
     a_batch_that_begins_anew_is_caught: BeginsBatchesAnew by "batches_go_on_after_a_key";

@@ -10,7 +10,7 @@ use clove::{
     AccessLog, Action, ActiveLimit, Attempt, By, CapabilitySet, Clove, DenialReason, Description, Edit, EndpointLabel, Error,
     Expiry, Fault, GrantId, GuessLimit, Hashing, KeyId, KeyState, LimitChoice, Limits, ListAccess, ListAudit, ListKeys,
     ListUsage, MemoryStore, Metadata, Name, NewKey, OperationId, Pepper, Policy, RecordError, Refusal, Requirement, Retention,
-    Role, Scope, Secret, SecretFormat, Store, StoreError, SystemClock, Tier, TierName, Verdict,
+    Role, Scope, Secret, SecretFormat, Signal, SignalThresholds, Store, StoreError, SystemClock, Tier, TierName, Verdict,
     error::{CorruptRow, Unique},
     lifecycle,
     store::Remains,
@@ -20,11 +20,45 @@ use clove_testkit::Fixture;
 use std::time::Duration;
 
 pub(crate) fn policy(hashing: Hashing) -> Policy {
-    Policy::builder().hashing(hashing).imports(GuessLimit::default()).access_log(AccessLog::BestEffort).build().unwrap()
+    let signals = SignalThresholds { limit_near: 1, refusals_a_minute: 1, expiry_notice: TimeDelta::days(366) };
+    let policy = Policy::builder().hashing(hashing).imports(GuessLimit::default()).access_log(AccessLog::BestEffort);
+    policy.signals(signals).build().unwrap()
 }
 
 pub(crate) fn pepper(version: u16) -> Pepper {
     Pepper::new(version, PEPPERS[usize::from(version) - 1]).unwrap()
+}
+
+/// A handle on the store and the clock of this one, all of whose signals are heard, in whatever form they are told.
+pub(crate) fn observed(fixture: &Fixture, store: &Nosy, ear: &Ear) -> Clove {
+    let heard = ear.clone();
+    let tells = move |signal: &Signal<'_>| hear!(heard, *signal);
+    let builder = Clove::builder(store.clone(), fixture.clove.policy().clone()).clock(fixture.clock().clone());
+    let builder = builder.observed_by(tells);
+    hear!(ear, builder, fixture.clove.policy().clone().to_builder(), SignalThresholds::default());
+    #[cfg(feature = "tracing")]
+    let builder = {
+        hear!(ear, clove::TracingObserver::new());
+        builder.observed_by(clove::TracingObserver::new())
+    };
+    #[cfg(feature = "metrics")]
+    let builder = {
+        hear!(ear, clove::MetricsObserver::new());
+        builder.observed_by(clove::MetricsObserver::new())
+    };
+    builder.build()
+}
+
+/// The work beside verification, until it has told of a key that expires.
+async fn maintain(fixture: &Fixture, ear: &Ear) {
+    let mut work = std::pin::pin!(fixture.clove.maintenance().run(|error| panic!("{error}")));
+    while !ear.heard().names.contains("Signal::KeyExpiring") {
+        tokio::select! {
+            biased;
+            () = work.as_mut() => unreachable!("the handle is there"),
+            () = tokio::task::yield_now() => fixture.clock().advance(Duration::from_secs(1)),
+        }
+    }
 }
 
 /// Lives it, and returns the secrets in it.
@@ -52,6 +86,7 @@ pub(crate) async fn live(fixture: &Fixture, store: &Nosy, ear: &Ear) -> Vec<Stri
     refused(ear, clove.rotate(owner, id, 1, TimeDelta::zero(), by).await);
 
     present(clove, &secrets, [id, imported.key.id], ear).await;
+    maintain(fixture, ear).await;
     clove.shut_down().await.unwrap();
     rehash_under_the_next_pepper(fixture, store, &secrets, ear).await;
     panic_with_what_was_given(fixture, store, &secrets).await;

@@ -7,9 +7,9 @@ use clove::{
     digest::{Digest, Scheme},
     sqlite::SqliteStore,
     store::{
-        AccessPage, AccessQuery, AuditPage, AuditQuery, Candidate, Decision, EpochShard, Epochs, ExpiringQuery, Freshness,
-        KeyChange, KeyPage, KeyQuery, Lease, Leased, Lookup, Marks, OrganizationRecord, OwnerFacts, Rehash, SecretRecord,
-        Transaction, UnrecognizedCount, Unspent, UsageBatch, UsagePage, UsageQuery,
+        AccessPage, AccessQuery, AuditPage, AuditQuery, Candidate, Decision, EpochShard, Epochs, ExpiringKey, ExpiringQuery,
+        Freshness, KeyChange, KeyPage, KeyQuery, Lease, Leased, Lookup, Marks, OrganizationRecord, OwnerFacts, Rehash,
+        SecretRecord, Transaction, UnrecognizedCount, Unspent, UsageBatch, UsagePage, UsageQuery,
     },
     usage::Day,
 };
@@ -147,6 +147,17 @@ impl Store for Nosy {
     async fn expiring(&self, query: &ExpiringQuery) -> Result<KeyPage, StoreError> {
         hear!(self.ear, *query);
         self.store.expiring(query).await
+    }
+    async fn expiring_soon(
+        &self,
+        from: Timestamp,
+        until: Timestamp,
+        after: Option<(Timestamp, KeyId)>,
+        limit: usize,
+    ) -> Result<Vec<ExpiringKey>, StoreError> {
+        let keys = self.store.expiring_soon(from, until, after, limit).await?;
+        keys.iter().for_each(|key| hear!(self.ear, *key));
+        Ok(keys)
     }
     async fn owner(&self, owner: &Owner, now: DateTime<Utc>) -> Result<Option<OwnerFacts>, StoreError> {
         let facts = self.store.owner(owner, now).await?;

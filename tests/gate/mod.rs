@@ -5,9 +5,9 @@ use clove::{
     AccessEntry, Key, KeyId, OrganizationId, Owner, Scope, Store, StoreError, Timestamp,
     digest::Digest,
     store::{
-        AccessPage, AccessQuery, AuditPage, AuditQuery, Decision, Epochs, ExpiringQuery, Freshness, KeyPage, KeyQuery, Lease,
-        Leased, Lookup, OrganizationRecord, OwnerFacts, Rehash, Transaction, UnrecognizedCount, Unspent, UsageBatch, UsagePage,
-        UsageQuery,
+        AccessPage, AccessQuery, AuditPage, AuditQuery, Decision, Epochs, ExpiringKey, ExpiringQuery, Freshness, KeyPage,
+        KeyQuery, Lease, Leased, Lookup, OrganizationRecord, OwnerFacts, Rehash, Transaction, UnrecognizedCount, Unspent,
+        UsageBatch, UsagePage, UsageQuery,
     },
     usage::Day,
 };
@@ -125,6 +125,15 @@ impl Store for Gate {
     }
     async fn expiring(&self, query: &ExpiringQuery) -> Result<KeyPage, StoreError> {
         self.through(self.inner.expiring(query)).await
+    }
+    async fn expiring_soon(
+        &self,
+        from: Timestamp,
+        until: Timestamp,
+        after: Option<(Timestamp, KeyId)>,
+        limit: usize,
+    ) -> Result<Vec<ExpiringKey>, StoreError> {
+        self.through(self.inner.expiring_soon(from, until, after, limit)).await
     }
     async fn owner(&self, owner: &Owner, now: DateTime<Utc>) -> Result<Option<OwnerFacts>, StoreError> {
         self.through(self.inner.owner(owner, now)).await

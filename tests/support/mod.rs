@@ -10,9 +10,9 @@ use clove::{
     MemoryStore, NewKey, OrganizationId, Owner, Pepper, Policy, Refusal, Scope, Store, StoreError, Tier, Timestamp, Verdict,
     digest::Digest,
     store::{
-        AccessPage, AccessQuery, AuditPage, AuditQuery, Decision, Epochs, ExpiringQuery, Freshness, KeyPage, KeyQuery, Lease,
-        Leased, Lookup, OrganizationRecord, OwnerFacts, Reads, Rehash, Transaction, UnrecognizedCount, Unspent, UsageBatch,
-        UsagePage, UsageQuery,
+        AccessPage, AccessQuery, AuditPage, AuditQuery, Candidate, Decision, Epochs, ExpiringKey, ExpiringQuery, Freshness,
+        KeyPage, KeyQuery, Lease, Leased, Lookup, OrganizationRecord, OwnerFacts, Reads, Rehash, Transaction, UnrecognizedCount,
+        Unspent, UsageBatch, UsagePage, UsageQuery,
     },
     usage::Day,
 };
@@ -75,6 +75,7 @@ struct Orders {
     usage: Vec<Arc<UsageBatch>>,
     batches: Vec<Option<KeyId>>,
     before_transact: Option<(usize, Work)>,
+    model: Option<KeyId>,
 }
 
 /// A [`MemoryStore`] under orders. Clones share everything.
@@ -102,6 +103,7 @@ impl Spy {
             usage: Vec::new(),
             batches: Vec::new(),
             before_transact: None,
+            model: None,
         };
         Self { inner, orders: Arc::new(Mutex::new(orders)) }
     }
@@ -176,6 +178,11 @@ impl Spy {
         orders.only.filter(|(only, _)| *only == name).map_or(orders.mode, |(_, mode)| mode)
     }
 
+    /// Every id is a key's from now on, which is as this one but for its id and its owner: any number of keys at no cost.
+    pub(crate) fn take_every_id_for(&self, model: KeyId) {
+        self.orders.lock().unwrap().model = Some(model);
+    }
+
     async fn call(&self, name: &'static str) -> Result<(), StoreError> {
         self.orders.lock().unwrap().calls.push(name);
         match self.mode(name) {
@@ -211,9 +218,13 @@ impl Store for Spy {
     fn find_by_id(&self, id: KeyId) -> Lookup<'_> {
         Lookup::waits(async move {
             self.call("find_by_id").await?;
-            let found = self.inner.find_by_id(id).await;
+            let model = self.orders.lock().unwrap().model;
+            let found = self.inner.find_by_id(model.unwrap_or(id)).await;
             self.answer("find_by_id").await;
-            found
+            let found = found?;
+            let Some((found, _)) = found.as_ref().zip(model) else { return Ok(found) };
+            let owner = Owner::new("acme", id.to_string()).unwrap();
+            Ok(Some(Arc::new(Candidate { id, owner, ..(**found).clone() })))
         })
     }
     fn find_by_digest(&self, digests: &[Digest]) -> Lookup<'_> {
@@ -267,6 +278,16 @@ impl Store for Spy {
     async fn expiring(&self, query: &ExpiringQuery) -> Result<KeyPage, StoreError> {
         self.call("expiring").await?;
         self.inner.expiring(query).await
+    }
+    async fn expiring_soon(
+        &self,
+        from: Timestamp,
+        until: Timestamp,
+        after: Option<(Timestamp, KeyId)>,
+        limit: usize,
+    ) -> Result<Vec<ExpiringKey>, StoreError> {
+        self.call("expiring_soon").await?;
+        self.inner.expiring_soon(from, until, after, limit).await
     }
     async fn owner(&self, owner: &Owner, now: DateTime<Utc>) -> Result<Option<OwnerFacts>, StoreError> {
         self.call("owner").await?;

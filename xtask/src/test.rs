@@ -21,7 +21,7 @@ enum Does {
 use Does::{AfterBuild, Cargo, Checks};
 
 const BUILD: &str = "build";
-const STEPS: [(&str, Does); 12] = [
+const STEPS: [(&str, Does); 14] = [
     ("format", Cargo(&["fmt", "--all", "--check"])),
     ("dependencies of the bare core", Checks(|| is_bare("clove-core"))),
     ("dependencies of the bare facade", Checks(|| is_bare("clove"))),
@@ -38,6 +38,36 @@ const STEPS: [(&str, Does); 12] = [
     (
         "lints of the core without features",
         AfterBuild(&["clippy", "--package", "clove-core", "--no-default-features", "--quiet", "--", "-D", "warnings"]),
+    ),
+    (
+        "lints with `tracing` alone",
+        AfterBuild(&[
+            "clippy",
+            "--package",
+            "clove",
+            "--no-default-features",
+            "--features",
+            "tracing",
+            "--quiet",
+            "--",
+            "-D",
+            "warnings",
+        ]),
+    ),
+    (
+        "lints with `metrics` alone",
+        AfterBuild(&[
+            "clippy",
+            "--package",
+            "clove",
+            "--no-default-features",
+            "--features",
+            "metrics",
+            "--quiet",
+            "--",
+            "-D",
+            "warnings",
+        ]),
     ),
     ("the facade without features", AfterBuild(&["check", "--package", "clove", "--no-default-features", "--quiet"])),
 ];

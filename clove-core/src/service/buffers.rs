@@ -205,20 +205,22 @@ pub struct Maintenance {
 impl Maintenance {
     /// Polls the store for what has changed, a few times within the bound of freshness; each second flushes; every ten gives back
     /// places of request windows that nobody has asked for since; and forgets counts of windows that are over for a day, of which
-    /// grants usage was reported 15 days ago, and logs beyond their [`Retention`](crate::Retention). Ends when
-    /// the last handle is dropped. What could not be written stays for the next round, since no verification depends on it;
+    /// grants usage was reported 15 days ago, and logs beyond their [`Retention`](crate::Retention); and tells
+    /// observers, if there are any, each hour of keys that are about to expire. Ends when the last handle is dropped. What could not be written stays for the next round, since no verification depends on it;
     /// `failed` is told why, for the host's log.
     pub async fn run(self, mut failed: impl FnMut(StoreError)) {
         let (mut next_flush, mut rounds) = (None, 0_u32);
         while let Some(inner) = self.inner.upgrade() {
             let now = inner.clock.monotonic();
-            if let Err(error) = inner.poll().await {
+            let mut tell = |error| {
+                inner.signal_failure(&error);
                 failed(error);
-            }
+            };
+            inner.poll().await.err().into_iter().for_each(&mut tell);
             if now >= *next_flush.get_or_insert(now + INTERVAL) {
                 next_flush = Some(now + INTERVAL);
                 rounds = rounds.wrapping_add(1);
-                inner.round(rounds, &mut failed).await;
+                inner.round(rounds, &mut tell).await;
             }
             let until_flush = next_flush.map_or(INTERVAL, |next| next.saturating_sub(now));
             let mut sleep = inner.clock.sleep(inner.poll_interval().map_or(until_flush, |poll| poll.min(until_flush)));
@@ -226,7 +228,10 @@ impl Maintenance {
             drop(inner);
             while press.comes_before(&mut sleep).await {
                 let Some(inner) = self.inner.upgrade() else { return };
-                inner.flush_log().await.err().into_iter().for_each(&mut failed);
+                if let Err(error) = inner.flush_log().await {
+                    inner.signal_failure(&error);
+                    failed(error);
+                }
             }
         }
     }
@@ -264,6 +269,7 @@ impl Inner {
         let flushed = [self.buffers.flush(&*self.store).await, self.flush_usage().await, self.flush_log().await];
         flushed.into_iter().filter_map(Result::err).for_each(&mut *failed);
         self.lift_long_left();
+        self.signal_ahead().await.err().into_iter().for_each(&mut *failed);
         if rounds.is_multiple_of(ROUNDS_BETWEEN_RETURNS) {
             self.give_back(false).await.err().into_iter().for_each(&mut *failed);
         }

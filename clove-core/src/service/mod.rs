@@ -2,6 +2,7 @@
 
 mod access_log;
 mod buffers;
+mod builder;
 mod charge;
 mod close;
 mod decide;
@@ -18,6 +19,7 @@ mod press;
 mod recheck;
 mod retention;
 mod rounds;
+mod signals;
 mod slide;
 mod stop;
 mod tally;
@@ -27,6 +29,7 @@ mod usage;
 mod verify;
 
 pub use buffers::Maintenance;
+pub use builder::CloveBuilder;
 pub(crate) use charge::Lefts;
 pub use close::Closed;
 pub use issue::{Issued, NewKey};
@@ -36,18 +39,14 @@ pub use pages::{Cursor, ListAccess, ListAudit, ListKeys, MAX_PAGE, Page};
 pub use stop::Stopped;
 pub use usage::ListUsage;
 
-use crate::{
-    clock::{Clock, SystemClock},
-    hash_queue::HashQueue,
-    policy::Policy,
-    store::Store,
-};
+use crate::{clock::Clock, hash_queue::HashQueue, policy::Policy, store::Store};
 use access_log::Log;
 use buffers::Buffers;
 use charge::Leases;
 use knowledge::Knowledge;
 use known::Keys;
 use metering::Metering;
+use signals::Signals;
 use std::{
     fmt,
     sync::{Arc, atomic::AtomicBool},
@@ -74,38 +73,21 @@ struct Inner {
     has_more_to_forget: AtomicBool,
     metering: Arc<Metering>,
     log: Arc<Log>,
+    /// `None` without observers. Apart, since a verification looks at no more than that.
+    signals: Option<Box<Signals>>,
 }
 
 impl Clove {
     /// Keys in `store` under `policy`, on the system's clock.
     #[must_use]
     pub fn new(store: impl Store, policy: Policy) -> Self {
-        Self::with_clock(store, policy, SystemClock)
+        Self::builder(store, policy).build()
     }
 
     /// The same on a clock of the caller's, for tests.
     #[must_use]
     pub fn with_clock(store: impl Store, policy: Policy, clock: impl Clock) -> Self {
-        let throttle = Throttle::new(policy.imports.unwrap_or_default());
-        let leases = Leases::new(clock.now());
-        let metering = Arc::new(Metering::new(leases.node));
-        let buffers = Arc::new(Buffers::new(Arc::clone(&metering)));
-        let (knowledge, marks) = Knowledge::of(store.freshness(), policy.freshness);
-        let inner = Inner {
-            store: Arc::new(store),
-            keys: Keys::new(policy.cache_bytes, marks, Arc::clone(&buffers)),
-            policy,
-            metering,
-            leases,
-            knowledge,
-            has_more_to_forget: AtomicBool::new(false),
-            clock: Arc::new(clock),
-            throttle,
-            hash_queue: HashQueue::new(),
-            buffers,
-            log: Arc::default(),
-        };
-        Self { inner: Arc::new(inner) }
+        Self::builder(store, policy).clock(clock).build()
     }
 
     /// The policy.

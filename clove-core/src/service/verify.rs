@@ -48,22 +48,41 @@ impl Clove {
         };
         loop {
             begun = match begun {
-                Begun::Ended(end) => return end,
-                Begun::Proves { proof, presented, ticket } => match self.within_deadline_since(began, proof).await? {
-                    Some(proven) => self.judge_read(&proven, &presented, ticket, &attempt),
-                    None => self.not_recognized(),
+                Begun::Ended(end) => {
+                    self.signal_end(&end, began);
+                    return end;
+                }
+                Begun::Proves { proof, presented, ticket } => match self.within_deadline_since(began, proof).await {
+                    Ok(Some(proven)) => self.judge_read(&proven, &presented, ticket, &attempt),
+                    Ok(None) => self.not_recognized(),
+                    Err(fault) => Begun::Ended(Err(fault)),
                 },
-                Begun::Charges(rest) => return self.within_deadline_since(began, rest).await,
+                Begun::Charges(rest) => Begun::Ended(self.within_deadline_since(began, rest).await),
             };
         }
     }
 
     /// The whole way of a request that nothing holds up. Apart from the future, which would carry along all that it holds.
-    ///
-    /// Its steps are inlined, tell look-ups that are ready from those that wait themselves, and name a secret by its place: to
-    /// hand results on through memory, to share the telling or to copy the record costs a twentieth to a tenth of the whole.
     #[inline(never)]
     fn begin<'a>(&'a self, attempt: &Attempt<'a>) -> Begun<'a> {
+        if self.is_observed() { self.begin_observed(attempt) } else { self.begin_alone(attempt) }
+    }
+
+    /// The same where observers are told how it ended. A copy: who has none pays for one look whether there are any.
+    #[inline(never)]
+    fn begin_observed<'a>(&'a self, attempt: &Attempt<'a>) -> Begun<'a> {
+        let began = self.begin_signal();
+        let begun = self.begin_alone(attempt);
+        if let Begun::Ended(end) = &begun {
+            self.signal_end(end, began);
+        }
+        begun
+    }
+
+    /// Its steps are inlined, tell look-ups that are ready from those that wait themselves, and name a secret by its place: to
+    /// hand results on through memory, to share the telling or to copy the record costs a twentieth to a tenth of the whole.
+    #[inline(always)]
+    fn begin_alone<'a>(&'a self, attempt: &Attempt<'a>) -> Begun<'a> {
         let Some(presented) = self.parse(attempt.credential) else { return self.not_recognized() };
         if let Some(judged) = self.recall(&presented, attempt.peer) {
             return self.judge(judged, presented.secret(), attempt);

@@ -1,5 +1,5 @@
--- Schema version 2: request limits, the places that are charged to windows, what processes that remember rows go by, usage, and the
--- access log.
+-- Schema version 2: request limits, the places that are charged to windows, what processes that remember rows go by, usage, the access
+-- log, and notices of expiry.
 
 ALTER TABLE keys ADD COLUMN limits TEXT NOT NULL DEFAULT '';          -- '': as the policy says
 ALTER TABLE owners ADD COLUMN request_limits TEXT NOT NULL DEFAULT '';
@@ -19,6 +19,8 @@ CREATE TABLE nodes (
     seen_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX nodes_by_time ON nodes (seen_at);
+
+CREATE INDEX keys_by_expiry_of_all ON keys (expires_at, id) WHERE expires_at IS NOT NULL;
 
 CREATE TABLE epochs (
     shard INTEGER NOT NULL PRIMARY KEY, -- of owners; the last is everyone's

@@ -13,9 +13,9 @@ use clove_core::{
     id::NodeId,
     store::{
         AccessPage, AccessQuery, AuditPage, AuditQuery, COUNT_LIFETIME_MICROS, Candidate, Changes, Decision, EpochShard, Epochs,
-        ExpiringQuery, ExpiryFilter, Facts, Freshness, KeyChange, KeyPage, KeyQuery, Lease, Leased, Lookup, OrganizationRecord,
-        OwnerFacts, OwnerRecord, Place, Reads, Rehash, SecretRecord, Transaction, UnrecognizedCount, Unspent, UsageBatch,
-        UsagePage, UsageQuery, Want,
+        ExpiringKey, ExpiringQuery, ExpiryFilter, Facts, Freshness, KeyChange, KeyPage, KeyQuery, Lease, Leased, Lookup,
+        OrganizationRecord, OwnerFacts, OwnerRecord, Place, Reads, Rehash, SecretRecord, Transaction, UnrecognizedCount, Unspent,
+        UsageBatch, UsagePage, UsageQuery, Want,
     },
     usage::Day,
 };
@@ -108,6 +108,8 @@ pub(crate) enum Fault {
     TellsOldEpochs,
     TellsTheOrganizationToOwners,
     WrapsSums,
+    NoticesOneOrganization,
+    NoticesAnew,
 }
 
 impl Fault {
@@ -414,6 +416,20 @@ impl Store for Broken {
             page.last.iter_mut().for_each(|place| place.expires_at = None);
         }
         Ok(page)
+    }
+    async fn expiring_soon(
+        &self,
+        from: Timestamp,
+        until: Timestamp,
+        after: Option<(Timestamp, KeyId)>,
+        limit: usize,
+    ) -> Result<Vec<ExpiringKey>, StoreError> {
+        let after = after.filter(|_| !self.is(Fault::NoticesAnew));
+        let mut keys = self.inner.expiring_soon(from, until, after, limit).await?;
+        if self.is(Fault::NoticesOneOrganization) {
+            keys.retain(|key| key.owner.organization.as_str() == "acme");
+        }
+        Ok(keys)
     }
     async fn owner(&self, owner: &Owner, now: DateTime<Utc>) -> Result<Option<OwnerFacts>, StoreError> {
         let owner = if self.is(Fault::FoldsCase) { folded(owner) } else { owner.clone() };
