@@ -96,7 +96,7 @@ fn alone(first: &str, rest: &[String]) -> Option<ExitCode> {
             return Some(ExitCode::SUCCESS);
         }
         cached::instructions::CHILD => {
-            cached::instructions::child();
+            cached::instructions::child(rest);
             return Some(ExitCode::SUCCESS);
         }
         cached::instructions::CHECK => cached::instructions::check(),

@@ -71,11 +71,7 @@ impl Crowd {
 
     /// What the limit keeps of these keys.
     pub(crate) fn limit(&self) -> limits::Cached {
-        let accounts = (Shape::TYPICAL.owners)(self.texts.len() as u64);
-        limits::Cached::new((0..self.texts.len()).map(|number| {
-            let number = number as u64;
-            (*fixture::key_id(number).as_bytes(), fixture::sha256(fixture::secret(number)), number % accounts)
-        }))
+        limit(&self.texts)
     }
 
     pub(crate) fn limit_of_bare(&self) -> limits::CachedBare {
@@ -146,6 +142,15 @@ impl Crowd {
         }
         done
     }
+}
+
+/// What the limit keeps of so many keys as [`texts`] makes.
+pub(crate) fn limit(texts: &[Text]) -> limits::Cached {
+    let accounts = (Shape::TYPICAL.owners)(texts.len() as u64);
+    limits::Cached::new((0..texts.len()).map(|number| {
+        let number = number as u64;
+        (*fixture::key_id(number).as_bytes(), fixture::sha256(fixture::secret(number)), number % accounts)
+    }))
 }
 
 /// The credentials of so many keys, shuffled: what lies together in memory does not come together.

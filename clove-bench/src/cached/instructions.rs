@@ -7,42 +7,54 @@
 
 use super::{
     BILLION, Bookkeeping, CACHE_BYTES, Counted,
-    crowd::{Text, heard_once, verify},
+    crowd::{Text, heard_once, limit, texts, verify},
     policy,
     watched::{Answers, Watched},
 };
 use crate::{
     figure::{Bar, Figure},
-    fixture,
+    fixture, limits,
     measure::wait_for,
 };
 use clove_core::{Attempt, Clove, MemoryStore, NewKey, Verdict};
 use std::{
     collections::BTreeMap,
     fs,
+    hint::black_box,
     path::{Path, PathBuf},
     process::Command,
 };
 
 const NAME: &str = "verify-cached-instructions";
+/// The same count beside the limit's, stated.
+const OF_LIMIT: &str = "verify-cached-instructions-of-limit";
 /// The hidden argument: run the granted path, to be counted from outside.
 pub(crate) const CHILD: &str = "--child-granted-path";
 /// Compares, says what is wrong in a sentence, and fails; for `cargo xtask test`.
 pub(crate) const CHECK: &str = "--check-instructions";
 /// Commits to the count as it is.
 pub(crate) const RENEW: &str = "--renew-instructions";
+/// Runs the limit in its place.
+const LIMIT: &str = "limit";
 const BAR: f64 = 0.03;
 const KEYS: u64 = 500;
 const ROUNDS: u64 = 4;
 
 pub(crate) fn names() -> Vec<String> {
-    vec![NAME.to_owned()]
+    [NAME, OF_LIMIT].map(str::to_owned).into()
 }
 
-pub(crate) fn run(_: &dyn Fn(&str) -> bool, report: &mut dyn FnMut(Figure)) {
-    match count() {
-        Ok(counted) => report(figure(&counted)),
-        Err(error) => eprintln!("{NAME}: left out: {error}"),
+pub(crate) fn run(wanted: &dyn Fn(&str) -> bool, report: &mut dyn FnMut(Figure)) {
+    let counted = count(None).and_then(|ours| Ok((ours, if wanted(OF_LIMIT) { Some(count(Some(LIMIT))?) } else { None })));
+    let (ours, limit) = match counted {
+        Ok(counted) => counted,
+        Err(error) => return eprintln!("{NAME}: left out: {error}"),
+    };
+    if wanted(NAME) {
+        report(figure(&ours));
+    }
+    if let Some(limit) = limit {
+        report(Figure { name: OF_LIMIT.to_owned(), value: ours.own, limit: limit.own, unit: "instr", bar: Bar::None });
     }
 }
 
@@ -53,7 +65,7 @@ fn figure(counted: &Counts) -> Figure {
 
 /// What `cargo xtask test` asks for: a sentence either way.
 pub(crate) fn check() -> Result<String, String> {
-    let counted = count()?;
+    let counted = count(None)?;
     let (before, with) = committed()?;
     let now = counted_with();
     if figure(&counted).holds() == Some(true) {
@@ -71,7 +83,7 @@ pub(crate) fn check() -> Result<String, String> {
 }
 
 pub(crate) fn renew() -> Result<String, String> {
-    let counted = count()?;
+    let counted = count(None)?;
     let text = format!(
         "# Instructions of one cached verification: `id;secret` to Grant, two windows of the key. Counted by callgrind over {} of them;\n\
          # only this program's own, those of the crates sha2 and chacha20 excepted, which choose their code by the processor. `cargo xtask test` compares within {:.0} %; `cargo xtask bench {RENEW}` renews.\n\
@@ -136,15 +148,16 @@ impl Counts {
     }
 }
 
-fn count() -> Result<Counts, String> {
+fn count(of: Option<&str>) -> Result<Counts, String> {
     let program = std::env::current_exe().map_err(|error| format!("this program is not to be found: {error}"))?;
     let folder = tempfile::tempdir().map_err(|error| format!("no folder for callgrind: {error}"))?;
     let out = folder.path().join("callgrind.out");
     let output = Command::new("valgrind")
         .args(["--tool=callgrind", "--compress-strings=no", "--compress-pos=no", "--collect-atstart=no"])
-        .args(["--toggle-collect=*granted_path_to_be_counted*".to_owned(), format!("--callgrind-out-file={}", out.display())])
+        .args(["--toggle-collect=*_to_be_counted*".to_owned(), format!("--callgrind-out-file={}", out.display())])
         .arg(&program)
         .arg(CHILD)
+        .args(of)
         .output();
     let output = output.map_err(|error| {
         format!(
@@ -188,7 +201,11 @@ fn sum(text: &str, program: &str, verifications: f64) -> Counts {
 }
 
 /// What is counted: keys on a store in memory, asked as one that is polled, so that nothing but verification runs.
-pub(crate) fn child() {
+pub(crate) fn child(arguments: &[String]) {
+    if arguments == [LIMIT] {
+        let texts = texts(KEYS);
+        return limit_to_be_counted(&limit(&texts), &texts);
+    }
     let (store, _) = Watched::new(MemoryStore::new(), Answers::AtOnce);
     let clove = Clove::new(store, policy(Counted::ByKey, BILLION, CACHE_BYTES, Bookkeeping::On));
     heard_once(&clove);
@@ -208,8 +225,36 @@ pub(crate) fn child() {
 }
 
 #[inline(never)]
+fn limit_to_be_counted(limit: &limits::Cached, texts: &[Text]) {
+    for _ in 0..ROUNDS {
+        texts.iter().for_each(|text| assert!(limit.verify(black_box(text))));
+    }
+}
+
+#[inline(never)]
 fn granted_path_to_be_counted(clove: &Clove, texts: &[Text]) {
     for _ in 0..ROUNDS {
         texts.iter().for_each(|text| verify(clove, text));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn functions_are_counted_without_what_they_call_and_without_what_the_processor_chooses() {
+        let text = "events: Ir\nfl=(?)\nob=/bench\nfn=ours\n0 10\ncob=/libc.so\ncfn=memcmp\ncalls=2 0\n0 500\n0 4\n\nob=/libc.so\n\
+                    fn=memcmp\n0 500\n\nob=/bench\nfn=sha2::compress\n0 6000\nfn=chacha20::block\n0 60\ntotals: 6574\n";
+        let counts = sum(text, "/bench", 2.0);
+        assert_eq!(counts.own, 7.0);
+        assert_eq!(counts.by_function["(memcmp)"], 250.0);
+        assert_eq!(counts.by_function["(sha2::compress)"], 3_000.0);
+    }
+
+    #[test]
+    fn a_count_is_committed() {
+        let (count, with) = committed().expect("a count");
+        assert!(count > 0.0 && !with.is_empty());
     }
 }
