@@ -42,11 +42,11 @@ pub(crate) fn run(_: &dyn Fn(&str) -> bool, report: &mut dyn FnMut(Figure)) {
         within_a_minute();
         let from = since_epoch() + WARM_UP;
         let children: Vec<Child> = (0..processes).map(|_| start(&path, from, from + COUNTED)).collect();
-        children.into_iter().map(granted).fold(f64::INFINITY, f64::min) / COUNTED.as_secs_f64() / 1e6
+        children.into_iter().map(granted).fold(f64::INFINITY, f64::min) / COUNTED.as_secs_f64() / 1e3
     };
     let medians = in_turn(ROUNDS, |_| slowest_of(1), |_| slowest_of(2));
     let (value, limit) = (medians.figure, medians.limit);
-    report(Figure { name: NAME.to_owned(), value, limit, unit: "M/s", bar: Bar::AtLeast(0.8) });
+    report(Figure { name: NAME.to_owned(), value, limit, unit: "k/s", bar: Bar::AtLeast(0.8) });
 }
 
 fn start(path: &Path, from: Duration, to: Duration) -> Child {
