@@ -205,7 +205,8 @@ async fn maintenance_writes_each_second_and_at_once_where_half_of_what_may_wait_
     assert!(poll(&mut work).is_pending() && spy.calls().is_empty());
     fixture.clock().advance(SECOND);
     assert!(poll(&mut work).is_pending());
-    assert_eq!(spy.calls(), ["touch", "log_access"]);
+    let but_polls = |calls: Vec<&'static str>| calls.into_iter().filter(|call| *call != "epochs").collect::<Vec<_>>();
+    assert_eq!(but_polls(spy.calls()), ["touch", "record", "log_access"]);
     for _ in 0..64 * 1024 {
         assert!(is_good(&fixture.clove, &credential).await);
     }

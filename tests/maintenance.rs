@@ -85,6 +85,29 @@ async fn a_use_is_written_though_its_key_was_pushed_out_of_memory_and_after_a_fa
 }
 
 #[tokio::test]
+async fn it_can_be_spawned() {
+    let (fixture, spy) = spied(Policy::profile_a());
+    let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
+    spy.fail_only("epochs");
+    tokio::spawn(fixture.clove.maintenance().run(move |error| told.send(error).unwrap()));
+    assert!(heard.recv().await.is_some());
+}
+
+#[tokio::test]
+async fn what_is_long_in_being_written_does_not_keep_it_from_hearing_of_changes() {
+    let (fixture, spy, work, said) = maintained().await;
+    let mut work = pin!(work);
+    assert!(poll(&mut work).is_pending());
+    spy.only("touch", Mode::Hangs);
+    fixture.clock().advance(SECOND);
+    assert!(poll(&mut work).is_pending());
+    spy.calls();
+    fixture.clock().advance(SECOND);
+    assert!(poll(&mut work).is_pending());
+    assert!(spy.calls() == ["epochs"] && said.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
 async fn it_ends_with_the_last_handle() {
     let (fixture, _spy, work, _said) = maintained().await;
     let mut work = pin!(work);

@@ -6,7 +6,7 @@
 use super::{
     Clove, Inner,
     buffers::thread_number,
-    known::Known,
+    known::{Keys, Known},
     press::Press,
     rounds::{Rounds, Written, write},
     unrecognized::Unrecognized,
@@ -15,7 +15,7 @@ use crate::{
     access::{AccessEntry, AccessLimit, AccessLog, AccessOutcome, EndpointLabel},
     clock::Timestamp,
     error::StoreError,
-    id::GrantId,
+    id::{GrantId, KeyId},
     verdict::{Attempt, DenialReason, Grant, Limited, Verdict},
 };
 use futures_util::future::{BoxFuture, FutureExt, Shared};
@@ -72,21 +72,21 @@ struct Queue {
     spare: Vec<Chunk>,
 }
 
-/// Entries, with the keys and labels that they name by their places.
+/// Entries, with the labels that they name by their places.
 #[derive(Default)]
 struct Chunk {
     lines: Vec<Line>,
-    keys: Vec<Arc<Known>>,
     labels: Vec<EndpointLabel>,
 }
 
-/// An entry without its texts.
+/// An entry without its texts. It names the key by its id: to hold on to what is known of it would have threads wait for each other at
+/// its count.
 struct Line {
     id: GrantId,
     at: Timestamp,
     cost: u64,
     limit: Option<AccessLimit>,
-    key: usize,
+    key: KeyId,
     label: Option<usize>,
     outcome: AccessOutcome,
 }
@@ -119,17 +119,13 @@ impl Note<'_> {
 
 impl Chunk {
     fn add(&mut self, note: &Note<'_>) {
-        // A key that comes again is not counted again: counting it is what threads would wait for each other at.
-        if !self.keys.last().is_some_and(|last| Arc::ptr_eq(last, note.key)) {
-            self.keys.push(Arc::clone(note.key));
-        }
         let label = note.endpoint.map(|label| self.label(label));
         self.lines.push(Line {
             id: note.id,
             at: note.at,
             cost: note.cost,
             limit: note.limit,
-            key: self.keys.len() - 1,
+            key: note.key.row.id,
             label,
             outcome: note.outcome,
         });
@@ -144,18 +140,24 @@ impl Chunk {
         self.labels.len() - 1
     }
 
-    fn entries(&self) -> impl Iterator<Item = AccessEntry> + '_ {
+    /// The entries of keys whose owner is known.
+    fn entries<'a>(&'a self, keys: &'a Keys) -> impl Iterator<Item = AccessEntry> + 'a {
         self.lines.iter().filter_map(|line| {
-            let key = self.keys.get(line.key)?;
-            let endpoint = line.label.and_then(|label| self.labels.get(label));
-            let (id, at, outcome, limit, cost) = (line.id, line.at, line.outcome, line.limit, line.cost);
-            Some(Note { id, at, key, outcome, limit, cost, endpoint }.entry())
+            Some(AccessEntry {
+                id: line.id,
+                at: line.at.into(),
+                key: line.key,
+                owner: (*keys.owner(line.key)?).clone(),
+                outcome: line.outcome,
+                limit: line.limit,
+                cost: line.cost,
+                endpoint: line.label.and_then(|label| self.labels.get(label)).cloned(),
+            })
         })
     }
 
     fn clear(&mut self) {
         self.lines.clear();
-        self.keys.clear();
         self.labels.clear();
     }
 }
@@ -207,6 +209,14 @@ impl Log {
         let _ = self.lost.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |lost| Some(lost.saturating_add(entries)));
     }
 
+    /// The entries of chunks, with whose keys they are of.
+    fn told_apart(&self, chunks: &[Chunk], keys: &Keys) -> Arc<[AccessEntry]> {
+        let entries: Arc<[AccessEntry]> = chunks.iter().flat_map(|chunk| chunk.entries(keys)).collect();
+        let lines: usize = chunks.iter().map(|chunk| chunk.lines.len()).sum();
+        self.lose(lines.saturating_sub(entries.len()));
+        entries
+    }
+
     /// Takes what waits to the store, each shard's part of it once, so that there is an end while more comes.
     async fn flush(self: &Arc<Self>, inner: &Inner) -> Result<(), StoreError> {
         let mut shards = 0..SHARDS;
@@ -242,10 +252,10 @@ impl Log {
         if again.is_none() && chunks.is_empty() {
             return None;
         }
+        let batch = again.unwrap_or_else(|| self.told_apart(&chunks, &inner.keys));
         // Owned by the flight: whoever waits for it may go away, and leaves it to the next.
         let (log, store, clock) = (Arc::downgrade(self), Arc::clone(&inner.store), Arc::clone(&inner.clock));
         let new = async move {
-            let batch = again.unwrap_or_else(|| chunks.iter().flat_map(Chunk::entries).collect());
             let written = write(&*store, &*clock, Arc::clone(&batch), GIVEN_UP).await;
             if let Some(log) = log.upgrade() {
                 let mut flight = lock(&log.flight);
@@ -295,6 +305,9 @@ impl Inner {
     /// Writes what waits of the access log, and counts of refusals.
     pub(super) async fn flush_log(&self) -> Result<(), StoreError> {
         let written = self.log.flush(self).await;
+        if written.is_ok() {
+            self.keys.forget_owners();
+        }
         let counted = self.log.unrecognized.flush(self).await;
         written.and(counted)
     }

@@ -13,6 +13,7 @@ use crate::{
     usage::Day,
 };
 use chrono::{DateTime, Utc};
+use futures_util::future;
 use std::{
     collections::HashMap,
     future::Future,
@@ -208,31 +209,40 @@ impl Maintenance {
     /// grants usage was reported 15 days ago, and logs beyond their [`Retention`](crate::Retention); and tells
     /// observers, if there are any, each hour of keys that are about to expire. Ends when the last handle is dropped. What could not be written stays for the next round, since no verification depends on it;
     /// `failed` is told why, for the host's log.
-    pub async fn run(self, mut failed: impl FnMut(StoreError)) {
-        let (mut next_flush, mut rounds) = (None, 0_u32);
+    pub async fn run(self, failed: impl FnMut(StoreError)) {
+        let told = Mutex::new(failed);
+        let tell = |inner: &Inner, error: StoreError| {
+            inner.signal_failure(&error);
+            (lock(&told))(error);
+        };
+        // Beside each other: what is long in being written must not keep this process from hearing of changes.
+        future::join(self.poll(&tell), self.flush(&tell)).await;
+    }
+
+    async fn poll(&self, tell: &impl Fn(&Inner, StoreError)) {
         while let Some(inner) = self.inner.upgrade() {
-            let now = inner.clock.monotonic();
-            let mut tell = |error| {
-                inner.signal_failure(&error);
-                failed(error);
-            };
-            inner.poll().await.err().into_iter().for_each(&mut tell);
-            if now >= *next_flush.get_or_insert(now + INTERVAL) {
-                next_flush = Some(now + INTERVAL);
-                rounds = rounds.wrapping_add(1);
-                inner.round(rounds, &mut tell).await;
+            if let Err(error) = inner.poll().await {
+                tell(&inner, error);
             }
-            let until_flush = next_flush.map_or(INTERVAL, |next| next.saturating_sub(now));
-            let mut sleep = inner.clock.sleep(inner.poll_interval().map_or(until_flush, |poll| poll.min(until_flush)));
-            let press = Arc::clone(&inner.log.press);
+            let Some(sleep) = inner.poll_interval().map(|interval| inner.clock.sleep(interval)) else { return };
             drop(inner);
+            sleep.await;
+        }
+    }
+
+    async fn flush(&self, tell: &impl Fn(&Inner, StoreError)) {
+        let begin = |inner: Arc<Inner>| (inner.clock.sleep(INTERVAL), Arc::clone(&inner.log.press));
+        let mut rounds = 0_u32;
+        while let Some((mut sleep, press)) = self.inner.upgrade().map(begin) {
             while press.comes_before(&mut sleep).await {
                 let Some(inner) = self.inner.upgrade() else { return };
                 if let Err(error) = inner.flush_log().await {
-                    inner.signal_failure(&error);
-                    failed(error);
+                    tell(&inner, error);
                 }
             }
+            let Some(inner) = self.inner.upgrade() else { return };
+            rounds = rounds.wrapping_add(1);
+            inner.round(rounds, &mut |error| tell(&inner, error)).await;
         }
     }
 }

@@ -59,7 +59,7 @@ impl CloveBuilder {
         let inner = Inner {
             store,
             throttle: Throttle::new(policy.imports.unwrap_or_default()),
-            keys: Keys::new(policy.cache_bytes, marks, Arc::clone(&buffers)),
+            keys: Keys::new(&policy, marks, Arc::clone(&buffers)),
             policy,
             clock,
             leases,

@@ -10,6 +10,7 @@ use super::{
     tally::{Tally, lock},
 };
 use crate::{
+    access::AccessLog,
     digest::{Digest, Pepper},
     id::{KeyId, Owner},
     limit::{Plan, Subject},
@@ -38,6 +39,8 @@ const BYTES_OF_DIGEST: u64 = 96;
 /// One in so many bytes is for digests of bare secrets.
 const DIGESTS_SHARE: u64 = 8;
 const ACCOUNT_SHARDS: usize = 16;
+/// The most owners of keys that were pushed out, between two flushes of the access log.
+const MAX_OWNERS: usize = 65_536;
 
 /// Read, and not yet known to be usable.
 const NEW: u8 = 0;
@@ -88,17 +91,30 @@ impl Weighter<Digest, KeyId> for Bytes {
     }
 }
 
-/// What was pushed out while somebody held on to it: read again, the key goes on with the same tally, and never has two.
+/// What is still asked of keys that were pushed out.
 #[derive(Clone, Default)]
-struct Evicted(Arc<Mutex<HashMap<KeyId, Weak<Tally>, RandomState>>>);
+struct Evicted(Arc<Mutex<Gone>>);
+
+#[derive(Default)]
+struct Gone {
+    /// Of those that somebody held on to: read again, the key goes on with the same tally, and never has two.
+    tallies: HashMap<KeyId, Weak<Tally>, RandomState>,
+    /// Whose they were, for lines of the access log that name the key alone; those of the present flush and of the one before. `None`
+    /// where there is no log.
+    owners: Option<[HashMap<KeyId, Arc<Owner>, RandomState>; 2]>,
+}
 
 impl Evicted {
     fn take(&self, id: KeyId) -> Option<Arc<Tally>> {
-        let mut evicted = lock(&self.0);
-        if evicted.is_empty() {
+        let mut gone = lock(&self.0);
+        if gone.tallies.is_empty() {
             return None;
         }
-        evicted.remove(&id)?.upgrade()
+        gone.tallies.remove(&id)?.upgrade()
+    }
+
+    fn owner(&self, id: KeyId) -> Option<Arc<Owner>> {
+        lock(&self.0).owners.iter().flatten().find_map(|owners| owners.get(&id).cloned())
     }
 }
 
@@ -107,14 +123,19 @@ impl Lifecycle<KeyId, Arc<Known>> for Evicted {
 
     /// Under the lock of the key's place, so that nobody finds it in neither.
     fn on_evict(&self, (): &mut (), id: KeyId, known: Arc<Known>) {
+        let mut gone = lock(&self.0);
+        if let Some([owners, _]) = &mut gone.owners
+            && owners.len() < MAX_OWNERS
+        {
+            owners.insert(id, Arc::clone(&known.account.owner));
+        }
         if Arc::strong_count(&known) == 1 && Arc::strong_count(&known.tally) == 1 {
             return;
         }
-        let mut evicted = lock(&self.0);
-        if evicted.len() == evicted.capacity() {
-            evicted.retain(|_, tally| tally.strong_count() > 0);
+        if gone.tallies.len() == gone.tallies.capacity() {
+            gone.tallies.retain(|_, tally| tally.strong_count() > 0);
         }
-        evicted.insert(id, Arc::downgrade(&known.tally));
+        gone.tallies.insert(id, Arc::downgrade(&known.tally));
     }
 }
 
@@ -137,8 +158,10 @@ pub(super) struct Keys {
 }
 
 impl Keys {
-    pub(super) fn new(bytes: u64, marks: Arc<Marks>, buffers: Arc<Buffers>) -> Self {
-        let (digests, evicted) = (bytes / DIGESTS_SHARE, Evicted::default());
+    pub(super) fn new(policy: &Policy, marks: Arc<Marks>, buffers: Arc<Buffers>) -> Self {
+        let (bytes, evicted) = (policy.cache_bytes, Evicted::default());
+        lock(&evicted.0).owners = (policy.access_log != AccessLog::Off).then(Default::default);
+        let digests = bytes / DIGESTS_SHARE;
         Self {
             keys: cache(bytes - digests, 512, evicted.clone()),
             evicted,
@@ -231,6 +254,18 @@ impl Keys {
     pub(super) fn proven_before(&self, known: Arc<Known>, secret: &[u8]) -> Option<(Arc<Known>, usize)> {
         let (place, digest) = **known.proof.get()?;
         (self.proving.as_ref()?.digest(secret) == digest).then_some((known, place))
+    }
+
+    /// Whose key it is, if it was among those remembered a while ago: by whatever row, since no key changes hands.
+    pub(super) fn owner(&self, id: KeyId) -> Option<Arc<Owner>> {
+        self.keys.peek(&id).map(|known| Arc::clone(&known.account.owner)).or_else(|| self.evicted.owner(id))
+    }
+
+    /// Nobody will ask for the owners of keys that had gone before the last time.
+    pub(super) fn forget_owners(&self) {
+        if let Some([present, before]) = &mut lock(&self.evicted.0).owners {
+            *before = std::mem::take(present);
+        }
     }
 
     /// Remembers which key a bare secret is of.
