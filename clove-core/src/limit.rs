@@ -321,7 +321,7 @@ pub enum Subject {
     /// One key's.
     Key(KeyId),
     /// An account's, over all its keys.
-    Account(Owner),
+    Account(Arc<Owner>),
 }
 
 impl Subject {

@@ -282,7 +282,7 @@ impl Denial {
     /// Whose key, if its secret was proven.
     #[must_use]
     pub fn owner(&self) -> Option<&Owner> {
-        self.proven.as_ref().map(|known| &known.row.owner)
+        self.proven.as_ref().map(|known| &*known.row.owner)
     }
     /// Whether it is of a key that is flagged as compromised, whatever else stands in its way.
     pub(crate) fn is_of_flagged_key(&self) -> bool {

@@ -107,7 +107,6 @@ impl Options {
         tighten(&self.path).map_err(|error| StoreError::unavailable("giving the database file the mode 0600", error))?;
         self.use_wal(&writer)?;
         migrate(&mut writer)?;
-        writer.busy_timeout(self.busy_timeout).map_err(opening)?;
         let poller = Poller::new(self.connect_to_read()?);
         self.start(writer, poller, self.connect_some_to_read(SCANNERS)?, self.connect_some_to_read(self.readers)?)
     }
@@ -127,7 +126,9 @@ impl Options {
             threads.extend(more);
             Points::Hop(pool)
         };
-        Ok(SqliteStore { inner: Arc::new(crate::Inner { points, scanner, poller, writer: Writer::start(writer, threads)? }) })
+        Ok(SqliteStore {
+            inner: Arc::new(crate::Inner { points, scanner, poller, writer: Writer::start(writer, threads, self.busy_timeout)? }),
+        })
     }
 
     /// How long opening waits for others that open, migrate or close the file: a store of this process that was dropped a moment

@@ -129,7 +129,7 @@ const CANDIDATE_SECRET: usize = 14;
 pub(crate) fn candidate(row: &Row<'_>) -> Result<clove_core::store::Candidate, Bad> {
     Ok(clove_core::store::Candidate {
         id: key_id(row, 0)?,
-        owner: owner(row, 1)?,
+        owner: std::sync::Arc::new(owner(row, 1)?),
         capabilities: CapabilitySet::parse(text(row, 3, "capabilities")?).map_err(|_| "capabilities")?,
         state: state(text(row, 4, "state")?, "state")?,
         expires_at: optional_timestamp(row, 5, "expires_at")?,

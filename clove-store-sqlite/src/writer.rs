@@ -10,11 +10,12 @@ use clove_core::{
 use futures_channel::oneshot::{self, Receiver, Sender};
 use rusqlite::{Connection, ErrorCode};
 use std::{
+    cell::Cell,
     collections::VecDeque,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// The most jobs of one commit: it bounds how long the first of them waits for the last.
@@ -31,6 +32,14 @@ const MAX_BEFORE_TELEMETRY: usize = MAX_WAITING / 4;
 /// How long a batch waits for as many jobs as the one before it answered: those callers are about to come back, and sharing one
 /// commit costs them less than taking turns. Less than a commit takes; a caller that comes alone never waits.
 const LINGER: Duration = Duration::from_micros(100);
+
+/// How often the lock of the file is asked for while another process has it.
+const ASK_AGAIN: Duration = Duration::from_micros(500);
+
+/// Telemetry that took longer than this to write rests as long as it took, and [`MAX_REST`] at most: other processes ask for the lock now
+/// and then, and would never get it from one that takes it again at once.
+const LONG: Duration = Duration::from_millis(5);
+const MAX_REST: Duration = Duration::from_millis(50);
 
 /// What to write.
 pub(crate) enum Work {
@@ -50,6 +59,10 @@ pub(crate) enum Work {
 }
 
 impl Work {
+    fn is_telemetry(&self) -> bool {
+        !matches!(self, Self::Transact(_) | Self::Lease(_))
+    }
+
     /// How many jobs may wait before this one. Commands on a key that exists have all the room: some kill.
     fn most_before(&self) -> usize {
         match self {
@@ -97,6 +110,8 @@ struct State {
     waiting: VecDeque<Job>,
     /// How many jobs wake the thread.
     wanted: usize,
+    /// Whether it rests, and is woken by what is no telemetry.
+    rests: bool,
     closed: bool,
     ended: bool,
     /// Those who wait for the thread to end; they hear of it as these are dropped.
@@ -111,11 +126,13 @@ pub(crate) struct Writer {
 impl Writer {
     /// Its connection is closed after those of `readers`, which end before it: the last one out moves the log into the file, and
     /// of two that leave at once neither might.
-    pub(crate) fn start(connection: Connection, readers: Vec<JoinHandle<()>>) -> Result<Self, StoreError> {
+    pub(crate) fn start(connection: Connection, readers: Vec<JoinHandle<()>>, patience: Duration) -> Result<Self, StoreError> {
+        connection.busy_handler(Some(ask_again)).map_err(crate::schema::opening)?;
         let queue = Arc::<Queue>::default();
         let theirs = Arc::clone(&queue);
         let run = move || {
             let _ended = Ended(&theirs);
+            PATIENCE.set(patience);
             theirs.run(connection, readers);
         };
         thread::Builder::new()
@@ -142,9 +159,10 @@ impl Writer {
             let _ = reply.send(Err(StoreError::Unavailable { what, source: None }));
             return answer;
         }
+        let ends_rest = state.rests && !work.is_telemetry();
         state.waiting.push_back(Job { work, reply });
         // With others waiting the thread is awake, or about to be; or it waits for a whole batch.
-        let wakes = state.waiting.len() == 1 || state.waiting.len() == state.wanted;
+        let wakes = state.waiting.len() == 1 || state.waiting.len() == state.wanted || ends_rest;
         drop(state);
         if wakes {
             self.queue.work.notify_one();
@@ -178,10 +196,14 @@ impl Queue {
     }
 
     fn run(&self, connection: Connection, readers: Vec<JoinHandle<()>>) {
-        let mut last = 0;
-        while let Some(batch) = self.next_batch(last) {
+        let (mut last, mut rest) = (0, Duration::ZERO);
+        while let Some(batch) = self.next_batch(last, rest) {
             last = batch.len();
+            let is_telemetry = batch.iter().all(|job| job.work.is_telemetry());
+            let began = Instant::now();
             commit_batch(&connection, batch);
+            let took = began.elapsed();
+            rest = if is_telemetry && took > LONG { took.min(MAX_REST) } else { Duration::ZERO };
         }
         for reader in readers {
             // It answers for what panics in it; nothing else is to be learnt from how it ended.
@@ -189,14 +211,24 @@ impl Queue {
         }
     }
 
-    /// What waits, after one that answered `last` jobs.
-    fn next_batch(&self, last: usize) -> Option<Vec<Job>> {
+    /// What waits, after one that answered `last` jobs; telemetry alone not before a `rest`.
+    fn next_batch(&self, last: usize, rest: Duration) -> Option<Vec<Job>> {
         let mut state = self.lock();
-        while state.waiting.is_empty() {
-            if state.closed {
-                return None;
-            }
-            state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+        let rests_until = Instant::now() + rest;
+        loop {
+            let rest = rests_until.saturating_duration_since(Instant::now());
+            let is_telemetry = state.waiting.iter().all(|job| job.work.is_telemetry());
+            state = match (state.waiting.is_empty(), state.closed) {
+                (true, true) => return None,
+                (true, false) => self.work.wait(state).unwrap_or_else(PoisonError::into_inner),
+                (false, false) if is_telemetry && !rest.is_zero() => {
+                    state.rests = true;
+                    let mut state = self.work.wait_timeout(state, rest).unwrap_or_else(PoisonError::into_inner).0;
+                    state.rests = false;
+                    state
+                }
+                (false, _) => break,
+            };
         }
         if last > 1 {
             state.wanted = last;
@@ -207,6 +239,24 @@ impl Queue {
         let count = state.waiting.len().min(MAX_BATCH);
         Some(state.waiting.drain(..count).collect())
     }
+}
+
+thread_local! {
+    /// How long this thread waits for other processes' writes, and since when.
+    static PATIENCE: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+    static ASKED: Cell<Option<Instant>> = const { Cell::new(None) };
+}
+
+/// SQLite's own way sleeps for ever longer, up to 100 ms: from a process that has always more to write, it gets the lock by chance alone,
+/// and seldom within a second.
+fn ask_again(times: i32) -> bool {
+    let asked = ASKED.get().filter(|_| times > 0).unwrap_or_else(Instant::now);
+    ASKED.set(Some(asked));
+    let waits = asked.elapsed() < PATIENCE.get();
+    if waits {
+        thread::sleep(ASK_AGAIN);
+    }
+    waits
 }
 
 /// However the thread ends, nobody waits for it in vain: a job that is dropped tells its caller so. The connection is closed by

@@ -223,7 +223,7 @@ impl Store for Spy {
             self.answer("find_by_id").await;
             let found = found?;
             let Some((found, _)) = found.as_ref().zip(model) else { return Ok(found) };
-            let owner = Owner::new("acme", id.to_string()).unwrap();
+            let owner = Owner::new("acme", id.to_string()).unwrap().into();
             Ok(Some(Arc::new(Candidate { id, owner, ..(**found).clone() })))
         })
     }

@@ -67,7 +67,7 @@ pub(crate) fn child(arguments: &[String]) {
     let time = |text: &String| Duration::from_millis(text.parse().expect("milliseconds"));
     let until = |time: Duration| Instant::now() + time.saturating_sub(since_epoch());
     let (from, to) = (until(time(from)), until(time(to)));
-    let policy = policy(Counted::ByKey, PLACES, CACHE_BYTES, Bookkeeping::On);
+    let policy = policy(Counted::ByKey, PLACES, CACHE_BYTES, Bookkeeping::Off);
     let clove = Clove::new(SqliteStore::open(Path::new(path)).expect("a store"), policy);
     clove.maintenance().spawn_thread(|error| eprintln!("maintenance: {error}")).expect("a thread");
     let runtime = Builder::new_current_thread().build().expect("a runtime");

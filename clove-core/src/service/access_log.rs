@@ -108,7 +108,7 @@ impl Note<'_> {
             id: self.id,
             at: self.at.into(),
             key: self.key.row.id,
-            owner: self.key.row.owner.clone(),
+            owner: (*self.key.row.owner).clone(),
             outcome: self.outcome,
             limit: self.limit,
             cost: self.cost,

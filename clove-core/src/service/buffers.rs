@@ -29,8 +29,8 @@ use std::{
 
 /// Lists, each with its own lock, so that verifications seldom meet.
 const LISTS: usize = 16;
-/// The most keys whose last use waits, a list; the use of further ones is noted after the next flush.
-const MAX_USED: usize = 8_192;
+/// The most keys of a list; the uses of further ones are noted apart at once, which takes a little longer.
+const MAX_USED: usize = 2_048;
 /// The most last uses that wait after a flush that failed.
 const MAX_USES: usize = 131_072;
 /// The most places that wait to be given back. What is beyond is lost to its windows, and granted to nobody.
@@ -54,6 +54,8 @@ pub(super) struct Buffers {
     uses: Mutex<LastUses>,
     /// Places that nobody is going to spend here, to be given back.
     unspent: Mutex<Vec<Unspent>>,
+    /// How many tallies were dropped that were listed as holding places: as long as they are, their memory is not free.
+    pub(super) dropped: AtomicUsize,
     rehashes: Mutex<Vec<Rehash>>,
 }
 
@@ -67,8 +69,8 @@ pub(super) fn thread_number() -> usize {
 
 impl Buffers {
     pub(super) fn new(metering: Arc<Metering>) -> Self {
-        let (used, uses, unspent, rehashes) = Default::default();
-        Self { metering, used, uses, unspent, rehashes }
+        let (used, uses, unspent, dropped, rehashes) = Default::default();
+        Self { metering, used, uses, unspent, dropped, rehashes }
     }
 
     /// Notes a use of a key whose tally is held.

@@ -20,7 +20,7 @@ use crate::{
 use futures_util::future::FutureExt;
 use std::{
     panic::AssertUnwindSafe,
-    sync::{Arc, Mutex, Weak},
+    sync::{Arc, Mutex, Weak, atomic::Ordering},
     time::Duration,
 };
 
@@ -69,7 +69,7 @@ pub(super) enum Step {
 impl Inner {
     /// Charges all windows of a key and its account or none, if what this process knows suffices to say. A charged request is noted as
     /// the key's last use.
-    #[inline]
+    #[inline(always)]
     pub(super) fn try_charge(&self, known: &Arc<Known>, charge: Charge) -> Step {
         let Charge { now, cost, charges } = charge;
         let plan = &*known.plan;
@@ -192,12 +192,13 @@ impl Inner {
     /// Joins the flight on its way, or sends one.
     fn flight(&self, tally: &Arc<Tally>, held: &mut Held, wants: Vec<Want>, at: Timestamp) -> Flight {
         if let Some(flight) = &held.flight {
-            return flight.clone();
+            return (**flight).clone();
         }
         if !std::mem::replace(&mut held.is_listed, true) {
             let mut holding = lock(&self.leases.holding);
-            if holding.len() == holding.capacity() {
+            if self.buffers.dropped.load(Ordering::Relaxed) > holding.len() / 4 {
                 holding.retain(|tally| tally.strong_count() > 0);
+                self.buffers.dropped.store(0, Ordering::Relaxed);
             }
             holding.push(Arc::downgrade(tally));
         }
@@ -214,7 +215,7 @@ impl Inner {
             answer.map(drop).map_err(Arc::new)
         };
         let flight = flight.boxed().shared();
-        held.flight = Some(flight.clone());
+        held.flight = Some(Box::new(flight.clone()));
         flight
     }
 
@@ -228,7 +229,7 @@ impl Inner {
         for weak in holding {
             // What was dropped has given its places back.
             let Some(tally) = weak.upgrade() else { continue };
-            let flight = tally.lock().flight.clone();
+            let flight = tally.lock().flight.as_deref().cloned();
             if let Some(flight) = flight.filter(|_| stopping) {
                 // What comes of it is told to who waits for it.
                 let _ = flight.await;

@@ -33,7 +33,7 @@ use std::{
 use zeroize::Zeroizing;
 
 /// What a key takes, its texts apart: the record, its row, what it holds of windows, its account's share and the places in maps.
-const BYTES_OF_KEY: usize = 512;
+const BYTES_OF_KEY: usize = 768;
 /// What the digest of a bare secret takes in the map of those.
 const BYTES_OF_DIGEST: u64 = 96;
 /// One in so many bytes is for digests of bare secrets.
@@ -52,7 +52,7 @@ pub(crate) struct Known {
     state: AtomicU8,
     shard: EpochShard,
     /// How often its owner's shard, and everyone's, was marked before the row was read.
-    marks: [u64; 2],
+    marks: (u64, u64),
     pub(super) tally: Arc<Tally>,
     pub(super) account: Arc<Account>,
     pub(crate) plan: Arc<Plan>,
@@ -148,7 +148,7 @@ pub(super) struct Keys {
     evicted: Evicted,
     /// Which key a bare secret was last found to be of.
     by_digest: Cache<Digest, KeyId, Bytes, RandomState>,
-    accounts: [Mutex<HashMap<Owner, Weak<Account>, RandomState>>; ACCOUNT_SHARDS],
+    accounts: [Mutex<HashMap<Arc<Owner>, Weak<Account>, RandomState>>; ACCOUNT_SHARDS],
     hasher: RandomState,
     marks: Arc<Marks>,
     pub(super) fences: Fences,
@@ -184,7 +184,8 @@ impl Keys {
     pub(super) fn fresh(&self, id: KeyId) -> Option<Arc<Known>> {
         self.keys.get(&id).filter(|known| {
             known.state.load(Ordering::SeqCst) == FRESH
-                && known.marks == [self.marks.get(known.shard), self.marks.get(EpochShard::EVERYONE)]
+                && self.marks.get(known.shard) == known.marks.0
+                && self.marks.get(EpochShard::EVERYONE) == known.marks.1
         })
     }
 
@@ -203,20 +204,12 @@ impl Keys {
     /// for this verification alone.
     pub(super) fn admit(&self, row: &Candidate, policy: &Policy, ticket: Ticket) -> Arc<Known> {
         let shard = EpochShard::of(&row.owner);
-        let marks = [self.marks.get(shard), self.marks.get(EpochShard::EVERYONE)];
+        let marks = (self.marks.get(shard), self.marks.get(EpochShard::EVERYONE));
         let (id, plan, account) = (row.id, policy.plan(row.limits.as_deref()), self.account(&row.owner));
         let make = |tally| {
             let (plan, account) = (Arc::clone(&plan), Arc::clone(&account));
-            Arc::new(Known {
-                state: AtomicU8::new(NEW),
-                shard,
-                marks,
-                tally,
-                account,
-                plan,
-                proof: OnceLock::new(),
-                row: row.clone(),
-            })
+            let row = Candidate { owner: Arc::clone(&account.owner), ..row.clone() };
+            Arc::new(Known { state: AtomicU8::new(NEW), shard, marks, tally, account, plan, proof: OnceLock::new(), row })
         };
         let make_tally = || Arc::new(Tally::new(Subject::Key(id), Arc::clone(&account.owner), Arc::clone(&self.buffers)));
         let new_tally = || self.evicted.take(id).unwrap_or_else(make_tally);
@@ -273,12 +266,11 @@ impl Keys {
         self.by_digest.insert(digest, id);
     }
 
-    fn account(&self, owner: &Owner) -> Arc<Account> {
+    fn account(&self, owner: &Arc<Owner>) -> Arc<Account> {
         let place = usize::try_from(self.hasher.hash_one(owner)).unwrap_or_default() % ACCOUNT_SHARDS;
         let make = || {
-            let (subject, owner) = (Subject::Account(owner.clone()), Arc::new(owner.clone()));
-            let tally = Tally::new(subject, Arc::clone(&owner), Arc::clone(&self.buffers));
-            Arc::new(Account { owner, tally: Arc::new(tally) })
+            let tally = Tally::new(Subject::Account(Arc::clone(owner)), Arc::clone(owner), Arc::clone(&self.buffers));
+            Arc::new(Account { owner: Arc::clone(owner), tally: Arc::new(tally) })
         };
         let Some(shard) = self.accounts.get(place) else { return make() };
         let mut accounts = lock(shard);
@@ -289,7 +281,7 @@ impl Keys {
             accounts.retain(|_, account| account.strong_count() > 0);
         }
         let account = make();
-        accounts.insert(owner.clone(), Arc::downgrade(&account));
+        accounts.insert(Arc::clone(owner), Arc::downgrade(&account));
         account
     }
 

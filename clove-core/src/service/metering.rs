@@ -116,7 +116,7 @@ impl Metering {
         }
         reports.count += 1;
         let (row, day) = (&grant.known.row, Day::of(grant.at));
-        let of = || OfGrant { owner: row.owner.clone(), key: row.id, day, totals: Vec::with_capacity(1) };
+        let of = || OfGrant { owner: (*row.owner).clone(), key: row.id, day, totals: Vec::with_capacity(1) };
         reports.waiting.entry(grant.id).or_insert_with(of).totals.push((unit.clone(), total));
         Ok(())
     }

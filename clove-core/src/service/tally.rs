@@ -10,15 +10,16 @@ use crate::{
     usage::Day,
 };
 use futures_util::future::Shared;
+use smallvec::SmallVec;
 use std::{
     future::Future,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, atomic::Ordering},
     time::Duration,
 };
 
-/// How long a window is taken to be used up before the store is asked again: other processes may have given places back.
-const USED_UP: Duration = Duration::from_secs(1);
+/// How long a window is taken to be used up before the store is asked again, in milliseconds: other processes may have given places back.
+const USED_UP: u32 = 1000;
 /// How many lots of other windows than the present ones are held.
 const MAX_RETIRED: usize = 8;
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -77,8 +78,10 @@ impl Tally {
 impl Drop for Tally {
     fn drop(&mut self) {
         let held = std::mem::take(&mut *self.lock());
-        let unspent = self.unspent(&held.lots).chain(self.unspent(&held.retired));
+        let retired = held.rest.as_ref().map(|rest| rest.retired.as_slice()).unwrap_or_default();
+        let unspent = self.unspent(&held.lots).chain(self.unspent(retired));
         self.buffers.add_unspent(unspent);
+        self.buffers.dropped.fetch_add(usize::from(held.is_listed), Ordering::Relaxed);
         if let Some(used) = self.used(held.uses) {
             self.buffers.note([used]);
         }
@@ -89,13 +92,11 @@ impl Drop for Tally {
 #[derive(Default)]
 pub(super) struct Held {
     /// One a length: of the present window.
-    lots: Vec<Lot>,
-    /// Of windows that were present before, for a clock that steps; until they are given back.
-    retired: Vec<Lot>,
-    /// One a length, of sliding windows.
-    slides: Vec<(u32, Slide)>,
+    lots: SmallVec<[Lot; 2]>,
+    /// What few have, apart: there is one of these a key.
+    rest: Option<Box<Rest>>,
     /// Places on their way. Kept here and not with who asked for them: whoever gives up waiting leaves them to the next.
-    pub(super) flight: Option<Flight>,
+    pub(super) flight: Option<Box<Flight>>,
     /// Whether a request came since this was last looked through for idle places.
     pub(super) was_used: bool,
     /// Whether it is among those that are looked through.
@@ -104,6 +105,14 @@ pub(super) struct Held {
     pub(super) is_kept: bool,
     /// Uses of a key that are yet to be written.
     pub(super) uses: Option<Uses>,
+}
+
+#[derive(Default)]
+struct Rest {
+    /// Of windows that were present before, for a clock that steps; until they are given back.
+    retired: Vec<Lot>,
+    /// One a length, of sliding windows.
+    slides: Vec<(u32, Slide)>,
 }
 
 /// Uses of a key on one UTC day.
@@ -126,13 +135,15 @@ pub(super) type Flight = Shared<Pin<Box<dyn Future<Output = Result<(), Arc<Store
 
 /// Places of one window's name.
 pub(super) struct Lot {
-    seconds: u32,
     start: Timestamp,
     left: u64,
-    /// How many are charged to the name in the store, those that are left here among them, and when it was asked.
-    charged: Option<(u64, Duration)>,
+    /// How many are charged to the name in the store, those that are left here among them, as the store last told.
+    charged: u64,
+    /// When it was asked, on the clock that does not step, in milliseconds that start over every 49 days; `None` before it has answered.
+    asked: Option<u32>,
     /// How many were taken the last time: twice as many are wanted the next.
-    size: u64,
+    size: u32,
+    seconds: u32,
 }
 
 /// How a request stands with a window.
@@ -152,7 +163,7 @@ pub(super) struct Moment {
 
 impl Held {
     /// Whether each window is known to have room.
-    #[inline]
+    #[inline(always)]
     pub(super) fn suffices(&mut self, limits: &Limits, at: Moment, cost: u64) -> bool {
         limits.windows().iter().all(|&window| {
             if window.slides() {
@@ -163,7 +174,7 @@ impl Held {
     }
 
     /// Charges each window, and tells what remains of each.
-    #[inline]
+    #[inline(always)]
     pub(super) fn spend(&mut self, limits: &Limits, at: Moment, cost: u64) -> [u64; MAX_WINDOWS] {
         let mut remaining = [0; MAX_WINDOWS];
         for (&window, remaining) in limits.windows().iter().zip(&mut remaining) {
@@ -186,10 +197,11 @@ impl Held {
     }
 
     fn slide(&mut self, window: Window) -> Option<&mut Slide> {
-        if !self.slides.iter().any(|(seconds, _)| *seconds == window.seconds()) {
-            self.slides.push((window.seconds(), Slide::default()));
+        let slides = &mut self.rest.get_or_insert_default().slides;
+        if !slides.iter().any(|(seconds, _)| *seconds == window.seconds()) {
+            slides.push((window.seconds(), Slide::default()));
         }
-        self.slides.iter_mut().find(|(seconds, _)| *seconds == window.seconds()).map(|(_, slide)| slide)
+        slides.iter_mut().find(|(seconds, _)| *seconds == window.seconds()).map(|(_, slide)| slide)
     }
 
     fn left_of_slide(&mut self, window: Window, steady: Duration) -> u64 {
@@ -212,11 +224,12 @@ impl Held {
 
     /// Forgets what has slid out of each window; whether anything is left, to be kept for.
     pub(super) fn still_slides(&mut self, steady: Duration) -> bool {
-        self.slides.retain_mut(|(seconds, slide)| {
+        let Some(rest) = &mut self.rest else { return false };
+        rest.slides.retain_mut(|(seconds, slide)| {
             slide.left(0, Duration::from_secs((*seconds).into()), steady);
             !slide.is_empty()
         });
-        self.is_kept = !self.slides.is_empty();
+        self.is_kept = !rest.slides.is_empty();
         self.is_kept
     }
 
@@ -225,14 +238,19 @@ impl Held {
         let start = window.start(now);
         let place = self.lots.iter().position(|lot| lot.seconds == window.seconds());
         if place.and_then(|place| self.lots.get(place)).is_none_or(|lot| lot.start != start) {
-            self.retired.extend(place.map(|place| self.lots.swap_remove(place)).filter(|lot| lot.left > 0));
-            let known = self.retired.iter().position(|lot| lot.seconds == window.seconds() && lot.start == start);
-            let lot = known.map_or_else(|| Lot::new(window, start), |known| self.retired.swap_remove(known));
-            self.lots.reserve_exact(1);
-            self.lots.push(lot);
-            // What nobody gives back is lost to its windows, but does not add up.
-            let over = self.retired.len().saturating_sub(MAX_RETIRED);
-            self.retired.drain(..over);
+            let past = place.map(|place| self.lots.remove(place)).filter(|lot| lot.left > 0);
+            let mut lot = Lot::new(window, start);
+            if past.is_some() || self.rest.is_some() {
+                let retired = &mut self.rest.get_or_insert_default().retired;
+                retired.extend(past);
+                if let Some(known) = retired.iter().position(|lot| lot.seconds == window.seconds() && lot.start == start) {
+                    lot = retired.swap_remove(known);
+                }
+                // What nobody gives back is lost to its windows, but does not add up.
+                let over = retired.len().saturating_sub(MAX_RETIRED);
+                retired.drain(..over);
+            }
+            self.lots.insert(place.unwrap_or(self.lots.len()), lot);
         }
         self.lots.iter_mut().find(|lot| lot.seconds == window.seconds())
     }
@@ -242,30 +260,32 @@ impl Held {
         self.flight = None;
         for (want, leased) in lease.wants.iter().zip(leased) {
             let is_its = |lot: &&mut Lot| lot.seconds == want.window.seconds() && lot.start == want.start;
-            let Some(lot) = self.lots.iter_mut().chain(&mut self.retired).find(is_its) else { continue };
+            let retired = self.rest.iter_mut().flat_map(|rest| &mut rest.retired);
+            let Some(lot) = self.lots.iter_mut().chain(retired).find(is_its) else { continue };
             lot.left = lot.left.saturating_add(leased.taken);
-            lot.charged = Some((leased.charged, sent));
-            lot.size = if leased.taken > 0 { leased.taken } else { lot.size };
+            (lot.charged, lot.asked) = (leased.charged, Some(millis(sent)));
+            lot.size = if leased.taken > 0 { u32::try_from(leased.taken).unwrap_or(u32::MAX) } else { lot.size };
         }
     }
 
     /// The lots of past windows, and with `all` those of the present ones too.
     pub(super) fn give_up(&mut self, all: bool) -> Vec<Lot> {
-        let mut lots = std::mem::take(&mut self.retired);
+        let mut lots = self.rest.as_mut().map(|rest| std::mem::take(&mut rest.retired)).unwrap_or_default();
         if all {
-            lots.append(&mut self.lots);
+            lots.extend(self.lots.drain(..));
         }
+        self.rest.take_if(|rest| rest.slides.is_empty());
         lots
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.flight.is_none() && self.lots.is_empty() && self.retired.is_empty()
+        self.flight.is_none() && self.lots.is_empty() && self.rest.as_ref().is_none_or(|rest| rest.retired.is_empty())
     }
 }
 
 impl Lot {
     fn new(window: Window, start: Timestamp) -> Self {
-        Self { seconds: window.seconds(), start, left: 0, charged: None, size: 0 }
+        Self { start, left: 0, charged: 0, asked: None, size: 0, seconds: window.seconds() }
     }
 
     #[inline]
@@ -278,12 +298,12 @@ impl Lot {
     /// lowered they may be fewer than it holds.
     #[inline]
     fn remaining(&self, limit: u64) -> u64 {
-        self.charged.map_or(0, |(charged, _)| limit.saturating_sub(charged.saturating_sub(self.left)))
+        self.asked.map_or(0, |_| limit.saturating_sub(self.charged.saturating_sub(self.left)))
     }
 
     #[inline]
     fn suffices(&self, window: Window, cost: u64) -> bool {
-        self.charged.is_some() && cost <= self.left && cost <= self.remaining(window.count())
+        self.asked.is_some() && cost <= self.left && cost <= self.remaining(window.count())
     }
 
     fn standing(&self, window: Window, cost: u64, clock: &dyn Clock) -> Standing {
@@ -294,11 +314,16 @@ impl Lot {
         if cost > window.count() {
             return Standing::Exhausted { left: remaining, retry_at: None };
         }
-        let is_fresh = |(_, at): (u64, Duration)| clock.monotonic().saturating_sub(at) < USED_UP;
-        if remaining < cost && self.charged.is_some_and(is_fresh) {
+        let is_fresh = |at| millis(clock.monotonic()).wrapping_sub(at) < USED_UP;
+        if remaining < cost && self.asked.is_some_and(is_fresh) {
             return Standing::Exhausted { left: remaining, retry_at: Some(window.end(self.start)) };
         }
         let least = cost - self.left.min(remaining).min(cost);
-        Standing::Lacks(Want { window, start: self.start, least, wanted: least.max(self.size.saturating_mul(2)) })
+        Standing::Lacks(Want { window, start: self.start, least, wanted: least.max(u64::from(self.size) * 2) })
     }
+}
+
+fn millis(time: Duration) -> u32 {
+    // It starts over.
+    u32::try_from(time.as_millis() & u128::from(u32::MAX)).unwrap_or_default()
 }

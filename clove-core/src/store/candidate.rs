@@ -81,7 +81,7 @@ pub struct Candidate {
     /// What it may do.
     pub capabilities: CapabilitySet,
     /// Whose key.
-    pub owner: Owner,
+    pub owner: Arc<Owner>,
     /// The record's revision.
     pub revision: u64,
 }
@@ -107,7 +107,7 @@ impl Candidate {
             owner_open: owner.is_none_or(|record| record.open) && organization.is_none_or(|record| record.open),
             id: key.id,
             capabilities: key.capabilities.clone(),
-            owner: key.owner.clone(),
+            owner: Arc::new(key.owner.clone()),
             limits: CandidateLimits::unless_default(
                 key.limits.clone(),
                 owner.map(|record| record.request_limits.clone()).unwrap_or_default(),

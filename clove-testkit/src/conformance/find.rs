@@ -29,7 +29,7 @@ async fn a_key_is_found_by_id_and_digest_whatever_its_state(bench: Arc<Bench>) {
         let digest = bench.insert(&key).await;
         let wanted = Candidate {
             id: key.id,
-            owner: owner.clone(),
+            owner: Arc::new(owner.clone()),
             capabilities: key.capabilities,
             state,
             expires_at: key.expires_at.map(Into::into),

@@ -42,8 +42,8 @@ async fn take(bench: &Bench, subject: &Subject, window: Window, start: Timestamp
 
 async fn places_are_charged_to_the_name_of_their_window(bench: Arc<Bench>) {
     let id = KeyId::new(start());
-    let ids = ["ada", "Ada", "ada.", "a"].map(|account| Subject::Account(bench.owner("acme", account)));
-    let others = [Subject::Key(KeyId::new(start())), Subject::Account(bench.owner("acm", "eada"))];
+    let ids = ["ada", "Ada", "ada.", "a"].map(|account| Subject::Account(bench.owner("acme", account).into()));
+    let others = [Subject::Key(KeyId::new(start())), Subject::Account(bench.owner("acm", "eada").into())];
     let subjects: Vec<Subject> = std::iter::once(Subject::Key(id)).chain(ids).chain(others).collect();
     let names =
         [(window(100, 60), at(0)), (window(100, 60), at(1)), (window(100, 120), at(0)), (window(100, 60), at(-9_000_000))];
@@ -64,7 +64,7 @@ async fn places_are_charged_to_the_name_of_their_window(bench: Arc<Bench>) {
 }
 
 async fn a_lease_stops_at_the_limit(bench: Arc<Bench>) {
-    let subject = Subject::Account(bench.owner("acme", "ada"));
+    let subject = Subject::Account(bench.owner("acme", "ada").into());
     let ten = window(10, 60);
     assert_eq!(take(&bench, &subject, ten, at(0), 7).await, Leased { taken: 7, charged: 7 });
     assert_eq!(take(&bench, &subject, ten, at(0), 4).await, Leased { taken: 0, charged: 7 });
