@@ -85,15 +85,21 @@ impl Weighter<KeyId, Arc<Known>> for Bytes {
     }
 }
 
-impl Weighter<Digest, KeyId> for Bytes {
-    fn weight(&self, _: &Digest, _: &KeyId) -> u64 {
+impl Weighter<Digest, Arc<Known>> for Bytes {
+    fn weight(&self, _: &Digest, _: &Arc<Known>) -> u64 {
         BYTES_OF_DIGEST
     }
 }
 
-/// What is still asked of keys that were pushed out.
-#[derive(Clone, Default)]
-struct Evicted(Arc<Mutex<Gone>>);
+/// Keys by the digests that they were last found by, as long as they are remembered by their ids.
+type ByDigest = Cache<Digest, Arc<Known>, Bytes, RandomState>;
+
+/// What becomes of keys that are pushed out.
+#[derive(Clone)]
+struct Evicted {
+    gone: Arc<Mutex<Gone>>,
+    by_digest: Arc<ByDigest>,
+}
 
 #[derive(Default)]
 struct Gone {
@@ -106,7 +112,7 @@ struct Gone {
 
 impl Evicted {
     fn take(&self, id: KeyId) -> Option<Arc<Tally>> {
-        let mut gone = lock(&self.0);
+        let mut gone = lock(&self.gone);
         if gone.tallies.is_empty() {
             return None;
         }
@@ -114,7 +120,7 @@ impl Evicted {
     }
 
     fn owner(&self, id: KeyId) -> Option<Arc<Owner>> {
-        lock(&self.0).owners.iter().flatten().find_map(|owners| owners.get(&id).cloned())
+        lock(&self.gone).owners.iter().flatten().find_map(|owners| owners.get(&id).cloned())
     }
 }
 
@@ -123,7 +129,11 @@ impl Lifecycle<KeyId, Arc<Known>> for Evicted {
 
     /// Under the lock of the key's place, so that nobody finds it in neither.
     fn on_evict(&self, (): &mut (), id: KeyId, known: Arc<Known>) {
-        let mut gone = lock(&self.0);
+        known.state.store(STALE, Ordering::SeqCst);
+        if !self.by_digest.is_empty() {
+            known.row.secrets.iter().for_each(|secret| drop(self.by_digest.remove(&secret.digest)));
+        }
+        let mut gone = lock(&self.gone);
         if let Some([owners, _]) = &mut gone.owners
             && owners.len() < MAX_OWNERS
         {
@@ -146,8 +156,7 @@ pub(super) struct Ticket(u64);
 pub(super) struct Keys {
     keys: Cache<KeyId, Arc<Known>, Bytes, RandomState, Evicted>,
     evicted: Evicted,
-    /// Which key a bare secret was last found to be of.
-    by_digest: Cache<Digest, KeyId, Bytes, RandomState>,
+    by_digest: Arc<ByDigest>,
     accounts: [Mutex<HashMap<Arc<Owner>, Weak<Account>, RandomState>>; ACCOUNT_SHARDS],
     hasher: RandomState,
     marks: Arc<Marks>,
@@ -159,13 +168,16 @@ pub(super) struct Keys {
 
 impl Keys {
     pub(super) fn new(policy: &Policy, marks: Arc<Marks>, buffers: Arc<Buffers>) -> Self {
-        let (bytes, evicted) = (policy.cache_bytes, Evicted::default());
-        lock(&evicted.0).owners = (policy.access_log != AccessLog::Off).then(Default::default);
+        let bytes = policy.cache_bytes;
         let digests = bytes / DIGESTS_SHARE;
+        let by_digest = Arc::new(cache(digests, BYTES_OF_DIGEST, DefaultLifecycle::default()));
+        let owners = (policy.access_log != AccessLog::Off).then(Default::default);
+        let gone = Arc::new(Mutex::new(Gone { owners, ..Gone::default() }));
+        let evicted = Evicted { gone, by_digest: Arc::clone(&by_digest) };
         Self {
             keys: cache(bytes - digests, 512, evicted.clone()),
             evicted,
-            by_digest: cache(digests, BYTES_OF_DIGEST, DefaultLifecycle::default()),
+            by_digest,
             accounts: Default::default(),
             hasher: RandomState::default(),
             fences: Fences::default(),
@@ -182,17 +194,20 @@ impl Keys {
     /// The key if its row is remembered and nothing has told that it changed. How old that knowledge is, the caller knows.
     #[inline]
     pub(super) fn fresh(&self, id: KeyId) -> Option<Arc<Known>> {
-        self.keys.get(&id).filter(|known| {
-            known.state.load(Ordering::SeqCst) == FRESH
-                && self.marks.get(known.shard) == known.marks.0
-                && self.marks.get(EpochShard::EVERYONE) == known.marks.1
-        })
+        self.keys.get(&id).filter(|known| self.is_fresh(known))
+    }
+
+    #[inline]
+    fn is_fresh(&self, known: &Known) -> bool {
+        known.state.load(Ordering::SeqCst) == FRESH
+            && self.marks.get(known.shard) == known.marks.0
+            && self.marks.get(EpochShard::EVERYONE) == known.marks.1
     }
 
     /// The same by the digest of a bare secret.
     #[inline]
     pub(super) fn fresh_by_digest(&self, digests: &[Digest]) -> Option<Arc<Known>> {
-        digests.iter().find_map(|digest| self.fresh(self.by_digest.get(digest)?))
+        digests.iter().find_map(|digest| self.by_digest.get(digest).filter(|known| self.is_fresh(known)))
     }
 
     /// To be taken before a read whose row is to be remembered.
@@ -215,6 +230,8 @@ impl Keys {
         let new_tally = || self.evicted.take(id).unwrap_or_else(make_tally);
         // Whatever became of the row before, what is held of the key's windows stays.
         let placed = self.keys.entry(&id, None, |_, before: &mut Arc<Known>| {
+            // Whoever looks for a key to turn stale finds the new one alone.
+            before.state.store(STALE, Ordering::SeqCst);
             *before = make(Arc::clone(&before.tally));
             EntryAction::Retain(Arc::clone(before))
         });
@@ -256,14 +273,14 @@ impl Keys {
 
     /// Nobody will ask for the owners of keys that had gone before the last time.
     pub(super) fn forget_owners(&self) {
-        if let Some([present, before]) = &mut lock(&self.evicted.0).owners {
+        if let Some([present, before]) = &mut lock(&self.evicted.gone).owners {
             *before = std::mem::take(present);
         }
     }
 
-    /// Remembers which key a bare secret is of.
-    pub(super) fn note_digest(&self, digest: Digest, id: KeyId) {
-        self.by_digest.insert(digest, id);
+    /// Remembers by which of its digests a key was found.
+    pub(super) fn note_digest(&self, digest: Digest, known: &Arc<Known>) {
+        self.by_digest.insert(digest, Arc::clone(known));
     }
 
     fn account(&self, owner: &Arc<Owner>) -> Arc<Account> {

@@ -144,7 +144,7 @@ impl Clove {
         let Proven { candidate, place } = proven;
         let known = self.inner.keys.admit(candidate, &self.inner.policy, ticket);
         match (candidate.secrets.get(*place), presented) {
-            (Some(stored), Presented::Bare(_)) => self.inner.keys.note_digest(stored.digest, candidate.id),
+            (Some(stored), Presented::Bare(_)) => self.inner.keys.note_digest(stored.digest, &known),
             (Some(stored), _) if !stored.is_fast() => self.inner.keys.note_proof(&known, *place, presented.secret()),
             _ => {}
         }
