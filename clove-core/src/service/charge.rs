@@ -15,14 +15,11 @@ use crate::{
     id::NodeId,
     limit::{Limits, MAX_WINDOWS},
     store::{Lease, Store, Want},
+    sync::{Arc, Mutex, Weak},
     verdict::{Exhausted, Limited},
 };
 use futures_util::future::FutureExt;
-use std::{
-    panic::AssertUnwindSafe,
-    sync::{Arc, Mutex, Weak},
-    time::Duration,
-};
+use std::{panic::AssertUnwindSafe, time::Duration};
 
 /// Who takes places, and what it has yet to give back.
 pub(super) struct Leases {

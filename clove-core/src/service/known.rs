@@ -15,6 +15,10 @@ use crate::{
     limit::{Plan, Subject},
     policy::Policy,
     store::{Candidate, EpochShard, Marks},
+    sync::{
+        Arc, Mutex, OnceLock, Weak,
+        atomic::{AtomicU8, Ordering},
+    },
 };
 use foldhash::fast::RandomState;
 use quick_cache::{
@@ -24,10 +28,6 @@ use quick_cache::{
 use std::{
     collections::HashMap,
     hash::{BuildHasher, Hash},
-    sync::{
-        Arc, Mutex, OnceLock, Weak,
-        atomic::{AtomicU8, Ordering},
-    },
 };
 use zeroize::Zeroizing;
 

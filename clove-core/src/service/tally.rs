@@ -7,15 +7,11 @@ use crate::{
     id::{KeyId, Owner},
     limit::{Limits, MAX_WINDOWS, Subject, Window},
     store::{Lease, Leased, Unspent, Want},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError},
     usage::Day,
 };
 use futures_util::future::Shared;
-use std::{
-    future::Future,
-    pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError},
-    time::Duration,
-};
+use std::{future::Future, pin::Pin, time::Duration};
 
 /// How long a window is taken to be used up before the store is asked again: other processes may have given places back.
 const USED_UP: Duration = Duration::from_secs(1);
