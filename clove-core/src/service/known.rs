@@ -51,17 +51,12 @@ pub(crate) struct Known {
     /// How often its owner's shard, and everyone's, was marked before the row was read.
     marks: [u64; 2],
     pub(super) tally: Arc<Tally>,
-    pub(super) account: Arc<Account>,
+    /// Of its account, shared by its keys.
+    pub(super) account: Arc<Tally>,
     pub(crate) plan: Arc<Plan>,
     /// What stands for a secret that only a slow hash can prove, once one has: which it is, and its digest under this process's key.
     proof: OnceLock<Box<(usize, Digest)>>,
     pub(crate) row: Candidate,
-}
-
-/// An account, shared by its keys.
-pub(super) struct Account {
-    owner: Arc<Owner>,
-    pub(super) tally: Arc<Tally>,
 }
 
 impl Known {
@@ -127,7 +122,7 @@ pub(super) struct Keys {
     evicted: Evicted,
     /// Which key a bare secret was last found to be of.
     by_digest: Cache<Digest, KeyId, Bytes, RandomState>,
-    accounts: [Mutex<HashMap<Owner, Weak<Account>, RandomState>>; ACCOUNT_SHARDS],
+    accounts: [Mutex<HashMap<Owner, Weak<Tally>, RandomState>>; ACCOUNT_SHARDS],
     hasher: RandomState,
     marks: Arc<Marks>,
     pub(super) fences: Fences,
@@ -238,13 +233,10 @@ impl Keys {
         self.by_digest.insert(digest, id);
     }
 
-    fn account(&self, owner: &Owner) -> Arc<Account> {
+    /// The account's, for as long as anybody holds it: a key of its, or what keeps counts of sliding windows.
+    fn account(&self, owner: &Owner) -> Arc<Tally> {
         let place = usize::try_from(self.hasher.hash_one(owner)).unwrap_or_default() % ACCOUNT_SHARDS;
-        let make = || {
-            let (subject, owner) = (Subject::Account(owner.clone()), Arc::new(owner.clone()));
-            let tally = Tally::new(subject, Arc::clone(&owner), Arc::clone(&self.buffers));
-            Arc::new(Account { owner, tally: Arc::new(tally) })
-        };
+        let make = || Arc::new(Tally::new(Subject::Account(owner.clone()), Arc::new(owner.clone()), Arc::clone(&self.buffers)));
         let Some(shard) = self.accounts.get(place) else { return make() };
         let mut accounts = lock(shard);
         if let Some(account) = accounts.get(owner).and_then(Weak::upgrade) {

@@ -24,7 +24,7 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// One key's or account's. Dropped, it leaves what it holds to be written.
 pub(super) struct Tally {
     pub(super) subject: Subject,
-    owner: Arc<Owner>,
+    pub(super) owner: Arc<Owner>,
     buffers: Arc<Buffers>,
     held: Mutex<Held>,
 }
