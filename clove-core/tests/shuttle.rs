@@ -344,12 +344,16 @@ fn of_three_requests_to_two_processes_for_two_places_two_are_granted() {
     });
 }
 
-/// Two requests of a key for the one place that is left, while another owner's key pushes it out of the cache, which holds one.
-fn pushed_out(key: &[Window], account: &[Window]) {
+/// Two requests of a key for the one place that is left, while another owner's key asks for the one place of the cache: whichever
+/// came first.
+fn pushed_out(key: &[Window], account: &[Window], is_first: bool) {
     let policy = limits(key, account).cache_bytes(MIN_CACHE_BYTES).build().unwrap();
     let (world, _) = World::new(Marked, policy);
     let (_, credential) = world.key();
     let (_, other) = world.key_of(&Owner::new("acme", "bob").unwrap());
+    if !is_first {
+        world.verify(&other);
+    }
     assert!(world.is_good(&credential));
     let pushes = thread::spawn({
         let world = world.clone();
@@ -362,12 +366,14 @@ fn pushed_out(key: &[Window], account: &[Window]) {
 
 #[test]
 fn a_key_that_is_pushed_out_while_it_is_charged_gets_no_more_than_its_window_has() {
-    try_out(|| pushed_out(&[per(2, MINUTE)], &[]));
-    try_out(|| pushed_out(&[sliding(2)], &[]));
+    for window in [per(2, MINUTE), sliding(2)] {
+        [true, false].into_iter().for_each(|is_first| try_out(move || pushed_out(&[window], &[], is_first)));
+    }
 }
 
 #[test]
 fn an_account_whose_keys_are_pushed_out_while_it_is_charged_gets_no_more_than_its_window_has() {
-    try_out(|| pushed_out(&[], &[per(2, MINUTE)]));
-    try_out(|| pushed_out(&[], &[sliding(2)]));
+    for window in [per(2, MINUTE), sliding(2)] {
+        [true, false].into_iter().for_each(|is_first| try_out(move || pushed_out(&[], &[window], is_first)));
+    }
 }
