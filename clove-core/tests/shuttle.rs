@@ -36,7 +36,7 @@ use support::{BOUND, Spy, is_good, named, poll_and_drop};
 
 /// How many schedules each test tries at random, and how many that change threads seldom, at the worst moments.
 const RANDOM: usize = 2_000;
-const FEW_CHANGES: usize = 1_000;
+const FEW_CHANGES: usize = 500;
 const CHANGES: usize = 3;
 /// Far more than a verification takes.
 const MAX_STEPS_OF_ONE: usize = 1_000;
