@@ -141,6 +141,15 @@ async fn what_is_known_is_as_old_as_the_sending_of_the_poll() {
 }
 
 #[tokio::test]
+async fn what_is_known_is_good_for_the_bound_less_what_the_coarse_clock_may_lag() {
+    let (fixture, spy, clove, _work, _, credential) = remembered(policy().build().unwrap()).await;
+    fixture.clock().advance(BOUND - clove::clock::COARSE_LAG - Duration::from_micros(1));
+    assert!(is_good(&clove, &credential).await && reads(&spy) == 0);
+    fixture.clock().advance(Duration::from_micros(1));
+    assert!(is_good(&clove, &credential).await && reads(&spy) == 1);
+}
+
+#[tokio::test]
 async fn a_machine_that_slept_knows_nothing_however_its_clock_stood() {
     let (fixture, spy, clove, _work, _, credential) = remembered(policy().build().unwrap()).await;
     fixture.clock().step(TimeDelta::milliseconds(100));
@@ -158,6 +167,18 @@ async fn the_shortest_bound_of_all_processes_holds_for_each() {
     assert!(is_good(&clove, &credential).await && reads(&spy) == 0);
     fixture.clock().advance(BOUND / 2);
     assert!(is_good(&clove, &credential).await && reads(&spy) == 1);
+}
+
+#[tokio::test]
+async fn polls_come_as_often_as_the_shortest_bound_wants() {
+    let (fixture, spy, _clove, mut work, ..) = remembered(policy().build().unwrap()).await;
+    spy.inner.epochs(BOUND / 2).await.unwrap();
+    fixture.clock().advance(BOUND / 4);
+    poll(&mut work.as_mut());
+    spy.calls();
+    fixture.clock().advance(BOUND / 8);
+    poll(&mut work.as_mut());
+    assert!(spy.calls().contains(&"epochs"));
 }
 
 #[tokio::test]
@@ -189,6 +210,36 @@ async fn a_row_read_while_a_command_is_on_its_way_is_not_remembered() {
     }
     spy.give_answers();
     disabled.await.unwrap();
+    assert_eq!(denied(clove.verify(&credential).await), DenialReason::Suspended);
+}
+
+#[tokio::test]
+async fn a_row_read_behind_a_fence_before_its_command_was_carried_out_is_not_remembered() {
+    let (fixture, spy, clove, _work, id, credential) = remembered(policy().build().unwrap()).await;
+    let (owner, by) = (&fixture.owner, &fixture.by);
+    spy.only("transact", Mode::Waits);
+    let mut disabled = Box::pin(clove.disable(owner, id, by));
+    assert!(disabled.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending(), "it is on its way");
+    spy.hold_next_answer("find_by_id");
+    let mut late = Box::pin(clove.verify(&credential));
+    assert!(late.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    spy.set(Mode::Works);
+    disabled.await.unwrap();
+    spy.give_answers();
+    assert!(late.await.unwrap().granted().is_some(), "it started before");
+    assert_eq!(denied(clove.verify(&credential).await), DenialReason::Suspended);
+}
+
+#[tokio::test]
+async fn what_was_read_before_the_first_poll_is_not_used_after_it() {
+    let spy = Spy::new();
+    let fixture = Fixture::on(spy.inner.clone(), policy().build().unwrap()).unwrap();
+    let issued = fixture.clove.create(&fixture.owner, named("a key"), &fixture.by).await.unwrap();
+    let credential = issued.credential.unwrap().reveal().to_string();
+    let (clove, mut work) = process(&spy, &fixture);
+    assert!(is_good(&clove, &credential).await);
+    fixture.clove.disable(&fixture.owner, issued.key.id, &fixture.by).await.unwrap();
+    poll(&mut work.as_mut());
     assert_eq!(denied(clove.verify(&credential).await), DenialReason::Suspended);
 }
 

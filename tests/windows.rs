@@ -7,7 +7,7 @@ mod support;
 use chrono::TimeDelta;
 use clove::{
     Action, ActiveLimit, Attempt, Clove, DenialReason, Exhausted, Fault, LimitChoice, LimitState, Limited, Limits, MemoryStore,
-    Policy, Refusal, Status, Store, Tier, TierName, Verdict, Window,
+    Owner, Policy, Refusal, Status, Store, Tier, TierName, Verdict, Window,
 };
 use clove_store_sqlite::SqliteStore;
 use clove_testkit::{Fixture, TestClock};
@@ -309,6 +309,23 @@ async fn a_sweep_over_all_keys_makes_no_sliding_window_forget() {
     let mut credentials = Vec::new();
     for _ in 0..500 {
         credentials.push(credential(&fixture).await);
+    }
+    for wanted in [2, 0] {
+        for credential in &credentials {
+            assert_eq!(granted(&fixture.clove, credential, 3).await, wanted);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_sweep_over_all_accounts_makes_no_sliding_window_forget() {
+    let policy = limits(&[], &[sliding(2, MINUTE)]).cache_bytes(clove::policy::MIN_CACHE_BYTES).build().unwrap();
+    let fixture = Fixture::new(policy).unwrap();
+    let mut credentials = Vec::new();
+    for account in 0..500 {
+        let owner = Owner::new("acme", format!("account-{account}")).unwrap();
+        let issued = fixture.clove.create(&owner, named("a key"), &fixture.by).await.unwrap();
+        credentials.push(issued.credential.unwrap().reveal().to_string());
     }
     for wanted in [2, 0] {
         for credential in &credentials {

@@ -51,6 +51,7 @@ pub mod secret;
 pub mod service;
 pub mod signal;
 pub mod store;
+mod sync;
 mod text;
 pub mod usage;
 pub mod verdict;

@@ -18,6 +18,7 @@ use crate::{
         NODE_LIFETIME_MICROS, OrganizationRecord, OwnerFacts, OwnerRecord, Place, Reads, Rehash, Remains, SecretRecord, Store,
         StoredKey, Transaction, UnrecognizedCount, Unspent, UsageBatch, UsagePage, UsageQuery,
     },
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
     usage::Day,
 };
 use access::AccessTables;
@@ -26,7 +27,6 @@ use chrono::{DateTime, Utc};
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     ops::Bound,
-    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
     time::Duration,
 };
 

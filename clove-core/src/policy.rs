@@ -30,7 +30,11 @@ pub const MAX_LOOKUP_SCHEMES: usize = 4;
 /// The longest that a row is used without asking whether it has changed.
 pub const MAX_FRESHNESS: Duration = Duration::from_secs(60);
 /// The fewest bytes of remembered keys.
+#[cfg(not(shuttle))]
 pub const MIN_CACHE_BYTES: u64 = 64 * 1024;
+/// One key's: schedules of its eviction are to be short.
+#[cfg(shuttle)]
+pub const MIN_CACHE_BYTES: u64 = 1024;
 const DEFAULT_CACHE_BYTES: u64 = 64 * 1024 * 1024;
 
 /// What a host decides. Built by [`Policy::builder`], [`Policy::profile_a`] or [`Policy::profile_b`].

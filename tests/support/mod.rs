@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test file uses a part")]
 
+pub(crate) mod counting;
 pub(crate) mod usage;
 
 use chrono::{DateTime, TimeDelta, Utc};

@@ -16,17 +16,14 @@ use crate::{
     clock::Timestamp,
     error::StoreError,
     id::{GrantId, KeyId},
-    verdict::{Attempt, DenialReason, Grant, Limited, Verdict},
-};
-use futures_util::future::{BoxFuture, FutureExt, Shared};
-use std::{
-    collections::VecDeque,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
+    verdict::{Attempt, DenialReason, Grant, Limited, Verdict},
 };
+use futures_util::future::{BoxFuture, FutureExt, Shared};
+use std::{collections::VecDeque, time::Duration};
 
 const SHARDS: usize = 16;
 /// How many entries a chunk holds, and the most of one call of the store: commands wait for no more than that.

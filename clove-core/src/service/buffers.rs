@@ -10,6 +10,7 @@ use crate::{
     error::StoreError,
     id::KeyId,
     store::{Rehash, Store, Unspent},
+    sync::{Arc, Mutex, Weak, atomic::{AtomicUsize, Ordering}},
     usage::Day,
 };
 use chrono::{DateTime, Utc};
@@ -18,10 +19,6 @@ use std::{
     collections::HashMap,
     future::Future,
     pin::pin,
-    sync::{
-        Arc, Mutex, Weak,
-        atomic::{AtomicUsize, Ordering},
-    },
     task::{Context, Wake, Waker},
     thread,
     time::Duration,
@@ -61,7 +58,7 @@ pub(super) struct Buffers {
 
 /// A number for this thread.
 pub(super) fn thread_number() -> usize {
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    static NEXT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
     thread_local!(static NUMBER: usize = NEXT.fetch_add(1, Ordering::Relaxed));
     // A thread that is ending has no number any more.
     NUMBER.try_with(|number| *number).unwrap_or(0)

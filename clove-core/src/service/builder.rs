@@ -10,11 +10,9 @@ use crate::{
     policy::Policy,
     signal::Observer,
     store::Store,
-};
-use std::{
-    fmt,
     sync::{Arc, atomic::AtomicBool},
 };
+use std::fmt;
 
 /// Puts a handle together: [`Clove::builder`].
 pub struct CloveBuilder {

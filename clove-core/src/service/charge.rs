@@ -15,14 +15,11 @@ use crate::{
     id::NodeId,
     limit::{Limits, MAX_WINDOWS},
     store::{Lease, Store, Want},
+    sync::{Arc, Mutex, Weak, atomic::Ordering},
     verdict::{Exhausted, Limited},
 };
 use futures_util::future::FutureExt;
-use std::{
-    panic::AssertUnwindSafe,
-    sync::{Arc, Mutex, Weak, atomic::Ordering},
-    time::Duration,
-};
+use std::{panic::AssertUnwindSafe, time::Duration};
 
 /// Who takes places, and what it has yet to give back.
 pub(super) struct Leases {
@@ -75,7 +72,7 @@ impl Inner {
         let plan = &*known.plan;
         // The key's before the account's: in one order everywhere.
         let mut key = known.tally.lock();
-        let mut account = (!plan.account.windows().is_empty()).then(|| known.account.tally.lock());
+        let mut account = (!plan.account.windows().is_empty()).then(|| known.account.lock());
         let at = Moment { now, steady: if plan.slides { self.clock.monotonic() } else { Duration::ZERO } };
         let suffices =
             key.suffices(&plan.key, at, cost) && account.as_mut().is_none_or(|account| account.suffices(&plan.account, at, cost));
@@ -133,14 +130,14 @@ impl Inner {
             return Some(Step::Waits(self.flight(&known.tally, key, of_key, at.now)));
         }
         match of_account {
-            (wants, Some(held)) if !wants.is_empty() => Some(Step::Waits(self.flight(&known.account.tally, held, wants, at.now))),
+            (wants, Some(held)) if !wants.is_empty() => Some(Step::Waits(self.flight(&known.account, held, wants, at.now))),
             _ => None,
         }
     }
 
     /// Keeps what counts requests of sliding windows for as long as it does.
     fn keep_slides(&self, known: &Known, key: &mut Held, account: Option<&mut Held>, steady: Duration) {
-        let sides = [(Some(key), &known.plan.key, &known.tally), (account, &known.plan.account, &known.account.tally)];
+        let sides = [(Some(key), &known.plan.key, &known.tally), (account, &known.plan.account, &known.account)];
         for (held, limits, tally) in sides {
             let Some(held) = held.filter(|held| limits.slide() && !held.is_kept) else { continue };
             held.is_kept = true;

@@ -7,8 +7,9 @@ use super::{Inner, tally::lock};
 use crate::{
     id::{KeyId, OrganizationId, Owner, Scope},
     store::{Candidate, EpochShard, Reads},
+    sync::Mutex,
 };
-use std::{collections::HashMap, hash::Hash, sync::Mutex, time::Duration};
+use std::{collections::HashMap, hash::Hash, time::Duration};
 
 /// How long a fence is left standing. Then the command is as another process's: obeyed within the bound, whenever it is carried out.
 const LEFT_FOR: Duration = Duration::from_secs(60);

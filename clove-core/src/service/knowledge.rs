@@ -5,14 +5,12 @@ use crate::{
     clock::{COARSE_LAG, Timestamp},
     error::StoreError,
     store::{EpochShard, Epochs, Freshness, Marks, Store},
-};
-use std::{
     sync::{
         Arc, Mutex,
         atomic::{AtomicI64, AtomicU64, Ordering},
     },
-    time::Duration,
 };
+use std::time::Duration;
 
 use super::tally::lock;
 

@@ -16,6 +16,10 @@ use crate::{
     limit::{Plan, Subject},
     policy::Policy,
     store::{Candidate, EpochShard, Marks},
+    sync::{
+        Arc, Mutex, OnceLock, Weak,
+        atomic::{AtomicU8, Ordering},
+    },
 };
 use foldhash::fast::RandomState;
 use quick_cache::{
@@ -25,10 +29,6 @@ use quick_cache::{
 use std::{
     collections::HashMap,
     hash::{BuildHasher, Hash},
-    sync::{
-        Arc, Mutex, OnceLock, Weak,
-        atomic::{AtomicU8, Ordering},
-    },
 };
 use zeroize::Zeroizing;
 
@@ -54,17 +54,12 @@ pub(crate) struct Known {
     /// How often its owner's shard, and everyone's, was marked before the row was read.
     marks: (u64, u64),
     pub(super) tally: Arc<Tally>,
-    pub(super) account: Arc<Account>,
+    /// Of its account, shared by its keys.
+    pub(super) account: Arc<Tally>,
     pub(crate) plan: Arc<Plan>,
     /// What stands for a secret that only a slow hash can prove, once one has: which it is, and its digest under this process's key.
     proof: OnceLock<Box<(usize, Digest)>>,
     pub(crate) row: Candidate,
-}
-
-/// An account, shared by its keys.
-pub(super) struct Account {
-    owner: Arc<Owner>,
-    pub(super) tally: Arc<Tally>,
 }
 
 impl Known {
@@ -157,7 +152,7 @@ pub(super) struct Keys {
     keys: Cache<KeyId, Arc<Known>, Bytes, RandomState, Evicted>,
     evicted: Evicted,
     by_digest: Arc<ByDigest>,
-    accounts: [Mutex<HashMap<Arc<Owner>, Weak<Account>, RandomState>>; ACCOUNT_SHARDS],
+    accounts: [Mutex<HashMap<Arc<Owner>, Weak<Tally>, RandomState>>; ACCOUNT_SHARDS],
     hasher: RandomState,
     marks: Arc<Marks>,
     pub(super) fences: Fences,
@@ -283,12 +278,10 @@ impl Keys {
         self.by_digest.insert(digest, Arc::clone(known));
     }
 
-    fn account(&self, owner: &Arc<Owner>) -> Arc<Account> {
+    /// The account's, for as long as anybody holds it: a key of its, or what keeps counts of sliding windows.
+    fn account(&self, owner: &Arc<Owner>) -> Arc<Tally> {
         let place = usize::try_from(self.hasher.hash_one(owner)).unwrap_or_default() % ACCOUNT_SHARDS;
-        let make = || {
-            let tally = Tally::new(Subject::Account(Arc::clone(owner)), Arc::clone(owner), Arc::clone(&self.buffers));
-            Arc::new(Account { owner: Arc::clone(owner), tally: Arc::new(tally) })
-        };
+        let make = || Arc::new(Tally::new(Subject::Account(Arc::clone(owner)), Arc::clone(owner), Arc::clone(&self.buffers)));
         let Some(shard) = self.accounts.get(place) else { return make() };
         let mut accounts = lock(shard);
         if let Some(account) = accounts.get(owner).and_then(Weak::upgrade) {

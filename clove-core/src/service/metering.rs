@@ -9,6 +9,10 @@ use crate::{
     error::{CorruptRow, RecordError, StoreError},
     id::{GrantId, KeyId, NodeId, Owner},
     store::{Meter, Report, Store, UsageBatch, usage::add},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
     usage::{Day, LEDGER_DAYS, MAX_AMOUNT, REPORT_DAYS, Unit},
     verdict::Grant,
 };
@@ -18,10 +22,6 @@ use std::{
     future::Future,
     panic::AssertUnwindSafe,
     pin::Pin,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
-    },
 };
 
 /// Maps of counts, each with its own lock, one a thread as far as they go, so that verifications seldom meet.

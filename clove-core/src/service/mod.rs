@@ -39,7 +39,13 @@ pub use pages::{Cursor, ListAccess, ListAudit, ListKeys, MAX_PAGE, Page};
 pub use stop::Stopped;
 pub use usage::ListUsage;
 
-use crate::{clock::Clock, hash_queue::HashQueue, policy::Policy, store::Store};
+use crate::{
+    clock::Clock,
+    hash_queue::HashQueue,
+    policy::Policy,
+    store::Store,
+    sync::{Arc, atomic::AtomicBool},
+};
 use access_log::Log;
 use buffers::Buffers;
 use charge::Leases;
@@ -47,10 +53,7 @@ use knowledge::Knowledge;
 use known::Keys;
 use metering::Metering;
 use signals::Signals;
-use std::{
-    fmt,
-    sync::{Arc, atomic::AtomicBool},
-};
+use std::fmt;
 use throttle::Throttle;
 
 /// Issues, verifies and manages API keys. Cheap to clone, safe to share.

@@ -1,10 +1,12 @@
 //! A call to maintenance not to sleep on.
 
-use crate::clock::Sleep;
+use crate::{
+    clock::Sleep,
+    sync::atomic::{AtomicBool, Ordering},
+};
 use futures_util::task::AtomicWaker;
 use std::{
     future::{Future, poll_fn},
-    sync::atomic::{AtomicBool, Ordering},
     task::Poll,
 };
 

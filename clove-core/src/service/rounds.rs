@@ -9,14 +9,10 @@ use crate::{
     clock::Clock,
     error::{Fault, StoreError},
     store::Store,
+    sync::{Arc, Mutex},
 };
 use futures_util::future::{BoxFuture, Either, FutureExt, select};
-use std::{
-    panic::AssertUnwindSafe,
-    pin::pin,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{panic::AssertUnwindSafe, pin::pin, time::Duration};
 
 /// The entry of one request being written.
 pub(super) type Written = BoxFuture<'static, Result<(), Fault>>;

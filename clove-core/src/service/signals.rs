@@ -9,6 +9,10 @@ use crate::{
     id::{KeyId, Owner},
     signal::{Observer, Signal},
     store::{ExpiringKey, Store},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     verdict::{Denial, Grant, LimitState, Limited, Verdict},
 };
 use sets::{Near, Novelty, Refusals};
@@ -16,10 +20,6 @@ use std::{
     collections::HashMap,
     hash::BuildHasher,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
     time::Duration,
 };
 
@@ -97,7 +97,7 @@ impl Signals {
         }
     }
 
-    fn ahead(&self) -> std::sync::MutexGuard<'_, Ahead> {
+    fn ahead(&self) -> MutexGuard<'_, Ahead> {
         self.ahead.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -7,16 +7,12 @@ use crate::{
     id::{KeyId, Owner},
     limit::{Limits, MAX_WINDOWS, Subject, Window},
     store::{Lease, Leased, Unspent, Want},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, atomic::Ordering},
     usage::Day,
 };
 use futures_util::future::Shared;
 use smallvec::SmallVec;
-use std::{
-    future::Future,
-    pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, atomic::Ordering},
-    time::Duration,
-};
+use std::{future::Future, pin::Pin, time::Duration};
 
 /// How long a window is taken to be used up before the store is asked again, in milliseconds: other processes may have given places back.
 const USED_UP: u32 = 1000;
@@ -29,7 +25,7 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// One key's or account's. Dropped, it leaves what it holds to be written.
 pub(super) struct Tally {
     pub(super) subject: Subject,
-    owner: Arc<Owner>,
+    pub(super) owner: Arc<Owner>,
     buffers: Arc<Buffers>,
     held: Mutex<Held>,
 }

@@ -12,15 +12,13 @@ use crate::{
     error::StoreError,
     id::NodeId,
     store::{Store, UnrecognizedCount},
-};
-use chrono::{DateTime, Utc};
-use std::{
-    collections::BTreeMap,
     sync::{
         Mutex,
         atomic::{AtomicU64, Ordering},
     },
 };
+use chrono::{DateTime, Utc};
+use std::collections::BTreeMap;
 
 const SHARDS: usize = 16;
 const HOUR_MICROS: i64 = 3_600_000_000;

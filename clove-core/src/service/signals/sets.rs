@@ -1,10 +1,10 @@
 //! What is remembered so that nothing is told twice: tables of a fixed size, whatever number of keys there are.
 
-use crate::clock::Timestamp;
-use std::{
+use crate::{
+    clock::Timestamp,
     sync::{Mutex, PoisonError},
-    time::Duration,
 };
+use std::time::Duration;
 
 /// Places in which one hash may lie.
 const WAYS: usize = 8;
