@@ -20,7 +20,7 @@ use clove_testkit::Fixture;
 use std::time::Duration;
 
 pub(crate) fn policy(hashing: Hashing) -> Policy {
-    let signals = SignalThresholds { limit_near: 1, refusals_a_minute: 1, expiry_notice: TimeDelta::days(366) };
+    let signals = SignalThresholds { limit_near: 1, budget_near: 1, refusals_a_minute: 1, expiry_notice: TimeDelta::days(366) };
     let policy = Policy::builder().hashing(hashing).imports(GuessLimit::default()).access_log(AccessLog::BestEffort);
     policy.signals(signals).build().unwrap()
 }
