@@ -6,7 +6,7 @@ use crate::{
 };
 use clove::{
     Attempt, Budget, BudgetOf, CapabilitySet, Clove, Limits, MetricsObserver, NewKey, Policy, Refill, Requirement, Signal,
-    Status, Tier, TracingObserver, Window,
+    Status, Tier, TracingObserver, Unit, Window,
 };
 use clove_testkit::Fixture;
 use std::{
