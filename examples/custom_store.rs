@@ -7,16 +7,18 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use clove::{
     AccessEntry, AuditEvent, GrantId, Key, KeyId, KeyState, OrganizationId, Owner, Scope, Store, StoreError, Timestamp,
+    budget::{BudgetChoice, BudgetState, Holder},
     digest::{Digest, Scheme},
     error::Unique,
     id::{AuditId, NodeId},
     store::{
-        AccessPage, AccessQuery, AuditPage, AuditQuery, COUNT_LIFETIME_MICROS, Candidate, Changes, Decision, Epochs, ExpiringKey,
-        ExpiringQuery, ExpiryFilter, Facts, Flag, Found, Freshness, KeyChange, KeyPage, KeyQuery, Lease, Leased, Lookup, Marks,
-        Meter, NODE_LIFETIME_MICROS, OrganizationRecord, OwnerFacts, OwnerRecord, Place, Reads, Rehash, Remains, Report,
-        SecretRecord, StoredKey, Transaction, UnrecognizedCount, Unspent, UsageBatch, UsagePage, UsageQuery,
+        AccessPage, AccessQuery, AuditPage, AuditQuery, BudgetQuery, BudgetRow, BudgetSums, COUNT_LIFETIME_MICROS, Candidate,
+        Changes, Decision, Epochs, ExpiringKey, ExpiringQuery, ExpiryFilter, Facts, Flag, Found, Freshness, KeyChange, KeyPage,
+        KeyQuery, Lease, Leased, Lookup, Marks, Meter, NODE_LIFETIME_MICROS, OrganizationRecord, OwnerFacts, OwnerRecord, Place,
+        Reads, Rehash, Remains, Reported, Reserve, Reserved, Reserving, SecretRecord, StoredKey, Transaction, UnrecognizedCount,
+        Unspent, UsageBatch, UsagePage, UsageQuery,
     },
-    usage::{Day, MAX_AMOUNT},
+    usage::{Day, MAX_AMOUNT, Unit},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -36,7 +38,10 @@ struct Tables {
     nodes: Vec<(NodeId, Timestamp)>,
     usage: Vec<(Meter, u64)>,
     /// What is in the sums of each grant and unit.
-    reports: Vec<Report>,
+    reports: Vec<(GrantId, Meter, Reported)>,
+    /// What was reserved by grants that the ledger has forgotten.
+    unsettled: Vec<(Meter, u64)>,
+    budgets: Vec<BudgetRow>,
     /// The last batch of each process, and when it was made.
     batches: Vec<(NodeId, u64, Day)>,
     access: Vec<AccessEntry>,
@@ -144,6 +149,10 @@ impl Tables {
                 self.add_flag(&mut facts, scope);
                 (BTreeSet::new(), None)
             }
+            Reads::Budget { scope, unit } => {
+                facts.budget = Some(self.chosen(&scope.into(), unit));
+                (BTreeSet::new(), None)
+            }
             Reads::Key { scope, id, expired_at } => {
                 facts.keys = self.within(scope).filter(|stored| stored.key.id == *id).cloned().collect();
                 (facts.keys.iter().map(|stored| stored.key.owner.clone()).collect(), *expired_at)
@@ -206,6 +215,9 @@ impl Tables {
         if !self.keys.iter().flat_map(|stored| &stored.secrets).all(|secret| digests.insert(secret.digest)) {
             return Err(StoreError::Conflict(Unique::Digest));
         }
+        if let Some(new) = &changes.budget {
+            put(&mut self.budgets, new, |row| (&row.scope, &row.unit) == (&new.scope, &new.unit));
+        }
         for event in &changes.events {
             if self.events.iter().any(|known| known.operation == event.operation) {
                 return Err(StoreError::Conflict(Unique::OperationId));
@@ -220,6 +232,35 @@ impl Tables {
 }
 
 impl Tables {
+    fn reported(&self, grant: GrantId, unit: &Unit) -> Option<Reported> {
+        self.reports.iter().find(|(known, meter, _)| (*known, &meter.unit) == (grant, unit)).map(|(.., known)| *known)
+    }
+
+    fn note(&mut self, grant: GrantId, meter: &Meter, now: Reported) {
+        put(&mut self.reports, &(grant, meter.clone(), now), |(known, of, _)| (*known, &of.unit) == (grant, &meter.unit));
+    }
+
+    fn chosen(&self, holder: &Holder, unit: &Unit) -> BudgetChoice {
+        let mut rows = self.budgets.iter().filter(|row| Holder::from(&row.scope) == *holder && row.unit == *unit);
+        rows.next().map_or(BudgetChoice::Default, |row| row.choice)
+    }
+
+    /// How a budget stands: nothing is kept for it, all is added up.
+    fn budget(&self, query: &BudgetQuery) -> Option<BudgetState> {
+        let (budget, first, last) = query.period(self.chosen(&query.holder, &query.unit))?;
+        let counts = |meter: &Meter| {
+            meter.unit == query.unit
+                && first <= meter.day
+                && meter.day <= last
+                && Holder::all_of(&meter.owner, meter.key).contains(&query.holder)
+        };
+        let mut sums = BudgetSums::default();
+        self.usage.iter().filter(|(meter, _)| counts(meter)).for_each(|(_, used)| sums.add(*used, 0));
+        self.reports.iter().filter(|(_, meter, _)| counts(meter)).for_each(|(.., known)| sums.add(0, known.reserved));
+        self.unsettled.iter().filter(|(meter, _)| counts(meter)).for_each(|(_, reserved)| sums.add(0, *reserved));
+        Some(query.state(budget, sums))
+    }
+
     fn use_up(&mut self, meter: &Meter, amount: u64) {
         let before = self.usage.iter().find(|(known, _)| known == meter).map_or(0, |(_, sum)| *sum);
         if amount > 0 {
@@ -433,11 +474,11 @@ impl Store for VecStore {
         put(&mut tables.batches, &(node, sequence, Day::of(batch.at)), |(known, ..)| *known == node);
         batch.requests.iter().for_each(|(meter, amount)| tables.use_up(meter, *amount));
         for report in &batch.reports {
-            let same = |known: &Report| known.grant == report.grant && known.meter.unit == report.meter.unit;
-            let before = tables.reports.iter().find(|known| same(known)).map_or(0, |known| known.total);
-            if report.total > before {
-                tables.use_up(&report.meter, report.total - before);
-                put(&mut tables.reports, report, same);
+            let known = tables.reported(report.grant, &report.meter.unit);
+            let (now, grown, _) = report.moves(known.unwrap_or_default());
+            tables.use_up(&report.meter, grown);
+            if grown > 0 || report.settles {
+                tables.note(report.grant, &report.meter, now);
             }
         }
         Ok(())
@@ -464,9 +505,27 @@ impl Store for VecStore {
             forgotten += usize::from(goes);
             !goes
         };
-        tables.reports.retain(|report| stays(report.meter.day));
+        let (stay, go): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut tables.reports).into_iter().partition(|(_, meter, _)| stays(meter.day));
+        // What nobody has settled by now stays reserved until the period ends.
+        tables.unsettled.extend(go.into_iter().map(|(_, meter, known)| (meter, known.reserved)));
+        tables.reports = stay;
         tables.batches.retain(|(.., day)| stays(*day));
         Ok(forgotten)
+    }
+
+    async fn reserve(&self, reserve: Arc<Reserve>) -> Result<Reserved, StoreError> {
+        let mut tables = self.tables();
+        let states: Vec<BudgetState> = reserve.queries().iter().filter_map(|query| tables.budget(query)).collect();
+        let outcome = reserve.decide(&states, tables.reported(reserve.grant, &reserve.meter.unit));
+        if outcome == Reserving::Hold {
+            tables.note(reserve.grant, &reserve.meter, Reported { total: 0, reserved: reserve.amount });
+        }
+        Ok(Reserved::new(&reserve, outcome, states))
+    }
+
+    async fn budget(&self, query: &BudgetQuery) -> Result<Option<BudgetState>, StoreError> {
+        Ok(self.tables().budget(query))
     }
 
     async fn access_log(&self, query: &AccessQuery) -> Result<AccessPage, StoreError> {

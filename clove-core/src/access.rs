@@ -93,11 +93,13 @@ pub enum AccessOutcome {
     CapabilityMissing,
     /// A window has no place left.
     LimitReached,
+    /// A budget has not left what it was going to use.
+    BudgetExhausted,
 }
 
 impl AccessOutcome {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Granted,
         Self::GrantedUncounted,
         Self::OwnerClosed,
@@ -107,6 +109,7 @@ impl AccessOutcome {
         Self::Revoked,
         Self::CapabilityMissing,
         Self::LimitReached,
+        Self::BudgetExhausted,
     ];
 
     /// The stable name that stores write.
@@ -122,6 +125,7 @@ impl AccessOutcome {
             Self::Revoked => "revoked",
             Self::CapabilityMissing => "capability_missing",
             Self::LimitReached => "limit_reached",
+            Self::BudgetExhausted => "budget_exhausted",
         }
     }
 
@@ -143,6 +147,7 @@ impl AccessOutcome {
             DenialReason::Revoked => Some(Self::Revoked),
             DenialReason::CapabilityMissing { .. } => Some(Self::CapabilityMissing),
             DenialReason::LimitReached(_) => Some(Self::LimitReached),
+            DenialReason::BudgetExhausted(_) => Some(Self::BudgetExhausted),
         }
     }
 }

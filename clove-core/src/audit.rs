@@ -40,6 +40,8 @@ pub enum Action {
     SetActiveLimit,
     /// The request limits of one account were set.
     SetRequestLimits,
+    /// A budget of one account, or of an organization, was set.
+    SetBudget,
     /// An owner was closed.
     CloseOwner,
     /// An owner was opened again.
@@ -52,7 +54,7 @@ pub enum Action {
 
 impl Action {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Create,
         Self::Import,
         Self::Edit,
@@ -66,6 +68,7 @@ impl Action {
         Self::LatchExpiry,
         Self::SetActiveLimit,
         Self::SetRequestLimits,
+        Self::SetBudget,
         Self::CloseOwner,
         Self::ReopenOwner,
         Self::CloseOrganization,
@@ -89,6 +92,7 @@ impl Action {
             Self::LatchExpiry => "latch_expiry",
             Self::SetActiveLimit => "set_active_limit",
             Self::SetRequestLimits => "set_request_limits",
+            Self::SetBudget => "set_budget",
             Self::CloseOwner => "close_owner",
             Self::ReopenOwner => "reopen_owner",
             Self::CloseOrganization => "close_organization",
@@ -260,7 +264,8 @@ impl By {
         self
     }
 
-    /// This actor may choose the request limits of keys: create, import and edit refuse others than the default without it.
+    /// This actor may choose request limits of keys and set budgets: without it create, import and edit refuse limits other than the
+    /// default, and [`Clove::set_budget`](crate::Clove::set_budget) is refused.
     #[must_use]
     pub fn may_set_limits(mut self) -> Self {
         self.may_limit = true;

@@ -135,6 +135,8 @@ pub enum CorruptRow {
     Node,
     /// An entry of the access log.
     AccessEntry,
+    /// Which budget an account or an organization has chosen.
+    Budget,
 }
 
 impl std::fmt::Display for CorruptRow {
@@ -149,6 +151,7 @@ impl std::fmt::Display for CorruptRow {
             Self::Report(id) => write!(f, "what was reported for grant {id}"),
             Self::Node => f.write_str("a process"),
             Self::AccessEntry => f.write_str("an entry of the access log"),
+            Self::Budget => f.write_str("a budget"),
         }
     }
 }
@@ -334,6 +337,9 @@ pub enum Fault {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RecordError {
+    /// The request said nothing of what it was going to use: there is nothing to settle.
+    #[error("the request reserved nothing: record what it used, by unit")]
+    NotReserved,
     /// Verification itself counts requests.
     #[error("requests are counted by verification itself: record in another unit")]
     Reserved,

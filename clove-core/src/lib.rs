@@ -32,6 +32,7 @@
 
 pub mod access;
 pub mod audit;
+pub mod budget;
 pub mod capability;
 pub mod clock;
 mod credential;
@@ -58,6 +59,7 @@ pub mod verdict;
 
 pub use access::{AccessEntry, AccessLimit, AccessLog, AccessOutcome, EndpointLabel};
 pub use audit::{Action, AuditEvent, By, Role};
+pub use budget::{Budget, BudgetChoice, BudgetOf, BudgetState, Refill};
 pub use capability::{Capability, CapabilitySet, Requirement};
 pub use clock::{Clock, SystemClock, Timestamp};
 pub use digest::{Argon2Cost, Pepper};
@@ -80,4 +82,4 @@ pub use signal::TracingObserver;
 pub use signal::{Observer, Signal, SignalThresholds};
 pub use store::{ActiveLimit, Store};
 pub use usage::{Day, Unit, Usage, UsageBy, UsagePer};
-pub use verdict::{Attempt, Denial, DenialReason, Exhausted, Grant, LimitState, Limited, Verdict};
+pub use verdict::{Attempt, BudgetExhausted, Denial, DenialReason, Exhausted, Grant, LimitState, Limited, Reservation, Verdict};

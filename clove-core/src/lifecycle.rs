@@ -51,6 +51,7 @@ pub fn effect(command: Action, state: KeyState, expired: bool) -> Effect {
         | Action::LatchExpiry
         | Action::SetActiveLimit
         | Action::SetRequestLimits
+        | Action::SetBudget
         | Action::CloseOwner
         | Action::ReopenOwner
         | Action::CloseOrganization

@@ -6,6 +6,7 @@ mod usage;
 use crate::{
     access::AccessEntry,
     audit::AuditEvent,
+    budget::BudgetState,
     clock::Timestamp,
     digest::{Digest, Scheme},
     error::{StoreError, Unique},
@@ -13,10 +14,10 @@ use crate::{
     key::{Key, KeyState},
     limit::Subject,
     store::{
-        AccessPage, AccessQuery, AuditPage, AuditQuery, COUNT_LIFETIME_MICROS, Candidate, Changes, Decision, Epochs, ExpiringKey,
-        ExpiringQuery, ExpiryFilter, Facts, Flag, Freshness, KeyChange, KeyPage, KeyQuery, Lease, Leased, Lookup, Marks,
-        NODE_LIFETIME_MICROS, OrganizationRecord, OwnerFacts, OwnerRecord, Place, Reads, Rehash, Remains, SecretRecord, Store,
-        StoredKey, Transaction, UnrecognizedCount, Unspent, UsageBatch, UsagePage, UsageQuery,
+        AccessPage, AccessQuery, AuditPage, AuditQuery, BudgetQuery, COUNT_LIFETIME_MICROS, Candidate, Changes, Decision, Epochs,
+        ExpiringKey, ExpiringQuery, ExpiryFilter, Facts, Flag, Freshness, KeyChange, KeyPage, KeyQuery, Lease, Leased, Lookup,
+        Marks, NODE_LIFETIME_MICROS, OrganizationRecord, OwnerFacts, OwnerRecord, Place, Reads, Rehash, Remains, Reserve,
+        Reserved, SecretRecord, Store, StoredKey, Transaction, UnrecognizedCount, Unspent, UsageBatch, UsagePage, UsageQuery,
     },
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
     usage::Day,
@@ -91,6 +92,7 @@ impl State {
         match reads {
             Reads::Owner { owner, expired_at } => self.add_owner(&mut facts, owner, *expired_at),
             Reads::Flag(scope) => self.add_flag(&mut facts, scope),
+            Reads::Budget { scope, unit } => facts.budget = Some(self.usage.chosen(scope, unit)),
             Reads::Key { scope, id, expired_at } => {
                 if let Some(stored) = self.within(scope, *id) {
                     facts.keys.push(stored.clone());
@@ -267,6 +269,7 @@ impl State {
                 }
             }
         }
+        changes.budget.iter().for_each(|row| self.usage.choose(row));
         for event in &changes.events {
             self.operations.insert(event.operation, event.id);
             self.events.insert(event.id, event.clone());
@@ -516,6 +519,14 @@ impl Store for MemoryStore {
 
     async fn forget_reports(&self, before: Day, limit: usize) -> Result<usize, StoreError> {
         Ok(self.write().usage.forget(before, limit))
+    }
+
+    async fn reserve(&self, reserve: Arc<Reserve>) -> Result<Reserved, StoreError> {
+        Ok(self.write().usage.reserve(&reserve))
+    }
+
+    async fn budget(&self, query: &BudgetQuery) -> Result<Option<BudgetState>, StoreError> {
+        Ok(self.read().usage.budget(query))
     }
 
     async fn log_access(&self, entries: Arc<[AccessEntry]>) -> Result<(), StoreError> {

@@ -3,6 +3,7 @@
 use crate::{
     access::AccessLog,
     audit::{Action, Role},
+    budget::{Budget, BudgetOf},
     capability::CapabilitySet,
     digest::{Argon2Cost, Digest, Pepper, Scheme, sha256},
     error::Invalid,
@@ -13,6 +14,7 @@ use crate::{
     secret::SecretFormat,
     signal::SignalThresholds,
     store::{ActiveLimit, CandidateLimits},
+    usage::Unit,
 };
 use chrono::TimeDelta;
 use std::{
@@ -58,6 +60,7 @@ pub struct Policy {
     /// What the default tier makes of a key and an account with nothing of their own, reckoned once.
     pub(crate) default_plan: Arc<Plan>,
     pub(crate) uncounted_a_minute: u32,
+    pub(crate) budgets: BTreeMap<(Unit, BudgetOf), Budget>,
     pub(crate) freshness: Option<Duration>,
     pub(crate) cache_bytes: u64,
     pub(crate) access_log: AccessLog,
@@ -98,6 +101,7 @@ impl Policy {
             tiers: BTreeMap::new(),
             default_plan: Arc::new(Plan::new(Limits::standard(), Limits::standard().times(2))),
             uncounted_a_minute: 0,
+            budgets: BTreeMap::new(),
             freshness: None,
             cache_bytes: DEFAULT_CACHE_BYTES,
             access_log: AccessLog::Off,
@@ -233,6 +237,12 @@ impl Policy {
         let Some(own) = own else { return Arc::clone(&self.default_plan) };
         let account = self.account_limits(&own.account, own.active);
         Arc::new(Plan::new(self.key_limits(&own.key, &own.account), account))
+    }
+
+    /// The budget of a unit that each key, account or organization has unless it has one of its own; `None` is any amount.
+    #[must_use]
+    pub fn budget(&self, of: BudgetOf, unit: &Unit) -> Option<Budget> {
+        self.budgets.get(&(unit.clone(), of)).copied()
     }
 
     /// How long a verified row may be used without asking whether it has changed; `None` is the store's own time, and zero reads
@@ -384,6 +394,15 @@ impl PolicyBuilder {
         self
     }
 
+    /// How much of a unit each key, account or organization may use in a period, all of which a request that
+    /// [reserves](crate::Attempt::reserving) some must have room in; any amount unless set. Accounts and organizations may have one of
+    /// their own ([`Clove::set_budget`](crate::Clove::set_budget)). One for each unit and each of the three; the last one counts.
+    #[must_use]
+    pub fn budget(mut self, of: BudgetOf, unit: Unit, budget: Budget) -> Self {
+        self.policy.budgets.insert((unit, of), budget);
+        self
+    }
+
     /// Whether requests are logged, and what that promises; [`AccessLog::Off`] unless set. Spawn
     /// [`Clove::maintenance`](crate::Clove::maintenance) with it.
     #[must_use]
@@ -445,6 +464,9 @@ impl PolicyBuilder {
         policy.hashing.check()?;
         policy.retention.check()?;
         policy.signals.check()?;
+        if policy.budgets.keys().any(|(unit, _)| unit.is_requests()) {
+            return Err(requests_have_no_budget());
+        }
         if policy.formats.len() > MAX_RETIRED_FORMATS + 1 {
             return Err(Invalid::new("retired formats", "must be at most 8", format!("{}", policy.formats.len() - 1)));
         }
@@ -469,6 +491,11 @@ impl PolicyBuilder {
         }
         Ok(policy)
     }
+}
+
+/// They are counted by verification itself, a flush later: a budget of them would not be exact, and a window is.
+pub(crate) fn requests_have_no_budget() -> Invalid {
+    Invalid::new("unit of a budget", "must not be requests: limit them by windows", "requests")
 }
 
 /// Wrong guesses at one imported key from one peer, before they are refused without hashing.

@@ -24,6 +24,7 @@ pub use thresholds::SignalThresholds;
 pub use tracing::TracingObserver;
 
 use crate::{
+    budget::BudgetState,
     error::{Fault, StoreError},
     id::{KeyId, Owner},
     verdict::{Denial, Grant, LimitState, Limited},
@@ -106,6 +107,19 @@ pub enum Signal<'a> {
         owner: &'a Owner,
         /// The window, and what is left of it.
         limit: LimitState,
+    },
+    /// A request that reserves was judged by a budget of which [`SignalThresholds::budget_near`], or all, is used or reserved. Once a
+    /// budget, period, threshold and process.
+    #[non_exhaustive]
+    BudgetThreshold {
+        /// The key that was used.
+        key: KeyId,
+        /// Whose key.
+        owner: &'a Owner,
+        /// The budget, and how it stands.
+        budget: &'a BudgetState,
+        /// Which threshold, in percent.
+        percent: u8,
     },
     /// A key, active or suspended, expires within [`SignalThresholds::expiry_notice`]. Once a key and process, by
     /// [`Clove::maintenance`](crate::Clove::maintenance).

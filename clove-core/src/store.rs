@@ -8,6 +8,7 @@
 //! Every promise below is a test in `clove-testkit`.
 
 mod access;
+pub(crate) mod budgets;
 mod candidate;
 mod epochs;
 mod owners;
@@ -16,6 +17,7 @@ mod places;
 pub(crate) mod usage;
 
 pub use access::{AccessPage, AccessQuery, UnrecognizedCount};
+pub use budgets::{BudgetQuery, BudgetRow, BudgetSums, Reported, Reserve, Reserved, Reserving};
 pub use candidate::{Candidate, CandidateLimits, Found, Lookup, SecretRecord, Secrets};
 pub use epochs::{EpochShard, Epochs, Freshness, Marks, OWNER_SHARDS};
 pub use owners::{ActiveLimit, OrganizationRecord, OwnerFacts, OwnerRecord};
@@ -26,12 +28,13 @@ pub use usage::{Meter, Report, UsageBatch, UsagePage, UsagePlace, UsageQuery};
 use crate::{
     access::AccessEntry,
     audit::AuditEvent,
+    budget::{BudgetChoice, BudgetState},
     clock::Timestamp,
     digest::{Digest, Scheme},
     error::{Refusal, StoreError},
     id::{KeyId, OperationId, OrganizationId, Owner, Scope},
     key::{Key, KeyState, Name},
-    usage::Day,
+    usage::{Day, Unit},
 };
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -190,8 +193,9 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// - **Once**: where a batch of the same node with this sequence or a higher one was written before, nothing is done.
     /// - **Requests** are added to their sums.
-    /// - **Reports**: of a grant and unit the ledger keeps the largest total. The sum moves by what that has grown; so a total that
-    ///   was reported before, by whichever process, moves nothing.
+    /// - **Reports**: of a grant and unit the ledger keeps the largest total, and what is reserved. Sums and ledger move as
+    ///   [`Report::moves`] says: by what the total has grown; so one that was reported before, by whichever process, moves nothing.
+    ///   One that settles is in the ledger whatever its total, so that no reservation comes after it.
     /// - **Sums** stay at [`MAX_AMOUNT`](crate::usage::MAX_AMOUNT) once they are there. One that cannot be read stays so, and takes
     ///   nothing else down.
     ///
@@ -213,6 +217,25 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// [`Unavailable`](StoreError::Unavailable) or [`OutcomeUnknown`](StoreError::OutcomeUnknown): it may be done again.
     async fn forget_reports(&self, before: Day, limit: usize) -> Result<usize, StoreError>;
+
+    /// Reserves an amount of all budgets that there are, or of none, in one isolated and durable transaction: reads for each of
+    /// [`Reserve::queries`] its holder's own choice and, where [`BudgetQuery::period`] gives a budget, the sums of its days; reads what
+    /// the ledger knows of the grant and unit; and does what [`Reserve::decide`] says. Moves no epoch.
+    ///
+    /// Cancelled at any point, it has happened whole or not at all; a report that settles frees it either way, before or after.
+    ///
+    /// # Errors
+    /// [`Unavailable`](StoreError::Unavailable): nothing was written. [`Corrupt`](StoreError::Corrupt): nothing was written, since a
+    /// choice, a sum or the ledger cannot be read; what is not known is not given out. [`OutcomeUnknown`](StoreError::OutcomeUnknown):
+    /// all or nothing; the same may be done again, and is done once.
+    async fn reserve(&self, reserve: Arc<Reserve>) -> Result<Reserved, StoreError>;
+
+    /// How a budget stands; `None` if there is none.
+    ///
+    /// # Errors
+    /// [`Unavailable`](StoreError::Unavailable), or [`Corrupt`](StoreError::Corrupt) where the choice or a sum cannot be read.
+    async fn budget(&self, query: &BudgetQuery) -> Result<Option<BudgetState>, StoreError>;
+
     /// Adds entries to the access log, all or none, durable when it returns. An entry whose id is there already is passed over, so
     /// that after an unknown outcome the same may be written again. Cancelled at any point, it has happened whole or not at all.
     ///
@@ -331,6 +354,12 @@ macro_rules! forward {
             async fn forget_reports(&self, before: Day, limit: usize) -> Result<usize, StoreError> {
                 (**self).forget_reports(before, limit).await
             }
+            async fn reserve(&self, reserve: Arc<Reserve>) -> Result<Reserved, StoreError> {
+                (**self).reserve(reserve).await
+            }
+            async fn budget(&self, query: &BudgetQuery) -> Result<Option<BudgetState>, StoreError> {
+                (**self).budget(query).await
+            }
             async fn log_access(&self, entries: Arc<[AccessEntry]>) -> Result<(), StoreError> {
                 (**self).log_access(entries).await
             }
@@ -404,6 +433,13 @@ pub enum Reads {
         /// Read expired keys of its owner that hold places at this time.
         expired_at: Option<DateTime<Utc>>,
     },
+    /// Which budget of a unit what the scope names has chosen.
+    Budget {
+        /// Whose.
+        scope: Scope,
+        /// Of what.
+        unit: Unit,
+    },
     /// What is left of a key within a scope whose row or secrets may be beyond reading, and its owner's row if that can be read.
     Remains {
         /// How far the look-up reaches.
@@ -435,6 +471,8 @@ pub struct Facts {
     pub organization: Option<OrganizationRecord>,
     /// Whether what [`Reads::Flag`] or [`Reads::Batch`] names is open; `None` if it has no row.
     pub flag: Option<Flag>,
+    /// What [`Reads::Budget`] names has chosen, the default if it has not; `None` if that cannot be read.
+    pub budget: Option<BudgetChoice>,
     /// The owners' rows, as far as they exist.
     pub owners: Vec<OwnerRecord>,
     /// The key asked for, or the batch; ascending by id.
@@ -512,6 +550,8 @@ pub struct Changes {
     pub owners: Vec<OwnerRecord>,
     /// Opens or closes an owner. The rest of its row stays, readable or not; a new row has no keys, no limit and no creations.
     pub owner_flag: Option<(Owner, bool)>,
+    /// A budget as it is to be chosen, chosen before or not.
+    pub budget: Option<BudgetRow>,
     /// Changes of keys, in order.
     pub keys: Vec<KeyChange>,
     /// What to add to the audit trail.

@@ -2,12 +2,14 @@
 
 use crate::{
     access::EndpointLabel,
+    budget::{BudgetOf, BudgetState},
     capability::{Capability, CapabilitySet, Requirement},
     clock::Timestamp,
     id::{GrantId, KeyId, Owner},
     key::KeyState,
     limit::Window,
-    service::{Known, Lefts},
+    service::{Hold, Known, Lefts},
+    usage::Unit,
 };
 use chrono::{DateTime, Utc};
 use std::{fmt, sync::Arc};
@@ -21,13 +23,15 @@ pub struct Attempt<'a> {
     pub(crate) cost: u64,
     pub(crate) charges: bool,
     pub(crate) endpoint: Option<&'a EndpointLabel>,
+    pub(crate) reserving: Option<(&'a Unit, u64)>,
 }
 
 impl<'a> Attempt<'a> {
     /// A credential exactly as the client sent it: `id;secret`, or the bare secret. Nothing is trimmed.
     #[must_use]
     pub fn new(credential: &'a (impl AsRef<[u8]> + ?Sized)) -> Self {
-        Self { credential: credential.as_ref(), required: None, peer: "", cost: 1, charges: true, endpoint: None }
+        let credential = credential.as_ref();
+        Self { credential, required: None, peer: "", cost: 1, charges: true, endpoint: None, reserving: None }
     }
 
     /// What the key must be allowed to do.
@@ -48,6 +52,21 @@ impl<'a> Attempt<'a> {
     #[must_use]
     pub fn only_checking(mut self) -> Self {
         self.charges = false;
+        self
+    }
+
+    /// How much of a unit the request may use, such as the most tokens that its answer may have: reserved in the budgets of that unit
+    /// of the key, its account and its organization, in all or none, and refused where one has not left it. Say what it has used by
+    /// [`Clove::settle`](crate::Clove::settle): that frees the rest. One unit a request; the last one said counts.
+    ///
+    /// 0 reserves nothing, and is refused where a budget is used up: for requests of which nobody knows what they are going to use.
+    /// Their budget is then overspent by what is in flight, and by what was used within one flush interval.
+    ///
+    /// It costs one transaction of the store. A grant that is dropped without being settled, or lost in a crash, keeps what it has
+    /// reserved until the period ends: that is wasted, and never given out twice. [`Unit::requests`] has no budgets.
+    #[must_use]
+    pub fn reserving(mut self, unit: &'a Unit, amount: u64) -> Self {
+        self.reserving = Some((unit, amount));
         self
     }
 
@@ -78,6 +97,7 @@ impl fmt::Debug for Attempt<'_> {
             .field("required", &self.required)
             .field("peer", &self.peer)
             .field("endpoint", &self.endpoint)
+            .field("reserving", &self.reserving)
             .finish_non_exhaustive()
     }
 }
@@ -121,6 +141,29 @@ pub struct Grant {
     /// Which of the key's secrets was proven.
     pub(crate) place: usize,
     pub(crate) lefts: Lefts,
+    pub(crate) hold: Option<Arc<Hold>>,
+}
+
+/// What a granted request has reserved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct Reservation {
+    /// Of what.
+    pub unit: Unit,
+    /// How much: 0 where nothing was asked for, where there is no budget, or where it was only checked.
+    pub amount: u64,
+    /// How each budget of the key, its account and its organization stands, this reservation counted; none where there is no budget.
+    pub budgets: Vec<BudgetState>,
+}
+
+/// A budget that has not left what a request was going to use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct BudgetExhausted {
+    /// How much the request asked for.
+    pub asked: u64,
+    /// The budget; of several the one that is full again last.
+    pub state: BudgetState,
 }
 
 /// What of a limit is left after a request was granted.
@@ -199,6 +242,11 @@ impl Grant {
             })
         })
     }
+    /// What it has reserved, if it [asked for that](Attempt::reserving).
+    #[must_use]
+    pub fn reservation(&self) -> Option<&Reservation> {
+        self.hold.as_deref().map(Hold::reservation)
+    }
     /// Whether it was counted by no window, since the store was away and the policy allows for that.
     #[must_use]
     pub fn is_uncounted(&self) -> bool {
@@ -256,6 +304,8 @@ pub enum DenialReason {
     },
     /// A window has no place left for the request.
     LimitReached(Box<Exhausted>),
+    /// A budget has not left what the request was going to use. Trying again soon is of no use.
+    BudgetExhausted(Box<BudgetExhausted>),
 }
 
 impl Denial {
@@ -321,6 +371,31 @@ impl fmt::Display for Denial {
                     None => f.write_str("This request counts for more than that; make it smaller."),
                 }
             }
+            DenialReason::BudgetExhausted(exhausted) => fmt::Display::fmt(&**exhausted, f),
+        }
+    }
+}
+
+impl fmt::Display for BudgetExhausted {
+    /// What is used up, and what to do: not to try again until then.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let BudgetState { of, unit, budget, refills_at, .. } = &self.state;
+        let whose = match of {
+            BudgetOf::Key => "This API key",
+            BudgetOf::Account => "The account of this API key",
+            BudgetOf::Organization => "The organization of this API key",
+        };
+        write!(f, "{whose} may use {} {unit} {}", budget.amount(), budget.refill().each())?;
+        match self.state.left() {
+            0 => f.write_str(", and none are left. ")?,
+            left => write!(f, ", {left} are left, and this request may use {}. ", self.asked)?,
+        }
+        if self.asked > budget.amount() {
+            return f.write_str("Make the request smaller.");
+        }
+        match refills_at {
+            Some(at) => write!(f, "Wait until {}, or ask an administrator for more.", at.format("%Y-%m-%d %H:%M UTC")),
+            None => f.write_str("Ask an administrator for more."),
         }
     }
 }

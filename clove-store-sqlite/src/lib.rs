@@ -24,6 +24,7 @@
 //! - Point reads run on the calling thread, scans on two of their own: see [`Options::inline_reads`].
 
 mod access;
+mod budgets;
 mod epochs;
 mod open;
 mod places;
@@ -42,12 +43,12 @@ pub use open::Options;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use clove_core::{
-    AccessEntry, Key, KeyId, OrganizationId, Owner, Scope, Store, StoreError, Timestamp,
+    AccessEntry, BudgetState, Key, KeyId, OrganizationId, Owner, Scope, Store, StoreError, Timestamp,
     digest::Digest,
     store::{
-        AccessPage, AccessQuery, AuditPage, AuditQuery, Decision, Epochs, ExpiringKey, ExpiringQuery, Freshness, KeyPage,
-        KeyQuery, Lease, Leased, Lookup, OrganizationRecord, OwnerFacts, Rehash, Transaction, UnrecognizedCount, Unspent,
-        UsageBatch, UsagePage, UsageQuery,
+        AccessPage, AccessQuery, AuditPage, AuditQuery, BudgetQuery, Decision, Epochs, ExpiringKey, ExpiringQuery, Freshness,
+        KeyPage, KeyQuery, Lease, Leased, Lookup, OrganizationRecord, OwnerFacts, Rehash, Reserve, Reserved, Transaction,
+        UnrecognizedCount, Unspent, UsageBatch, UsagePage, UsageQuery,
     },
     usage::Day,
 };
@@ -283,9 +284,18 @@ impl Store for SqliteStore {
     }
 
     async fn forget_reports(&self, before: Day, limit: usize) -> Result<usize, StoreError> {
-        match self.inner.writer.write(Work::ForgetReports(before, limit)).await? {
-            Done::Forgotten(count) => Ok(count),
+        self.forget(Work::ForgetReports(before, limit)).await
+    }
+
+    async fn reserve(&self, reserve: Arc<Reserve>) -> Result<Reserved, StoreError> {
+        match self.inner.writer.write(Work::Reserve(reserve)).await? {
+            Done::Reserved(reserved) => Ok(reserved),
             _ => Err(StoreError::OutcomeUnknown { source: None }),
         }
+    }
+
+    async fn budget(&self, query: &BudgetQuery) -> Result<Option<BudgetState>, StoreError> {
+        let query = query.clone();
+        self.point_read(move |connection| budgets::read(connection, &query)).await
     }
 }

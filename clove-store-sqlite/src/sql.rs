@@ -200,13 +200,26 @@ pub(crate) const FORGET_NODES: &str = "DELETE FROM nodes WHERE seen_at <= ?1";
 pub(crate) const LAST_BATCH: &str = "SELECT sequence FROM recorders WHERE node = ?1";
 pub(crate) const PUT_BATCH: &str = "INSERT INTO recorders (node, sequence, day) VALUES (?1, ?2, ?3) \
      ON CONFLICT (node) DO UPDATE SET sequence = excluded.sequence, day = excluded.day";
-pub(crate) const REPORTED: &str = "SELECT total FROM reports WHERE grant_id = ?1 AND unit = ?2";
-pub(crate) const PUT_REPORT: &str = "INSERT INTO reports (grant_id, unit, total, day) VALUES (?1, ?2, ?3, ?4) \
-     ON CONFLICT (grant_id, unit) DO UPDATE SET total = excluded.total";
+pub(crate) const REPORTED: &str = "SELECT total, reserved FROM reports WHERE grant_id = ?1 AND unit = ?2";
+pub(crate) const PUT_REPORT: &str = "INSERT INTO reports (grant_id, unit, total, reserved, day) VALUES (?1, ?2, ?3, ?4, ?5) \
+     ON CONFLICT (grant_id, unit) DO UPDATE SET total = excluded.total, reserved = excluded.reserved";
 /// A sum is never negative: one that is cannot be read, and is not to become one that can.
 pub(crate) const ADD_USAGE: &str = "INSERT INTO usage (org, level, account, key_id, unit, day, total) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) \
      ON CONFLICT (org, level, account, key_id, unit, day) DO UPDATE SET total = CASE WHEN usage.total < 0 THEN usage.total \
      WHEN usage.total > 9223372036854775807 - excluded.total THEN 9223372036854775807 ELSE usage.total + excluded.total END";
+/// As sums are added to.
+pub(crate) const ADD_RESERVED: &str = "INSERT INTO usage (org, level, account, key_id, unit, day, total, reserved) \
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, ?7) ON CONFLICT (org, level, account, key_id, unit, day) DO UPDATE SET reserved = \
+     CASE WHEN usage.reserved < 0 THEN usage.reserved WHEN usage.reserved > 9223372036854775807 - excluded.reserved \
+     THEN 9223372036854775807 ELSE usage.reserved + excluded.reserved END";
+/// What cannot be read stays so, and what is at the largest amount: how much is reserved is not known any more.
+pub(crate) const RELEASE: &str = "UPDATE usage SET reserved = max(reserved - ?7, 0) WHERE org = ?1 AND level = ?2 AND account = ?3 \
+     AND key_id = ?4 AND unit = ?5 AND day = ?6 AND reserved > 0 AND reserved < 9223372036854775807";
+pub(crate) const SUMS_OF_DAYS: &str = "SELECT total, reserved FROM usage WHERE org = ?1 AND level = ?2 AND account = ?3 \
+     AND key_id = ?4 AND unit = ?5 AND day >= ?6 AND day <= ?7";
+pub(crate) const BUDGET: &str = "SELECT choice FROM budgets WHERE org = ?1 AND account = ?2 AND unit = ?3";
+pub(crate) const PUT_BUDGET: &str = "INSERT INTO budgets (org, account, unit, choice) VALUES (?1, ?2, ?3, ?4) \
+     ON CONFLICT (org, account, unit) DO UPDATE SET choice = excluded.choice";
 pub(crate) const FORGET_REPORTS: &str = "DELETE FROM reports WHERE (grant_id, unit) IN \
      (SELECT grant_id, unit FROM reports WHERE day < ?1 LIMIT ?2)";
 pub(crate) const FORGET_BATCHES: &str =
@@ -226,7 +239,7 @@ pub(crate) const SERIES_OF_ACCOUNT: &str =
 pub(crate) const SERIES_OF_KEY: &str =
     concat!(next_series!(), " AND account = ?3 AND key_id = ?4 AND unit > ?5 ORDER BY unit LIMIT 1");
 pub(crate) const DAYS_OF_SERIES: &str = "SELECT day, total FROM usage WHERE org = ?1 AND level = ?2 AND account = ?3 \
-     AND key_id = ?4 AND unit = ?5 AND day >= ?6 AND day <= ?7 ORDER BY day";
+     AND key_id = ?4 AND unit = ?5 AND day >= ?6 AND day <= ?7 AND total <> 0 ORDER BY day";
 /// Whose key it is or was, for good.
 pub(crate) const ACCOUNT_OF_KEY: &str = "SELECT account FROM usage WHERE level = 2 AND key_id = ?1 AND org = ?2 LIMIT 1";
 /// An entry that is there already stays as it is.
@@ -255,7 +268,7 @@ mod tests {
     }
 
     /// Each statement, and the index or key that it must go by; those that only insert go by none.
-    const PLANS: [(&str, &str, &str); 62] = plans![
+    const PLANS: [(&str, &str, &str); 67] = plans![
         FIND_BY_ID: "SEARCH k USING PRIMARY KEY (id=?)",
         FIND_BY_DIGEST: "SEARCH s USING INDEX secrets_by_digest (digest=?)",
         FIND_BY_DIGESTS: "SEARCH s USING INDEX secrets_by_digest (digest=?)",
@@ -304,6 +317,11 @@ mod tests {
         REPORTED: "SEARCH reports USING PRIMARY KEY (grant_id=? AND unit=?)",
         PUT_REPORT: "",
         ADD_USAGE: "",
+        ADD_RESERVED: "",
+        RELEASE: "SEARCH usage USING PRIMARY KEY (org=? AND level=? AND account=? AND key_id=? AND unit=? AND day=?)",
+        SUMS_OF_DAYS: "SEARCH usage USING PRIMARY KEY (org=? AND level=? AND account=? AND key_id=? AND unit=? AND day>? AND day<?)",
+        BUDGET: "SEARCH budgets USING PRIMARY KEY (org=? AND account=? AND unit=?)",
+        PUT_BUDGET: "",
         FORGET_REPORTS: "SEARCH reports USING COVERING INDEX reports_by_day (day<?)",
         FORGET_BATCHES: "SEARCH recorders USING COVERING INDEX recorders_by_day (day<?)",
         SERIES_OF_ORGANIZATION: "SEARCH usage USING PRIMARY KEY (org=? AND level=? AND (account,key_id,unit)>(?,?,?))",
@@ -347,6 +365,7 @@ mod tests {
                 "recorders",
                 "access",
                 "unrecognized",
+                "budgets",
             ];
             let scans = |step: &&String| tables.iter().any(|table| step.split(' ').take(2).eq(["SCAN", table]));
             assert_eq!(steps.iter().find(scans), None, "{name}");

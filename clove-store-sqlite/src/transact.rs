@@ -30,6 +30,7 @@ fn facts(connection: &Connection, transaction: &Transaction) -> Result<Facts, St
     let mut facts = Facts { replayed, ..Facts::default() };
     match &transaction.reads {
         Reads::Owner { owner, expired_at } => add_owner(connection, &mut facts, owner, *expired_at)?,
+        Reads::Budget { scope, unit } => facts.budget = unless_corrupt(crate::budgets::chosen(connection, scope, unit))?,
         Reads::Flag(scope) => facts.flag = crate::read::open_flag(connection, scope)?,
         Reads::Key { scope, id, expired_at } => {
             if let Some(stored) = key_with_secrets(connection, scope, *id)? {
@@ -162,6 +163,7 @@ fn write(connection: &Connection, changes: &Changes) -> Result<(), StoreError> {
             }
         }
     }
+    changes.budget.iter().try_for_each(|row| crate::budgets::choose(connection, row))?;
     epochs::outdate(connection, &changes.outdates)?;
     changes.events.iter().try_for_each(|event| insert_event(connection, event))
 }

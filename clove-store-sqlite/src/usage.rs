@@ -7,9 +7,9 @@ use crate::{
     transact::execute,
 };
 use clove_core::{
-    AccountId, KeyId, StoreError,
+    AccountId, GrantId, KeyId, StoreError,
     error::CorruptRow,
-    store::{Meter, Report, UsageBatch, UsagePage, UsagePlace, UsageQuery},
+    store::{Meter, Report, Reported, UsageBatch, UsagePage, UsagePlace, UsageQuery},
     usage::{Day, Unit, UsageBy, UsagePer},
 };
 use rusqlite::{
@@ -20,7 +20,7 @@ use std::{cmp::Ordering, collections::BTreeMap};
 
 /// Whose a sum is. The sums of accounts and organizations are kept beside those of keys, so that nobody adds them up.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Level {
+pub(crate) enum Level {
     Organization = 0,
     Account = 1,
     Key = 2,
@@ -44,40 +44,56 @@ pub(crate) fn record(connection: &Connection, batch: &UsageBatch) -> Result<(), 
     }
     let mut sums = BTreeMap::new();
     for (meter, amount) in &batch.requests {
-        add(&mut sums, meter, *amount);
+        add(&mut sums, meter, *amount, 0);
     }
     for report in &batch.reports {
-        add(&mut sums, &report.meter, grown(connection, report)?);
+        let (grown, released) = settle(connection, report)?;
+        add(&mut sums, &report.meter, grown, released);
     }
-    for ((organization, level, account, key, unit, day), amount) in sums {
-        let level = level as i64;
-        execute(connection, sql::ADD_USAGE, params![organization, level, account, key, unit, day.epoch_days(), signed(amount)])?;
+    for ((organization, level, account, key, unit, day), (amount, released)) in sums {
+        let (level, day) = (level as i64, day.epoch_days());
+        if amount > 0 {
+            execute(connection, sql::ADD_USAGE, params![organization, level, account, key, unit, day, signed(amount)])?;
+        }
+        if released > 0 {
+            execute(connection, sql::RELEASE, params![organization, level, account, key, unit, day, signed(released)])?;
+        }
     }
     execute(connection, sql::PUT_BATCH, params![node, sequence, Day::of(batch.at).epoch_days()]).map(drop)
 }
 
-fn add<'b>(sums: &mut BTreeMap<SumRow<'b>, u64>, meter: &'b Meter, amount: u64) {
+/// By how much a sum grows, and how much of it is not reserved any more.
+type Moves = (u64, u64);
+
+fn add<'b>(sums: &mut BTreeMap<SumRow<'b>, Moves>, meter: &'b Meter, amount: u64, released: u64) {
     let Meter { owner, key, unit, day } = meter;
     let (organization, account) = (owner.organization.as_str(), owner.account.as_str());
     let levels: [(Level, &str, &[u8]); 3] =
         [(Level::Organization, "", &[]), (Level::Account, account, &[]), (Level::Key, account, key.as_bytes())];
-    for (level, account, key) in levels.into_iter().filter(|_| amount > 0) {
-        let sum = sums.entry((organization, level, account, key, unit.as_str(), *day)).or_insert(0);
-        *sum = sum.saturating_add(amount);
+    for (level, account, key) in levels.into_iter().filter(|_| amount > 0 || released > 0) {
+        let sum = sums.entry((organization, level, account, key, unit.as_str(), *day)).or_default();
+        *sum = (sum.0.saturating_add(amount), sum.1.saturating_add(released));
     }
 }
 
-/// By how much a total is larger than what is in the sums of it; it is in the ledger then.
-fn grown(connection: &Connection, report: &Report) -> Result<u64, StoreError> {
-    let Report { grant, meter, total } = report;
-    let (id, unit) = (grant.as_bytes().as_slice(), meter.unit.as_str());
-    let reported = |row: &Row<'_>| rows::int::<u64>(row, 0, "total");
-    let known = one(connection, sql::REPORTED, params![id, unit], CorruptRow::Report(*grant), reported)?.unwrap_or(0);
-    let grown = total.saturating_sub(known);
-    if grown > 0 {
-        execute(connection, sql::PUT_REPORT, params![id, unit, signed(*total), meter.day.epoch_days()])?;
+/// How a report moves its sums; it is in the ledger then.
+fn settle(connection: &Connection, report: &Report) -> Result<Moves, StoreError> {
+    let Report { grant, meter, settles, .. } = report;
+    let known = reported(connection, *grant, &meter.unit)?;
+    let (now, grown, released) = report.moves(known.unwrap_or_default());
+    if known != Some(now) && (grown > 0 || *settles) {
+        let (id, unit) = (grant.as_bytes().as_slice(), meter.unit.as_str());
+        let params = params![id, unit, signed(now.total), signed(now.reserved), meter.day.epoch_days()];
+        execute(connection, sql::PUT_REPORT, params)?;
     }
-    Ok(grown)
+    Ok((grown, released))
+}
+
+/// What the ledger knows of a grant and a unit.
+pub(crate) fn reported(connection: &Connection, grant: GrantId, unit: &Unit) -> Result<Option<Reported>, StoreError> {
+    let reported = |row: &Row<'_>| Ok(Reported { total: rows::int(row, 0, "total")?, reserved: rows::int(row, 1, "reserved")? });
+    let params = params![grant.as_bytes().as_slice(), unit.as_str()];
+    one(connection, sql::REPORTED, params, CorruptRow::Report(grant), reported)
 }
 
 pub(crate) fn forget(connection: &Connection, before: Day, limit: usize) -> Result<usize, StoreError> {

@@ -1,10 +1,10 @@
 //! One thread that writes. It takes all that waits into one commit, so that many callers share an `fsync`.
 
-use crate::{access, epochs, places, transact, usage};
+use crate::{access, budgets, epochs, places, transact, usage};
 use chrono::{DateTime, Utc};
 use clove_core::{
     AccessEntry, KeyId, StoreError, Timestamp,
-    store::{Decision, Lease, Leased, Reads, Rehash, Transaction, UnrecognizedCount, Unspent, UsageBatch},
+    store::{Decision, Lease, Leased, Reads, Rehash, Reserve, Reserved, Transaction, UnrecognizedCount, Unspent, UsageBatch},
     usage::Day,
 };
 use futures_channel::oneshot::{self, Receiver, Sender};
@@ -52,6 +52,7 @@ pub(crate) enum Work {
     NoteBound(Duration),
     Record(Arc<UsageBatch>),
     ForgetReports(Day, usize),
+    Reserve(Arc<Reserve>),
     LogAccess(Arc<[AccessEntry]>),
     ForgetAccess(Timestamp, usize),
     ForgetAudit(Timestamp, usize),
@@ -66,10 +67,12 @@ impl Work {
     /// How many jobs may wait before this one. Commands on a key that exists have all the room: some kill.
     fn most_before(&self) -> usize {
         match self {
-            Self::Transact(transaction) if matches!(transaction.reads, Reads::Owner { .. }) => MAX_BEFORE_CREATIONS,
+            Self::Transact(transaction) if matches!(transaction.reads, Reads::Owner { .. } | Reads::Budget { .. }) => {
+                MAX_BEFORE_CREATIONS
+            }
             Self::Transact(_) => MAX_WAITING,
             // Requests wait for it, and deny nobody by waiting.
-            Self::Lease(_) | Self::LogAccess(_) => MAX_BEFORE_CREATIONS,
+            Self::Lease(_) | Self::Reserve(_) | Self::LogAccess(_) => MAX_BEFORE_CREATIONS,
             Self::Rehash(_)
             | Self::Touch(_)
             | Self::GiveBack(_)
@@ -88,6 +91,7 @@ impl Work {
 pub(crate) enum Done {
     Decided(Decision),
     Leased(Vec<Leased>),
+    Reserved(Reserved),
     Forgotten(usize),
     Written,
 }
@@ -353,6 +357,7 @@ fn run(connection: &Connection, work: &Work) -> Outcome {
         Work::NoteBound(bound) => epochs::note_bound(connection, *bound).map(|()| Done::Written),
         Work::Record(batch) => usage::record(connection, batch).map(|()| Done::Written),
         Work::ForgetReports(before, limit) => usage::forget(connection, *before, *limit).map(Done::Forgotten),
+        Work::Reserve(reserve) => budgets::reserve(connection, reserve).map(Done::Reserved),
         Work::LogAccess(entries) => access::log(connection, entries).map(|()| Done::Written),
         Work::ForgetAccess(before, limit) => access::forget(connection, *before, *limit).map(Done::Forgotten),
         Work::ForgetAudit(before, limit) => access::forget_audit(connection, *before, *limit).map(Done::Forgotten),

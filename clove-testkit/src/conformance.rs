@@ -13,6 +13,7 @@
 mod access;
 mod audit;
 mod batch;
+mod budgets;
 mod change;
 mod epochs;
 mod exact;
@@ -56,6 +57,7 @@ fn cases() -> impl Iterator<Item = (&'static str, Case)> {
         epochs::CASES,
         places::CASES,
         usage::CASES,
+        budgets::CASES,
         access::CASES,
         find::CASES,
         pages::CASES,

@@ -166,6 +166,14 @@ caught! {
     refusals_of_one_process_are_caught: CountsOneProcessesRefusals by "refusals_are_counted_by_process_and_hour";
     notices_to_one_organization_are_caught: NoticesOneOrganization by "keys_of_all_owners_that_expire_soon_come_soonest_first";
     notices_that_begin_anew_are_caught: NoticesAnew by "keys_of_all_owners_that_expire_soon_come_soonest_first";
+    a_reservation_made_twice_is_caught: ReservesTwice by "a_reservation_is_made_once";
+    a_race_for_budgets_is_caught: RacesForBudgets by "racing_reservations_stop_at_the_budget";
+    a_reservation_in_halves_is_caught: ReservesInHalves by "a_refused_reservation_reserves_of_no_budget";
+    a_reservation_by_asking_is_caught: ReservesForAsking by "what_only_asks_reserves_nothing";
+    what_stays_reserved_is_caught: KeepsWhatIsSettled by "a_report_takes_from_what_is_reserved_and_settling_frees_the_rest";
+    a_forgotten_settlement_is_caught: ForgetsSettlements by "settling_before_the_reservation_frees_it_too";
+    weeks_that_begin_on_sunday_are_caught: MistakesWeeks by "budgets_are_told_apart_by_holder_unit_and_period";
+    ignored_budgets_are_caught: IgnoresOwnBudgets by "a_budget_of_ones_own_stands_in_the_policys_place";
     expired_places_read_unasked_are_caught: ReadsExpiredUnasked by "expired_places_are_not_read_unasked";
     a_batch_of_any_state_is_caught: IgnoresStatesOfBatches by "batches_read_keys_and_owners";
     a_batch_that_begins_anew_is_caught: BeginsBatchesAnew by "batches_go_on_after_a_key";

@@ -7,10 +7,11 @@ use crate::{
 };
 use chrono::TimeDelta;
 use clove::{
-    AccessLog, Action, ActiveLimit, Attempt, By, CapabilitySet, Clove, DenialReason, Description, Edit, EndpointLabel, Error,
-    Expiry, Fault, GrantId, GuessLimit, Hashing, KeyId, KeyState, LimitChoice, Limits, ListAccess, ListAudit, ListKeys,
-    ListUsage, MemoryStore, Metadata, Name, NewKey, OperationId, Pepper, Policy, RecordError, Refusal, Requirement, Retention,
-    Role, Scope, Secret, SecretFormat, Signal, SignalThresholds, Store, StoreError, SystemClock, Tier, TierName, Verdict,
+    AccessLog, Action, ActiveLimit, Attempt, Budget, BudgetChoice, BudgetOf, By, CapabilitySet, Clove, DenialReason, Description,
+    Edit, EndpointLabel, Error, Expiry, Fault, GrantId, GuessLimit, Hashing, KeyId, KeyState, LimitChoice, Limits, ListAccess,
+    ListAudit, ListKeys, ListUsage, MemoryStore, Metadata, Name, NewKey, OperationId, Pepper, Policy, RecordError, Refill,
+    Refusal, Requirement, Retention, Role, Scope, Secret, SecretFormat, Signal, SignalThresholds, Store, StoreError, SystemClock,
+    Tier, TierName, Verdict,
     error::{CorruptRow, Unique},
     lifecycle,
     store::Remains,
@@ -20,8 +21,11 @@ use clove_testkit::Fixture;
 use std::time::Duration;
 
 pub(crate) fn policy(hashing: Hashing) -> Policy {
-    let signals = SignalThresholds { limit_near: 1, refusals_a_minute: 1, expiry_notice: TimeDelta::days(366) };
+    let signals = SignalThresholds { limit_near: 1, budget_near: 1, refusals_a_minute: 1, expiry_notice: TimeDelta::days(366) };
     let policy = Policy::builder().hashing(hashing).imports(GuessLimit::default()).access_log(AccessLog::BestEffort);
+    let tokens = || Unit::new("tokens").unwrap();
+    let budget = |amount| Budget::new(amount, Refill::Daily).unwrap();
+    let policy = policy.budget(BudgetOf::Key, tokens(), budget(1_000)).budget(BudgetOf::Account, tokens(), budget(5_000));
     policy.signals(signals).build().unwrap()
 }
 
@@ -51,6 +55,8 @@ pub(crate) fn observed(fixture: &Fixture, store: &Nosy, ear: &Ear) -> Clove {
 
 /// The work beside verification, until it has told of a key that expires.
 async fn maintain(fixture: &Fixture, ear: &Ear) {
+    // While the clock stands: turned by the second as fast as it goes, it leaves a store no time to write.
+    fixture.clove.flush().await.unwrap();
     let mut work = std::pin::pin!(fixture.clove.maintenance().run(|error| panic!("{error}")));
     while !ear.heard().names.contains("Signal::KeyExpiring") {
         tokio::select! {
@@ -133,9 +139,33 @@ async fn present(clove: &Clove, secrets: &[String], ids: [KeyId; 2], ear: &Ear) 
                 clove.record(&grant, &unit, 7).unwrap();
                 hear!(ear, unit, clove.record(&grant, &Unit::requests(), 7).unwrap_err());
             }
+            reserve(clove, &text, ear).await;
             let exhausted = clove.verify(Attempt::new(&text).costing(u64::MAX)).await.unwrap().denied();
             if let Some(DenialReason::LimitReached(exhausted)) = exhausted.iter().map(clove::Denial::reason).next() {
                 hear!(ear, **exhausted);
+            }
+        }
+    }
+}
+
+/// Reserves what there is, and more than that.
+async fn reserve(clove: &Clove, text: &str, ear: &Ear) {
+    let tokens = Unit::new("tokens").unwrap();
+    for amount in [5, 1_001] {
+        let attempt = Attempt::new(text).reserving(&tokens, amount);
+        hear!(ear, attempt);
+        match clove.verify(attempt).await.unwrap() {
+            Verdict::Granted(grant) => {
+                let reservation = grant.reservation().unwrap();
+                hear!(ear, grant, *reservation, reservation.budgets[0], reservation.budgets[0].of, reservation.budgets[0].budget);
+                hear!(ear, Refill::Daily);
+                clove.settle(&grant, 3).unwrap();
+            }
+            Verdict::Denied(denial) => {
+                hear!(ear, denial, *denial.reason());
+                if let DenialReason::BudgetExhausted(exhausted) = denial.reason() {
+                    hear!(ear, **exhausted);
+                }
             }
         }
     }
@@ -202,6 +232,9 @@ async fn look_at_all(fixture: &Fixture, ear: &Ear) {
         policy.clone().to_builder(),
         GuessLimit::default()
     );
+    let choice = BudgetChoice::Own(Budget::new(9, Refill::Never).unwrap());
+    clove.set_budget(owner, &Unit::new("tokens").unwrap(), choice, &fixture.by.clone().may_set_limits()).await.unwrap();
+    hear!(ear, choice, clove.budget(owner, None, &Unit::new("tokens").unwrap()).await.unwrap().unwrap());
     let tier = TierName::new("canary").unwrap();
     hear!(ear, tier, Tier::unlimited(), Limits::standard(), LimitChoice::Tier(tier.clone()));
     hear!(ear, Hashing::hmac(pepper(1)).readable(pepper(2)), pepper(1), SecretFormat::default(), Role::Owner);
@@ -233,6 +266,7 @@ pub(crate) fn fail(secret: &str, ear: &Ear) {
         CorruptRow::Report(GrantId::new(now)),
         CorruptRow::Node,
         CorruptRow::AccessEntry,
+        CorruptRow::Budget,
     ] {
         hear!(ear, row, StoreError::Corrupt { row: row.clone(), what: "its state" });
     }
@@ -250,6 +284,7 @@ pub(crate) fn fail(secret: &str, ear: &Ear) {
     }
     hear!(ear, Fault::Store(source()), Fault::Overloaded, Fault::DeadlineExceeded { deadline: Duration::from_secs(1) });
     hear!(ear, Fault::System { what: "a thread" }, Error::Fault(Fault::Overloaded), Error::System { what: "a thread" });
+    hear!(ear, RecordError::NotReserved);
     hear!(ear, RecordError::TooLate { at: now, days: 1 }, RecordError::Full { waiting: 1 }, RecordError::Store(source()));
     hear!(ear, Error::Store(source()), Error::OutcomeUnknown { operation, source: source() });
 }

@@ -3,13 +3,14 @@
 use crate::ear::{Ear, hear};
 use chrono::{DateTime, Utc};
 use clove::{
-    AccessEntry, Key, KeyId, OrganizationId, Owner, Scope, Store, StoreError, Timestamp,
+    AccessEntry, BudgetState, Key, KeyId, OrganizationId, Owner, Scope, Store, StoreError, Timestamp,
     digest::{Digest, Scheme},
     sqlite::SqliteStore,
     store::{
-        AccessPage, AccessQuery, AuditPage, AuditQuery, Candidate, Decision, EpochShard, Epochs, ExpiringKey, ExpiringQuery,
-        Freshness, KeyChange, KeyPage, KeyQuery, Lease, Leased, Lookup, Marks, OrganizationRecord, OwnerFacts, Rehash,
-        SecretRecord, Transaction, UnrecognizedCount, Unspent, UsageBatch, UsagePage, UsageQuery,
+        AccessPage, AccessQuery, AuditPage, AuditQuery, BudgetQuery, BudgetSums, Candidate, Decision, EpochShard, Epochs,
+        ExpiringKey, ExpiringQuery, Freshness, KeyChange, KeyPage, KeyQuery, Lease, Leased, Lookup, Marks, OrganizationRecord,
+        OwnerFacts, Rehash, Reported, Reserve, Reserved, SecretRecord, Transaction, UnrecognizedCount, Unspent, UsageBatch,
+        UsagePage, UsageQuery,
     },
     usage::Day,
 };
@@ -120,6 +121,7 @@ impl Store for Nosy {
             let decision = transaction.decide(facts);
             if let Decision::Commit(changes) = &decision {
                 hear!(nosy.ear, *changes);
+                changes.budget.iter().for_each(|row| hear!(nosy.ear, *row));
                 for change in &changes.keys {
                     hear!(nosy.ear, *change);
                     match change {
@@ -220,6 +222,18 @@ impl Store for Nosy {
     async fn forget_reports(&self, before: Day, limit: usize) -> Result<usize, StoreError> {
         hear!(self.ear, before);
         self.store.forget_reports(before, limit).await
+    }
+    async fn reserve(&self, reserve: Arc<Reserve>) -> Result<Reserved, StoreError> {
+        self.panic_with(&reserve);
+        hear!(self.ear, *reserve);
+        reserve.queries().iter().for_each(|query| hear!(self.ear, *query, query.holder));
+        let reserved = self.store.reserve(reserve).await?;
+        hear!(self.ear, reserved, reserved.outcome, Reported::default(), BudgetSums::default());
+        Ok(reserved)
+    }
+    async fn budget(&self, query: &BudgetQuery) -> Result<Option<BudgetState>, StoreError> {
+        hear!(self.ear, *query);
+        self.store.budget(query).await
     }
 
     async fn log_access(&self, entries: Arc<[AccessEntry]>) -> Result<(), StoreError> {

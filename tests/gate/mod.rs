@@ -2,12 +2,12 @@
 
 use chrono::{DateTime, Utc};
 use clove::{
-    AccessEntry, Key, KeyId, OrganizationId, Owner, Scope, Store, StoreError, Timestamp,
+    AccessEntry, BudgetState, Key, KeyId, OrganizationId, Owner, Scope, Store, StoreError, Timestamp,
     digest::Digest,
     store::{
-        AccessPage, AccessQuery, AuditPage, AuditQuery, Decision, Epochs, ExpiringKey, ExpiringQuery, Freshness, KeyPage,
-        KeyQuery, Lease, Leased, Lookup, OrganizationRecord, OwnerFacts, Rehash, Transaction, UnrecognizedCount, Unspent,
-        UsageBatch, UsagePage, UsageQuery,
+        AccessPage, AccessQuery, AuditPage, AuditQuery, BudgetQuery, Decision, Epochs, ExpiringKey, ExpiringQuery, Freshness,
+        KeyPage, KeyQuery, Lease, Leased, Lookup, OrganizationRecord, OwnerFacts, Rehash, Reserve, Reserved, Transaction,
+        UnrecognizedCount, Unspent, UsageBatch, UsagePage, UsageQuery,
     },
     usage::Day,
 };
@@ -173,6 +173,12 @@ impl Store for Gate {
     }
     async fn forget_reports(&self, before: Day, limit: usize) -> Result<usize, StoreError> {
         self.through(self.inner.forget_reports(before, limit)).await
+    }
+    async fn reserve(&self, reserve: Arc<Reserve>) -> Result<Reserved, StoreError> {
+        self.through(self.inner.reserve(reserve)).await
+    }
+    async fn budget(&self, query: &BudgetQuery) -> Result<Option<BudgetState>, StoreError> {
+        self.through(self.inner.budget(query)).await
     }
 
     async fn log_access(&self, entries: Arc<[AccessEntry]>) -> Result<(), StoreError> {

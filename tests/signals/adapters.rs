@@ -2,11 +2,11 @@
 
 use crate::{
     capture::{Events, Said, Series},
-    support::{Mode, Spy, is_good},
+    support::{Mode, Spy, is_good, usage::tokens},
 };
 use clove::{
-    Attempt, CapabilitySet, Clove, Limits, MetricsObserver, NewKey, Policy, Requirement, Signal, Status, Tier, TracingObserver,
-    Window,
+    Attempt, Budget, BudgetOf, CapabilitySet, Clove, Limits, MetricsObserver, NewKey, Policy, Refill, Requirement, Signal,
+    Status, Tier, TracingObserver, Unit, Window,
 };
 use clove_testkit::Fixture;
 use std::{
@@ -30,9 +30,16 @@ fn rows(prefix: &str) -> Vec<Vec<&'static str>> {
     lines.map(|line| line.trim_matches('|').split('|').map(str::trim).collect()).collect()
 }
 
+fn bytes() -> Unit {
+    Unit::new("bytes").unwrap()
+}
+
 fn policy() -> Policy {
     let limits = Tier { key: Limits::new([Window::new(30, Duration::from_secs(60)).unwrap()]).unwrap(), account: None };
-    Policy::profile_b().to_builder().limits(limits).danger_uncounted_a_minute(1).build().unwrap()
+    let ten = Budget::new(10, Refill::Daily).unwrap();
+    let policy = Policy::profile_b().to_builder().budget(BudgetOf::Key, tokens(), ten);
+    let policy = policy.budget(BudgetOf::Organization, bytes(), ten);
+    policy.limits(limits).danger_uncounted_a_minute(1).build().unwrap()
 }
 
 /// A handle whose observers are the adapters, and one that panics at the first denial.
@@ -66,6 +73,9 @@ async fn all_there_is_to_tell(spy: &Spy, fixture: &Fixture) {
     assert!(!is_good(clove, "malformed").await);
     let required = Requirement::all_of(["files:write"]).unwrap();
     let _ = clove.verify(Attempt::new(&*credential).requiring(&required)).await.unwrap();
+    for (unit, amount) in [(tokens(), 10), (tokens(), 1), (bytes(), 10), (bytes(), 1)] {
+        let _ = clove.verify(Attempt::new(&*credential).reserving(&unit, amount)).await.unwrap();
+    }
     for _ in 0..60 {
         let _ = clove.verify(&*credential).await.unwrap();
     }

@@ -38,6 +38,7 @@ fn words(signal: &Signal<'_>) -> String {
         Signal::Granted { grant, took, .. } => format!("granted {}{}", short(grant.key_id()), took_words(took)),
         Signal::Denied { denial, took, .. } => {
             let reason = match denial.reason() {
+                DenialReason::BudgetExhausted(exhausted) => format!("budget of {:?}", exhausted.state.of),
                 DenialReason::LimitReached(exhausted) => format!("limit of {}", side(exhausted.of)),
                 DenialReason::Expired { .. } => "Expired".to_owned(),
                 DenialReason::CapabilityMissing { missing } => format!("without {}", missing[0].as_str()),
@@ -57,6 +58,15 @@ fn words(signal: &Signal<'_>) -> String {
             limit.window.seconds(),
             limit.left,
             limit.resets_at.format("%H:%M")
+        ),
+        Signal::BudgetThreshold { key, owner, budget, percent, .. } => format!(
+            "budget {percent} % by {} of {}: {:?} {}, {} left until {}",
+            short(key),
+            owner.account,
+            budget.of,
+            budget.budget,
+            budget.left(),
+            budget.refills_at.map_or("never".to_owned(), |at| at.format("%m-%d").to_string())
         ),
         Signal::KeyExpiring { key, owner, expires_at, .. } => {
             format!("expiring {} of {}: {}", short(key), owner.account, expires_at.format("%m-%d"))

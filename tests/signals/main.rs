@@ -4,6 +4,7 @@
 
 #[cfg(all(feature = "tracing", feature = "metrics"))]
 mod adapters;
+mod budgets;
 #[cfg(all(feature = "tracing", feature = "metrics"))]
 mod capture;
 mod ear;

@@ -116,6 +116,8 @@ fn thresholds_out_of_range_build_no_policy() {
     for (signals, field) in [
         (SignalThresholds { limit_near: 0, ..usual }, "limit_near"),
         (SignalThresholds { limit_near: 101, ..usual }, "limit_near"),
+        (SignalThresholds { budget_near: 0, ..usual }, "budget_near"),
+        (SignalThresholds { budget_near: 101, ..usual }, "budget_near"),
         (SignalThresholds { refusals_a_minute: 0, ..usual }, "refusals_a_minute"),
         (SignalThresholds { expiry_notice: chrono::TimeDelta::seconds(-1), ..usual }, "expiry_notice"),
         (SignalThresholds { expiry_notice: chrono::TimeDelta::days(367), ..usual }, "expiry_notice"),

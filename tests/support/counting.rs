@@ -1,10 +1,10 @@
 //! A store that counts reads, each for the thread that asks.
 
 use super::{
-    AccessEntry, AccessPage, AccessQuery, Arc, AuditPage, AuditQuery, BTreeSet, DateTime, Day, Decision, Digest, Duration,
-    Epochs, ExpiringKey, ExpiringQuery, Freshness, Key, KeyId, KeyPage, KeyQuery, Lease, Leased, Lookup, OrganizationId,
-    OrganizationRecord, Owner, OwnerFacts, Rehash, Scope, Store, StoreError, Timestamp, Transaction, UnrecognizedCount, Unspent,
-    UsageBatch, UsagePage, UsageQuery, Utc,
+    AccessEntry, AccessPage, AccessQuery, Arc, AuditPage, AuditQuery, BTreeSet, BudgetQuery, BudgetState, DateTime, Day,
+    Decision, Digest, Duration, Epochs, ExpiringKey, ExpiringQuery, Freshness, Key, KeyId, KeyPage, KeyQuery, Lease, Leased,
+    Lookup, OrganizationId, OrganizationRecord, Owner, OwnerFacts, Rehash, Reserve, Reserved, Scope, Store, StoreError,
+    Timestamp, Transaction, UnrecognizedCount, Unspent, UsageBatch, UsagePage, UsageQuery, Utc,
 };
 use std::{
     cell::Cell,
@@ -130,5 +130,11 @@ impl<S: Store + Clone> Store for Counting<S> {
     }
     async fn unrecognized(&self, from: Timestamp, until: Timestamp) -> Result<Vec<(Timestamp, u64)>, StoreError> {
         self.inner.unrecognized(from, until).await
+    }
+    async fn reserve(&self, reserve: Arc<Reserve>) -> Result<Reserved, StoreError> {
+        self.inner.reserve(reserve).await
+    }
+    async fn budget(&self, query: &BudgetQuery) -> Result<Option<BudgetState>, StoreError> {
+        self.inner.budget(query).await
     }
 }

@@ -7,13 +7,14 @@ pub(crate) mod usage;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use clove::{
-    AccessEntry, Action, ActiveLimit, AuditEvent, Clove, DenialReason, Error, Fault, Hashing, Invalid, Key, KeyId, ListAudit,
-    MemoryStore, NewKey, OrganizationId, Owner, Pepper, Policy, Refusal, Scope, Store, StoreError, Tier, Timestamp, Verdict,
+    AccessEntry, Action, ActiveLimit, AuditEvent, BudgetState, Clove, DenialReason, Error, Fault, Hashing, Invalid, Key, KeyId,
+    ListAudit, MemoryStore, NewKey, OrganizationId, Owner, Pepper, Policy, Refusal, Scope, Store, StoreError, Tier, Timestamp,
+    Verdict,
     digest::Digest,
     store::{
-        AccessPage, AccessQuery, AuditPage, AuditQuery, Candidate, Decision, Epochs, ExpiringKey, ExpiringQuery, Freshness,
-        KeyPage, KeyQuery, Lease, Leased, Lookup, OrganizationRecord, OwnerFacts, Reads, Rehash, Transaction, UnrecognizedCount,
-        Unspent, UsageBatch, UsagePage, UsageQuery,
+        AccessPage, AccessQuery, AuditPage, AuditQuery, BudgetQuery, Candidate, Decision, Epochs, ExpiringKey, ExpiringQuery,
+        Freshness, KeyPage, KeyQuery, Lease, Leased, Lookup, OrganizationRecord, OwnerFacts, Reads, Rehash, Reserve, Reserved,
+        Transaction, UnrecognizedCount, Unspent, UsageBatch, UsagePage, UsageQuery,
     },
     usage::Day,
 };
@@ -33,7 +34,7 @@ use std::{
 pub(crate) const BOUND: Duration = Duration::from_millis(100);
 pub(crate) const DAY: Duration = Duration::from_secs(86_400);
 
-/// How the next transaction, or batch of usage, ends.
+/// How the next transaction, batch of usage or reservation ends.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ending {
     /// Well.
@@ -73,6 +74,8 @@ struct Orders {
     calls: Vec<&'static str>,
     endings: VecDeque<Ending>,
     batch_endings: VecDeque<Ending>,
+    reserve_endings: VecDeque<Ending>,
+    reserves: Vec<Arc<Reserve>>,
     usage: Vec<Arc<UsageBatch>>,
     batches: Vec<Option<KeyId>>,
     before_transact: Option<(usize, Work)>,
@@ -101,6 +104,8 @@ impl Spy {
             calls: Vec::new(),
             endings: VecDeque::new(),
             batch_endings: VecDeque::new(),
+            reserve_endings: VecDeque::new(),
+            reserves: Vec::new(),
             usage: Vec::new(),
             batches: Vec::new(),
             before_transact: None,
@@ -160,6 +165,14 @@ impl Spy {
     /// The next batches of usage end so; later ones well.
     pub(crate) fn end_batches(&self, endings: impl IntoIterator<Item = Ending>) {
         self.orders.lock().unwrap().batch_endings = endings.into_iter().collect();
+    }
+    /// The next reservations end so; later ones well.
+    pub(crate) fn end_reserves(&self, endings: impl IntoIterator<Item = Ending>) {
+        self.orders.lock().unwrap().reserve_endings = endings.into_iter().collect();
+    }
+    /// What was asked to be reserved since this was last asked.
+    pub(crate) fn reserves(&self) -> Vec<Arc<Reserve>> {
+        std::mem::take(&mut self.orders.lock().unwrap().reserves)
     }
     /// The batches of usage that came since this was last asked.
     pub(crate) fn usage_batches(&self) -> Vec<Arc<UsageBatch>> {
@@ -354,6 +367,31 @@ impl Store for Spy {
     async fn forget_reports(&self, before: Day, limit: usize) -> Result<usize, StoreError> {
         self.call("forget_reports").await?;
         self.inner.forget_reports(before, limit).await
+    }
+    async fn reserve(&self, reserve: Arc<Reserve>) -> Result<Reserved, StoreError> {
+        let ending = {
+            let mut orders = self.orders.lock().unwrap();
+            orders.reserves.push(Arc::clone(&reserve));
+            orders.reserve_endings.pop_front()
+        };
+        self.call("reserve").await?;
+        match ending {
+            None | Some(Ending::Commits) => {
+                let reserved = self.inner.reserve(reserve).await;
+                self.answer("reserve").await;
+                reserved
+            }
+            Some(Ending::CommitsThenUnknown) => {
+                self.inner.reserve(reserve).await?;
+                Err(StoreError::OutcomeUnknown { source: None })
+            }
+            Some(Ending::RollsBackThenUnknown) => Err(StoreError::OutcomeUnknown { source: None }),
+            Some(Ending::Unavailable) => Err(StoreError::Unavailable { what: "being told to", source: None }),
+        }
+    }
+    async fn budget(&self, query: &BudgetQuery) -> Result<Option<BudgetState>, StoreError> {
+        self.call("budget").await?;
+        self.inner.budget(query).await
     }
 
     async fn log_access(&self, entries: Arc<[AccessEntry]>) -> Result<(), StoreError> {

@@ -10,7 +10,10 @@ use crate::{
     error::StoreError,
     id::KeyId,
     store::{Rehash, Store, Unspent},
-    sync::{Arc, Mutex, Weak, atomic::{AtomicUsize, Ordering}},
+    sync::{
+        Arc, Mutex, Weak,
+        atomic::{AtomicUsize, Ordering},
+    },
     usage::Day,
 };
 use chrono::{DateTime, Utc};

@@ -1,6 +1,6 @@
 //! What events say of their commands in words.
 
-use crate::{key::Key, limit::LimitChoice, store::ActiveLimit};
+use crate::{budget::BudgetChoice, key::Key, limit::LimitChoice, store::ActiveLimit, usage::Unit};
 use chrono::{DateTime, Utc};
 
 /// A key was created or imported.
@@ -49,6 +49,17 @@ pub(super) fn limited(limit: Option<ActiveLimit>) -> String {
         Some(ActiveLimit::Unlimited) => "unlimited".to_owned(),
         None => "as the policy says".to_owned(),
     }
+}
+
+/// A budget was set: from what to what.
+pub(super) fn budgeted(unit: &Unit, before: Option<BudgetChoice>, after: BudgetChoice) -> String {
+    let named = |choice| match choice {
+        BudgetChoice::Default => "as the policy says".to_owned(),
+        BudgetChoice::Unlimited => "unlimited".to_owned(),
+        BudgetChoice::Own(budget) => budget.to_string(),
+    };
+    let before = before.map_or_else(|| "unreadable".to_owned(), named);
+    format!("{unit}: {before} → {}", named(after))
 }
 
 /// Request limits, "60/60 5000/86400" for 60 in 60 seconds and 5,000 in a day.

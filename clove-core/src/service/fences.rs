@@ -35,6 +35,8 @@ impl Fence {
             Reads::Flag(scope) => Self::around(scope.clone()),
             // It only revokes what lies behind a closed flag.
             Reads::Batch { .. } => Self::default(),
+            // Reserving reads it each time.
+            Reads::Budget { .. } => Self::default(),
         }
     }
 

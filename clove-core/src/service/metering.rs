@@ -8,7 +8,7 @@ use crate::{
     clock::Timestamp,
     error::{CorruptRow, RecordError, StoreError},
     id::{GrantId, KeyId, NodeId, Owner},
-    store::{Meter, Report, Store, UsageBatch, usage::add},
+    store::{Meter, Report, Store, UsageBatch, budgets::meter, usage::add},
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering},
@@ -62,7 +62,13 @@ struct OfGrant {
     owner: Owner,
     key: KeyId,
     day: Day,
-    totals: Vec<(Unit, u64)>,
+    totals: Vec<Total>,
+}
+
+struct Total {
+    unit: Unit,
+    total: u64,
+    settles: bool,
 }
 
 #[derive(Default)]
@@ -104,20 +110,22 @@ impl Metering {
         }
     }
 
-    fn report(&self, grant: &Grant, unit: &Unit, total: u64) -> Result<(), RecordError> {
+    /// Takes a total of a grant and unit, the last one if it `settles`.
+    pub(super) fn report(&self, grant: GrantId, meter: &Meter, total: u64, settles: bool) -> Result<(), RecordError> {
         let (total, mut reports) = (total.min(MAX_AMOUNT), lock(&self.reports));
-        let known = reports.waiting.get_mut(&grant.id).and_then(|of| of.totals.iter_mut().find(|(known, _)| known == unit));
-        if let Some((_, known)) = known {
-            *known = total.max(*known);
+        let Meter { owner, key, unit, day } = meter;
+        let known = reports.waiting.get_mut(&grant).and_then(|of| of.totals.iter_mut().find(|known| known.unit == *unit));
+        if let Some(known) = known {
+            known.total = total.max(known.total);
+            known.settles |= settles;
             return Ok(());
         }
         if reports.count >= MAX_REPORTS {
             return Err(RecordError::Full { waiting: reports.count });
         }
         reports.count += 1;
-        let (row, day) = (&grant.known.row, Day::of(grant.at));
-        let of = || OfGrant { owner: (*row.owner).clone(), key: row.id, day, totals: Vec::with_capacity(1) };
-        reports.waiting.entry(grant.id).or_insert_with(of).totals.push((unit.clone(), total));
+        let of = || OfGrant { owner: owner.clone(), key: *key, day: *day, totals: Vec::with_capacity(1) };
+        reports.waiting.entry(grant).or_insert_with(of).totals.push(Total { unit: unit.clone(), total, settles });
         Ok(())
     }
 
@@ -137,9 +145,9 @@ impl Metering {
         let Reports { waiting, count } = std::mem::take(&mut *lock(&self.reports));
         let mut taken = Vec::with_capacity(count);
         for (grant, OfGrant { owner, key, day, totals }) in waiting {
-            taken.extend(totals.into_iter().map(|(unit, total)| {
+            taken.extend(totals.into_iter().map(|Total { unit, total, settles }| {
                 let meter = Meter { owner: owner.clone(), key, unit, day };
-                Report { grant, meter, total }
+                Report { grant, meter, total, settles }
             }));
         }
         taken.sort_by_key(|report| report.grant);
@@ -240,17 +248,29 @@ impl Clove {
     /// It waits in memory for the next flush, a second at most where [`Clove::maintenance`] runs: a process that is killed loses
     /// what no flush has acknowledged yet. What is acknowledged is counted once, whatever fails.
     ///
+    /// Budgets of the unit count it from then on. It is taken from what the request [reserved](crate::Attempt::reserving) of the unit;
+    /// [`Clove::settle`] frees the rest. Of requests that reserve nothing, a budget may be overspent by what is in flight, and by what
+    /// one flush interval has not told yet.
+    ///
     /// # Errors
     /// [`RecordError::Reserved`] for [`Unit::requests`]; [`RecordError::TooLate`] over [`REPORT_DAYS`] days after the grant;
     /// [`RecordError::Full`] where 65,536 other amounts wait. Then nothing was taken, and what waits is kept.
     pub fn record(&self, grant: &Grant, unit: &Unit, total: u64) -> Result<(), RecordError> {
+        self.report_total(grant, unit, total, false)
+    }
+
+    pub(super) fn report_total(&self, grant: &Grant, unit: &Unit, total: u64, settles: bool) -> Result<(), RecordError> {
         if unit.is_requests() {
             return Err(RecordError::Reserved);
         }
         if self.inner.clock.now().as_micros().saturating_sub(grant.at.as_micros()) > REPORT_MICROS {
             return Err(RecordError::TooLate { at: grant.at(), days: REPORT_DAYS });
         }
-        if total == 0 { Ok(()) } else { self.inner.metering.report(grant, unit, total) }
+        if total == 0 && !settles {
+            return Ok(());
+        }
+        let row = &grant.known.row;
+        self.inner.metering.report(grant.id, &meter(&row.owner, row.id, unit, Day::of(grant.at)), total, settles)
     }
 
     /// Reports as [`Clove::record`] does, and returns when it is in the store, with all usage that waited before it.

@@ -1,6 +1,7 @@
 //! The handle that a host holds.
 
 mod access_log;
+mod budgets;
 mod buffers;
 mod builder;
 mod charge;
@@ -17,6 +18,7 @@ mod metering;
 mod pages;
 mod press;
 mod recheck;
+mod reserve;
 mod retention;
 mod rounds;
 mod signals;
@@ -36,6 +38,7 @@ pub use issue::{Issued, NewKey};
 pub(crate) use known::Known;
 pub use manage::{ActiveKeys, Applied, Edit};
 pub use pages::{Cursor, ListAccess, ListAudit, ListKeys, MAX_PAGE, Page};
+pub(crate) use reserve::Hold;
 pub use stop::Stopped;
 pub use usage::ListUsage;
 

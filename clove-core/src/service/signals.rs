@@ -1,5 +1,6 @@
 //! Telling observers what goes on: when which signal is raised.
 
+mod budgets;
 mod sets;
 
 use super::{Clove, Inner};
@@ -13,7 +14,7 @@ use crate::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    verdict::{Denial, Grant, LimitState, Limited, Verdict},
+    verdict::{Denial, DenialReason, Grant, LimitState, Limited, Verdict},
 };
 use sets::{Near, Novelty, Refusals};
 use std::{
@@ -138,6 +139,9 @@ impl Inner {
             Ok(Verdict::Granted(grant)) => {
                 signals.raise(&Signal::Granted { grant, took });
                 self.signal_near_limits(signals, grant);
+                if let Some(reservation) = grant.reservation() {
+                    self.signal_budgets(signals, &reservation.budgets, grant.key_id(), grant.owner());
+                }
             }
             Ok(Verdict::Denied(denial)) => {
                 signals.raise(&Signal::Denied { denial, took });
@@ -173,6 +177,9 @@ impl Inner {
     /// Only refusals of who has proven a secret: others say nothing of any key, and anybody can make as many as they like.
     fn signal_refusals(&self, signals: &Signals, denial: &Denial) {
         let (Some(key), Some(owner)) = (denial.key_id(), denial.owner()) else { return };
+        if let DenialReason::BudgetExhausted(exhausted) = denial.reason() {
+            self.signal_budgets(signals, std::slice::from_ref(&exhausted.state), key, owner);
+        }
         let (now, burst) = (self.clock.monotonic(), self.policy.signals.refusals_a_minute);
         let count = |of: Counted<'_>| signals.refusals.count(signals.hasher.hash_one(of), now);
         if denial.is_of_flagged_key() && count(Counted::Flagged(key)) == 1 {

@@ -4,6 +4,7 @@ use super::{
     Clove, Known, Lefts,
     charge::{Charge, Step},
     known::Ticket,
+    reserve::hand_over,
     tally::Flight,
     throttle::{self, Entry},
 };
@@ -17,6 +18,7 @@ use crate::{
     key::Status,
     policy::PepperStatus,
     store::{Candidate, Lookup, Rehash, SecretRecord},
+    usage::Unit,
     verdict::{Attempt, Denial, DenialReason, Exhausted, Grant, Verdict},
 };
 use std::{
@@ -49,6 +51,7 @@ impl Clove {
         loop {
             begun = match begun {
                 Begun::Ended(end) => {
+                    hand_over(&end);
                     self.signal_end(&end, began);
                     return end;
                 }
@@ -330,6 +333,9 @@ impl Clove {
             self.rehash_later(known.row.id, secret, presented);
         }
         let charge = Charge { now, cost: attempt.cost, charges: attempt.charges };
+        if let Some(asked) = attempt.reserving {
+            return self.reserve_later(known, place, charge, *attempt, asked);
+        }
         match self.inner.try_charge(&known, charge) {
             Step::Charged(lefts) => self.ended(granted(known, place, now, lefts), now, attempt),
             Step::Refused(exhausted) => self.ended(limited(known, exhausted), now, attempt),
@@ -356,6 +362,18 @@ impl Clove {
             }
             Ok(verdict)
         }))
+    }
+
+    #[cold]
+    fn reserve_later<'a>(
+        &'a self,
+        known: Arc<Known>,
+        place: usize,
+        charge: Charge,
+        attempt: Attempt<'a>,
+        asked: (&'a Unit, u64),
+    ) -> Begun<'a> {
+        Begun::Charges(Box::pin(self.reserve_and_charge(known, place, charge, attempt, asked)))
     }
 
     /// Counted, and nothing else: nothing is known of who asks.
@@ -409,7 +427,7 @@ impl Clove {
 
 #[inline(always)]
 fn granted(known: Arc<Known>, place: usize, now: Timestamp, lefts: Lefts) -> Verdict {
-    Verdict::Granted(Grant { id: GrantId::new(now), known, at: now, place, lefts })
+    Verdict::Granted(Grant { id: GrantId::new(now), known, at: now, place, lefts, hold: None })
 }
 
 fn limited(known: Arc<Known>, exhausted: Exhausted) -> Verdict {
@@ -432,7 +450,7 @@ enum Begun<'a> {
         presented: Presented<'a>,
         ticket: Ticket,
     },
-    /// Places of windows, or the access log, have to be waited for.
+    /// Places of windows, budgets, or the access log have to be waited for.
     Charges(Boxed<'a, Verdict>),
 }
 

@@ -46,12 +46,16 @@ impl Observer for MetricsObserver {
                 if let DenialReason::LimitReached(exhausted) = denial.reason() {
                     series.limit_denials.increment(names::side(exhausted.of));
                 }
+                if let DenialReason::BudgetExhausted(exhausted) = denial.reason() {
+                    series.budget_denials.increment(names::budget(exhausted.state.of));
+                }
             }
             Signal::Faulted { fault, took } => {
                 series.ended("fault", took);
                 series.faults.increment(names::fault(fault));
             }
             Signal::LimitNear { limit, .. } => series.limits_near.increment(names::side(limit.of)),
+            Signal::BudgetThreshold { budget, .. } => series.budget_thresholds.increment(names::budget(budget.of)),
             Signal::KeyExpiring { .. } => series.keys_expiring.increment(1),
             Signal::FlaggedKeyUsed { .. } => series.flagged_keys_used.increment(1),
             Signal::RefusalBurst { of, .. } => series.refusal_bursts.increment(names::side(of)),
@@ -90,9 +94,11 @@ struct Series {
     seconds: Family<Histogram>,
     denials: Family<Counter>,
     limit_denials: Family<Counter>,
+    budget_denials: Family<Counter>,
     faults: Family<Counter>,
     uncounted: Counter,
     limits_near: Family<Counter>,
+    budget_thresholds: Family<Counter>,
     keys_expiring: Counter,
     flagged_keys_used: Counter,
     refusal_bursts: Family<Counter>,
@@ -123,9 +129,21 @@ impl Series {
                 names::SIDES,
                 "denials for a request window, by whose it is",
             ),
+            budget_denials: family(
+                "clove_budget_denials_total",
+                "budget",
+                names::BUDGETS,
+                "denials for a budget, by whose it is",
+            ),
             faults: family("clove_faults_total", "fault", names::FAULTS, "verifications of which nothing could be said"),
             uncounted: one("clove_uncounted_grants_total", "grants that no window counted, as the policy allows for"),
             limits_near: family("clove_limits_near_total", "limit", names::SIDES, "request windows that came near their limit"),
+            budget_thresholds: family(
+                "clove_budget_thresholds_total",
+                "budget",
+                names::BUDGETS,
+                "thresholds that budgets have passed",
+            ),
             keys_expiring: one("clove_keys_expiring_total", "keys that were found to expire within the notice"),
             flagged_keys_used: one("clove_flagged_keys_used_total", "minutes in which a compromised key was presented"),
             refusal_bursts: family("clove_refusal_bursts_total", "of", names::SIDES, "bursts of refusals"),

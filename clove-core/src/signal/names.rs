@@ -1,6 +1,7 @@
 //! The words that stand for outcomes in events and labels: public, and a closed set each.
 
 use crate::{
+    budget::BudgetOf,
     error::{Fault, StoreError},
     verdict::{DenialReason, Limited},
 };
@@ -28,6 +29,7 @@ words!(REASONS, reason(&DenialReason) {
     DenialReason::Revoked => "revoked",
     DenialReason::CapabilityMissing { .. } => "capability_missing",
     DenialReason::LimitReached(_) => "limit_reached",
+    DenialReason::BudgetExhausted(_) => "budget_exhausted",
 });
 
 words!(FAULTS, fault(&Fault) {
@@ -42,4 +44,10 @@ words!(FAULTS, fault(&Fault) {
 words!(SIDES, side(Limited) {
     Limited::Key => "key",
     Limited::Account => "account",
+});
+
+words!(BUDGETS, budget(BudgetOf) {
+    BudgetOf::Key => "key",
+    BudgetOf::Account => "account",
+    BudgetOf::Organization => "organization",
 });

@@ -55,6 +55,22 @@ impl Observer for TracingObserver {
                 resets_at = %limit.resets_at.to_rfc3339(),
                 "a request limit is near"
             ),
+            Signal::BudgetThreshold { key, owner, budget, percent } => event!(
+                name: "clove.budget_threshold",
+                target: "clove",
+                Level::INFO,
+                key_id = %key,
+                organization = %owner.organization,
+                account = %owner.account,
+                budget = names::budget(budget.of),
+                unit = %budget.unit,
+                amount = budget.budget.amount(),
+                settled = budget.settled,
+                reserved = budget.reserved,
+                percent,
+                refills_at = budget.refills_at.map(|at| at.to_rfc3339()),
+                "a budget has passed a threshold"
+            ),
             Signal::KeyExpiring { key, owner, expires_at } => event!(
                 name: "clove.key_expiring",
                 target: "clove",
@@ -114,6 +130,10 @@ fn denied(denial: &Denial) {
         DenialReason::LimitReached(exhausted) => Some(names::side(exhausted.of)),
         _ => None,
     };
+    let budget = match denial.reason() {
+        DenialReason::BudgetExhausted(exhausted) => Some(names::budget(exhausted.state.of)),
+        _ => None,
+    };
     event!(
         name: "clove.denied",
         target: "clove",
@@ -123,6 +143,7 @@ fn denied(denial: &Denial) {
         organization = %owner.organization,
         account = %owner.account,
         limit,
+        budget,
         "a request with an API key was denied"
     );
 }

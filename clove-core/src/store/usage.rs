@@ -1,5 +1,6 @@
 //! What a store keeps of usage: sums, and a ledger of what is in them, so that nothing is counted twice.
 
+use super::Reported;
 use crate::{
     clock::Timestamp,
     id::{AccountId, GrantId, KeyId, NodeId, Owner, Scope},
@@ -45,6 +46,20 @@ pub struct Report {
     pub meter: Meter,
     /// How much, at most [`MAX_AMOUNT`].
     pub total: u64,
+    /// Whether the grant uses no more of it: what it has reserved beyond the total is free again.
+    pub settles: bool,
+}
+
+impl Report {
+    /// What the ledger is to know after this, by how much the sums grow, and how much of what is reserved in them is not any more.
+    /// What is used is taken from what was reserved for it.
+    #[must_use]
+    pub fn moves(&self, known: Reported) -> (Reported, u64, u64) {
+        let grown = self.total.saturating_sub(known.total);
+        let released = if self.settles { known.reserved } else { grown.min(known.reserved) };
+        let now = Reported { total: known.total.max(self.total), reserved: known.reserved - released };
+        (now, grown, released)
+    }
 }
 
 /// Which sums. In the order of account, key, unit and day, by bytes and by time; what is not told apart is one.

@@ -40,6 +40,7 @@ CREATE TABLE usage (
     unit    TEXT NOT NULL,
     day     INTEGER NOT NULL, -- days since the Unix epoch
     total   INTEGER NOT NULL,
+    reserved INTEGER NOT NULL DEFAULT 0, -- of budgets, by requests that have not settled yet
     PRIMARY KEY (org, level, account, key_id, unit, day)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX usage_by_key ON usage (key_id, org) WHERE level = 2;
@@ -48,6 +49,7 @@ CREATE TABLE reports (
     grant_id BLOB NOT NULL,
     unit     TEXT NOT NULL,
     total    INTEGER NOT NULL, -- what is in the sums of it
+    reserved INTEGER NOT NULL, -- as much of budgets is reserved for it
     day      INTEGER NOT NULL,
     PRIMARY KEY (grant_id, unit)
 ) STRICT, WITHOUT ROWID;
@@ -82,4 +84,12 @@ CREATE TABLE unrecognized (
     node  BLOB NOT NULL,
     count INTEGER NOT NULL,
     PRIMARY KEY (hour, node)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE budgets (
+    org     TEXT NOT NULL,
+    account TEXT NOT NULL, -- '': the organization's
+    unit    TEXT NOT NULL,
+    choice  TEXT NOT NULL, -- '': as the policy says
+    PRIMARY KEY (org, account, unit)
 ) STRICT, WITHOUT ROWID;

@@ -52,7 +52,7 @@ fn batch(node: NodeId, sequence: u64, requests: Vec<(Meter, u64)>, reports: Vec<
 }
 
 fn report(grant: GrantId, meter: &Meter, total: u64) -> Report {
-    Report { grant, meter: meter.clone(), total }
+    Report { grant, meter: meter.clone(), total, settles: false }
 }
 
 fn all_of(scope: impl Into<Scope>, by: UsageBy, per: UsagePer) -> UsageQuery {

@@ -1,21 +1,22 @@
 //! Stores broken on purpose: a memory store, and in front of it one fault.
 
+mod budgets;
 mod usage;
 
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use clove_core::{
-    AccessEntry, GrantId, Key, KeyId, KeyState, MemoryStore, Metadata, OperationId, OrganizationId, Owner, Refusal, Scope, Store,
-    StoreError, Timestamp, Window,
+    AccessEntry, BudgetState, GrantId, Key, KeyId, KeyState, MemoryStore, Metadata, OperationId, OrganizationId, Owner, Refusal,
+    Scope, Store, StoreError, Timestamp, Window,
     audit::Arguments,
     digest::{Digest, Scheme},
     error::Unique,
     id::NodeId,
     store::{
-        AccessPage, AccessQuery, AuditPage, AuditQuery, COUNT_LIFETIME_MICROS, Candidate, Changes, Decision, EpochShard, Epochs,
-        ExpiringKey, ExpiringQuery, ExpiryFilter, Facts, Freshness, KeyChange, KeyPage, KeyQuery, Lease, Leased, Lookup,
-        OrganizationRecord, OwnerFacts, OwnerRecord, Place, Reads, Rehash, SecretRecord, Transaction, UnrecognizedCount, Unspent,
-        UsageBatch, UsagePage, UsageQuery, Want,
+        AccessPage, AccessQuery, AuditPage, AuditQuery, BudgetQuery, COUNT_LIFETIME_MICROS, Candidate, Changes, Decision,
+        EpochShard, Epochs, ExpiringKey, ExpiringQuery, ExpiryFilter, Facts, Freshness, KeyChange, KeyPage, KeyQuery, Lease,
+        Leased, Lookup, OrganizationRecord, OwnerFacts, OwnerRecord, Place, Reads, Rehash, Reserve, Reserved, SecretRecord,
+        Transaction, UnrecognizedCount, Unspent, UsageBatch, UsagePage, UsageQuery, Want,
     },
     usage::Day,
 };
@@ -110,6 +111,14 @@ pub(crate) enum Fault {
     WrapsSums,
     NoticesOneOrganization,
     NoticesAnew,
+    ReservesTwice,
+    RacesForBudgets,
+    ReservesInHalves,
+    ReservesForAsking,
+    KeepsWhatIsSettled,
+    ForgetsSettlements,
+    MistakesWeeks,
+    IgnoresOwnBudgets,
 }
 
 impl Fault {
@@ -157,6 +166,7 @@ impl Fault {
         match self {
             Self::LosesEvents | Self::WritesInHalves => changes.events.clear(),
             Self::ForgetsOperations => changes.events.iter_mut().for_each(|event| event.operation = OperationId::new(event.at)),
+            Self::IgnoresOwnBudgets => changes.budget = None,
             Self::MovesNoEpoch => changes.outdates.clear(),
             Self::MovesEpochsForNothing => changes.outdates.extend([EpochShard::EVERYONE]),
             Self::OpensOwners => changes.owner_flag.iter_mut().for_each(|(_, open)| *open = true),
@@ -220,14 +230,15 @@ pub(crate) struct Broken {
     uses: Mutex<HashMap<KeyId, DateTime<Utc>>>,
     epochs: Mutex<Option<Arc<Epochs>>>,
     usage: usage::Mistakes,
+    budgets: budgets::Mistakes,
     logged: Mutex<HashSet<GrantId>>,
     refusals: Mutex<HashMap<(NodeId, Timestamp), u64>>,
 }
 
 impl Broken {
     pub(crate) fn new(fault: Fault) -> Self {
-        let (offset, cache, uses, epochs, usage, logged, refusals) = Default::default();
-        Self { inner: MemoryStore::new(), fault, offset, cache, uses, epochs, usage, logged, refusals }
+        let (offset, cache, uses, epochs, usage, budgets, logged, refusals) = Default::default();
+        Self { inner: MemoryStore::new(), fault, offset, cache, uses, epochs, usage, budgets, logged, refusals }
     }
 
     fn is(&self, fault: Fault) -> bool {
@@ -537,6 +548,12 @@ impl Store for Broken {
     async fn forget_reports(&self, before: Day, limit: usize) -> Result<usize, StoreError> {
         let (before, most) = self.usage.forgets(self.fault, before, limit);
         self.inner.forget_reports(before, most).await.map(|forgotten| forgotten.min(limit))
+    }
+    async fn reserve(&self, reserve: Arc<Reserve>) -> Result<Reserved, StoreError> {
+        self.budgets.reserve(self.fault, &self.inner, &reserve).await
+    }
+    async fn budget(&self, query: &BudgetQuery) -> Result<Option<BudgetState>, StoreError> {
+        self.inner.budget(&budgets::mistaken(self.fault, query)).await
     }
 
     async fn log_access(&self, entries: Arc<[AccessEntry]>) -> Result<(), StoreError> {

@@ -32,6 +32,9 @@ impl Mistakes {
     pub(super) fn tamper(&self, fault: Fault, batch: &UsageBatch) -> Option<UsageBatch> {
         let mut batch = batch.clone();
         match fault {
+            Fault::KeepsWhatIsSettled => batch.reports.iter_mut().for_each(|report| report.settles = false),
+            // What settles nothing is not noted.
+            Fault::ForgetsSettlements => batch.reports.retain(|report| report.total > 0),
             Fault::CountsBatchesAgain => batch.node = another_node(),
             Fault::KnowsOneProcess => batch.node = one_node(),
             Fault::ForgetsAllBatches => {
