@@ -257,6 +257,14 @@ pub(crate) const UNRECOGNIZED: &str = "SELECT hour, count FROM unrecognized WHER
 pub(crate) const FORGET_UNRECOGNIZED: &str = "DELETE FROM unrecognized WHERE (hour, node) IN \
      (SELECT hour, node FROM unrecognized WHERE hour < ?1 ORDER BY hour LIMIT ?2)";
 
+pub(crate) const DATA_VERSION: &str = "PRAGMA data_version";
+pub(crate) const EPOCHS: &str = "SELECT shard, epoch FROM epochs";
+pub(crate) const OUTDATE: &str = "INSERT INTO epochs (shard, epoch) VALUES (?1, (1 << 20) + (random() & 1048575)) \
+     ON CONFLICT (shard) DO UPDATE SET epoch = (((epoch >> 20) + 1) << 20) + (random() & 1048575)";
+pub(crate) const BOUND: &str = "SELECT micros FROM freshness";
+pub(crate) const NOTE_BOUND: &str = "INSERT INTO freshness (one, micros) VALUES (1, ?1) \
+     ON CONFLICT (one) DO UPDATE SET micros = excluded.micros WHERE excluded.micros < micros";
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
@@ -268,7 +276,7 @@ mod tests {
     }
 
     /// Each statement, and the index or key that it must go by; those that only insert go by none.
-    const PLANS: [(&str, &str, &str); 67] = plans![
+    const PLANS: [(&str, &str, &str); 72] = plans![
         FIND_BY_ID: "SEARCH k USING PRIMARY KEY (id=?)",
         FIND_BY_DIGEST: "SEARCH s USING INDEX secrets_by_digest (digest=?)",
         FIND_BY_DIGESTS: "SEARCH s USING INDEX secrets_by_digest (digest=?)",
@@ -336,6 +344,11 @@ mod tests {
         COUNT_UNRECOGNIZED: "",
         UNRECOGNIZED: "SEARCH unrecognized USING PRIMARY KEY (hour>? AND hour<?)",
         FORGET_UNRECOGNIZED: "SEARCH unrecognized USING PRIMARY KEY (hour<?)",
+        DATA_VERSION: "",
+        EPOCHS: "SCAN epochs",
+        OUTDATE: "",
+        BOUND: "SCAN freshness",
+        NOTE_BOUND: "",
     ];
 
     #[test]
@@ -380,11 +393,3 @@ mod tests {
         assert_eq!(names.collect::<Vec<_>>(), PLANS.map(|(name, ..)| name));
     }
 }
-
-pub(crate) const DATA_VERSION: &str = "PRAGMA data_version";
-pub(crate) const EPOCHS: &str = "SELECT shard, epoch FROM epochs";
-pub(crate) const OUTDATE: &str = "INSERT INTO epochs (shard, epoch) VALUES (?1, (1 << 20) + (random() & 1048575)) \
-     ON CONFLICT (shard) DO UPDATE SET epoch = (((epoch >> 20) + 1) << 20) + (random() & 1048575)";
-pub(crate) const BOUND: &str = "SELECT micros FROM freshness";
-pub(crate) const NOTE_BOUND: &str = "INSERT INTO freshness (one, micros) VALUES (1, ?1) \
-     ON CONFLICT (one) DO UPDATE SET micros = excluded.micros WHERE excluded.micros < micros";

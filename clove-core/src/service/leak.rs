@@ -3,7 +3,7 @@
 use super::{
     Clove,
     decide::{Books, Order, Subject, change_state, decided, replay, the_key},
-    verify::Proven,
+    prove::Proven,
 };
 use crate::{
     audit::{Action, By},

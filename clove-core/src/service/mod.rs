@@ -17,6 +17,7 @@ mod manage;
 mod metering;
 mod pages;
 mod press;
+mod prove;
 mod recheck;
 mod reserve;
 mod retention;
