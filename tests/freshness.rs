@@ -414,3 +414,33 @@ async fn a_database_that_is_restored_is_read_anew() {
     settle(&mut work).await;
     assert_eq!(denied(fixture.clove.verify(Attempt::new(&credential)).await), DenialReason::Suspended);
 }
+
+#[tokio::test]
+async fn a_remembered_row_is_rehashed_once() {
+    let spy = Spy::new();
+    let fixture = Fixture::on(spy.inner.clone(), policy().build().unwrap()).unwrap();
+    let credential = fixture.key_in(Status::Active).await.unwrap().credential.unwrap().reveal().to_string();
+    let peppered = policy().hashing(Hashing::hmac(pepper(1))).build().unwrap();
+    let clove = Clove::with_clock(spy.clone(), peppered, fixture.clock().clone());
+    let mut work = pin!(clove.maintenance().run(|_| {}));
+    poll(&mut work);
+    for _ in 0..4 {
+        assert!(is_good(&clove, &credential).await);
+        clove.flush().await.unwrap();
+    }
+    assert_eq!(spy.calls().into_iter().filter(|call| *call == "rehash").count(), 1);
+}
+
+#[tokio::test]
+async fn another_tenants_command_on_a_foreign_key_changes_nothing_for_it() {
+    let (fixture, spy, clove, _work, id, credential) = remembered(policy().build().unwrap()).await;
+    let stranger = clove::Owner::new("other", "tenant").unwrap();
+    spy.hold_next_answer("transact");
+    assert!(poll_and_drop(clove.disable(&stranger, id, &fixture.by)).is_pending());
+    clove.revoke(&stranger.organization, id, &fixture.by).await.unwrap_err();
+    spy.calls();
+    for _ in 0..3 {
+        assert!(is_good(&clove, &credential).await);
+    }
+    assert_eq!(reads(&spy), 0);
+}

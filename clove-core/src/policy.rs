@@ -34,6 +34,8 @@ use std::{
 pub const MAX_RETIRED_FORMATS: usize = 8;
 /// The most fast schemes (SHA-256 and each readable pepper) that a bare secret is looked up under.
 pub const MAX_LOOKUP_SCHEMES: usize = 4;
+/// The shortest bound that is any use: what the clock leaves of less is nothing.
+pub const MIN_FRESHNESS: Duration = Duration::from_millis(20);
 /// The longest that a row is used without asking whether it has changed.
 pub const MAX_FRESHNESS: Duration = Duration::from_secs(60);
 /// The fewest bytes of remembered keys.

@@ -39,6 +39,7 @@ const ASK_AGAIN: Duration = Duration::from_micros(500);
 /// Telemetry that took longer than this to write rests as long as it took, and [`MAX_REST`] at most: other processes ask for the lock now
 /// and then, and would never get it from one that takes it again at once.
 const LONG: Duration = Duration::from_millis(5);
+const MANY_ENTRIES: usize = 256;
 const MAX_REST: Duration = Duration::from_millis(50);
 
 /// What to write.
@@ -61,7 +62,12 @@ pub(crate) enum Work {
 
 impl Work {
     fn is_telemetry(&self) -> bool {
-        !matches!(self, Self::Transact(_) | Self::Lease(_))
+        match self {
+            Self::Transact(_) | Self::Lease(_) => false,
+            // Few entries may be those that requests wait for.
+            Self::LogAccess(entries) => entries.len() > MANY_ENTRIES,
+            _ => true,
+        }
     }
 
     /// How many jobs may wait before this one. Commands on a key that exists have all the room: some kill.

@@ -102,7 +102,7 @@ async fn all_there_is_to_tell(spy: &Spy, fixture: &Fixture) {
 #[tokio::test]
 async fn events_have_the_names_levels_and_fields_of_the_table() {
     let (events, spy) = (Events::default(), Spy::new());
-    let guard = tracing::subscriber::set_default(events.clone());
+    let guard = events.listen();
     all_there_is_to_tell(&spy, &adapted(&spy, policy())).await;
     drop(guard);
     let said = events.said();
@@ -196,7 +196,7 @@ async fn seconds_are_those_of_the_handle_s_clock() {
 #[tokio::test]
 async fn an_event_names_the_key_and_its_owner_and_neither_its_name_nor_its_secret() {
     let (events, spy) = (Events::default(), Spy::new());
-    let guard = tracing::subscriber::set_default(events.clone());
+    let guard = events.listen();
     let fixture = adapted(&spy, policy());
     let issued = fixture.key_in(Status::Suspended).await.unwrap();
     let credential = issued.credential.unwrap();

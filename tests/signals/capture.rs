@@ -7,11 +7,14 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::{Debug, Write},
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, Once,
         atomic::{AtomicU64, Ordering},
     },
 };
-use tracing::{Event, Subscriber, field, span};
+use tracing::{
+    Event, Subscriber, field, span,
+    subscriber::{DefaultGuard, Interest},
+};
 
 /// An event: its level, the names of its fields, and all that it says.
 #[derive(Clone, Debug)]
@@ -38,6 +41,37 @@ impl field::Visit for Text<'_> {
     fn record_debug(&mut self, field: &field::Field, value: &dyn Debug) {
         write!(self.0, "{}={value:?} ", field.name()).unwrap();
     }
+}
+
+impl Events {
+    /// Hears what this thread says until the guard is dropped.
+    ///
+    /// What no subscriber has ever wanted is never asked about again, on any thread: so one is there from the first on that may want
+    /// everything, and wants nothing.
+    pub(crate) fn listen(&self) -> DefaultGuard {
+        static ASLEEP: Once = Once::new();
+        ASLEEP.call_once(|| tracing::subscriber::set_global_default(Asleep).unwrap());
+        tracing::subscriber::set_default(self.clone())
+    }
+}
+
+struct Asleep;
+
+impl Subscriber for Asleep {
+    fn register_callsite(&self, _: &'static tracing::Metadata<'static>) -> Interest {
+        Interest::sometimes()
+    }
+    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+        false
+    }
+    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+        span::Id::from_u64(1)
+    }
+    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+    fn event(&self, _: &Event<'_>) {}
+    fn enter(&self, _: &span::Id) {}
+    fn exit(&self, _: &span::Id) {}
 }
 
 impl Subscriber for Events {

@@ -333,7 +333,9 @@ impl Store for Spy {
     }
     async fn lease(&self, lease: Arc<Lease>) -> Result<Vec<Leased>, StoreError> {
         self.call("lease").await?;
-        self.inner.lease(lease).await
+        let leased = self.inner.lease(lease).await;
+        self.answer("lease").await;
+        leased
     }
     async fn give_back(&self, unspent: &[Unspent]) -> Result<(), StoreError> {
         self.call("give_back").await?;

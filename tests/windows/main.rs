@@ -477,6 +477,41 @@ async fn places_that_were_on_their_way_when_their_requests_were_cancelled_are_no
 }
 
 #[tokio::test]
+async fn requests_on_both_sides_of_an_edge_each_get_their_place() {
+    let (fixture, spy) = spied(limits(&[per(1, MINUTE)], &[]).build().unwrap());
+    let credential = credential(&fixture).await;
+    fixture.clock().advance(MINUTE - Duration::from_micros(1));
+    spy.hold_next_answer("lease");
+    let mut before = Box::pin(fixture.clove.verify(&credential));
+    assert!(before.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    fixture.clock().advance(Duration::from_micros(1));
+    let mut after = Box::pin(fixture.clove.verify(&credential));
+    assert!(after.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    spy.give_answers();
+    assert!(after.await.unwrap().granted().is_some() && before.await.unwrap().granted().is_some());
+    assert_eq!(granted(&fixture.clove, &credential, 3).await, 0);
+}
+
+#[tokio::test]
+async fn a_key_that_was_pushed_out_of_memory_has_all_its_places_when_it_is_back() {
+    let policy = limits(&[per(60, MINUTE)], &[]).active_limit(ActiveLimit::Unlimited).max_records(None);
+    let policy = policy.max_creations_per_day(None).cache_bytes(clove::policy::MIN_CACHE_BYTES).build().unwrap();
+    let fixture = Fixture::new(policy).unwrap();
+    let mut credentials = Vec::new();
+    for _ in 0..300 {
+        credentials.push(credential(&fixture).await);
+    }
+    let mut used = 0;
+    for _ in 0..3 {
+        used += granted(&fixture.clove, &credentials[0], 9).await;
+        for credential in &credentials[1..] {
+            granted(&fixture.clove, credential, 1).await;
+        }
+    }
+    assert_eq!(used + granted(&fixture.clove, &credentials[0], 60).await, 60);
+}
+
+#[tokio::test]
 async fn a_refused_request_takes_no_place() {
     let fixture = Fixture::new(limits(&[per(2, MINUTE)], &[]).build().unwrap()).unwrap();
     let issued = fixture.key_in(Status::Active).await.unwrap();

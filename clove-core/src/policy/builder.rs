@@ -1,6 +1,8 @@
 //! Putting a policy together, and checking it.
 
-use super::{ExpiryPolicy, GuessLimit, Hashing, MAX_DAYS, MAX_FRESHNESS, MAX_RETIRED_FORMATS, MIN_CACHE_BYTES, Policy};
+use super::{
+    ExpiryPolicy, GuessLimit, Hashing, MAX_DAYS, MAX_FRESHNESS, MAX_RETIRED_FORMATS, MIN_CACHE_BYTES, MIN_FRESHNESS, Policy,
+};
 use crate::{
     access::AccessLog,
     audit::{Action, Role},
@@ -163,15 +165,15 @@ impl PolicyBuilder {
     }
 
     /// How long a verified row may be used without asking whether it has changed: the bound on how late another process's command
-    /// is obeyed. The store's own time unless set (100 ms on SQLite). Zero remembers nothing. The shortest bound of all processes
-    /// of a store holds for each.
+    /// is obeyed. 20 ms to 60 s; the store's own time unless set (100 ms on SQLite). Zero remembers nothing. The shortest bound that
+    /// any process has ever asked a store for holds for each, once its next poll has told it.
     #[must_use]
     pub fn freshness(mut self, bound: Duration) -> Self {
         self.policy.freshness = Some(bound);
         self
     }
-    /// How many bytes of verified keys are remembered, at most, and of what this process holds of their request windows: 64 MiB unless
-    /// set, which is some 130,000 keys.
+    /// How many bytes of verified keys are remembered, at most, and of what this process holds of their fixed request windows: 64 MiB
+    /// unless set, which is some 70,000 keys. What counts requests of sliding windows is apart, 24 bytes a request.
     #[must_use]
     pub fn cache_bytes(mut self, bytes: u64) -> Self {
         self.policy.cache_bytes = bytes;
@@ -211,8 +213,9 @@ impl PolicyBuilder {
         if policy.deadline.is_zero() || policy.deadline > Duration::from_secs(60) {
             return Err(Invalid::new("deadline", "must be above 0 and at most 60 seconds", format!("{:?}", policy.deadline)));
         }
-        if policy.freshness.is_some_and(|bound| bound > MAX_FRESHNESS) {
-            return Err(Invalid::new("freshness", "must be at most 60 seconds", format!("{:?}", policy.freshness)));
+        let is_bound = |bound: Duration| bound.is_zero() || (MIN_FRESHNESS..=MAX_FRESHNESS).contains(&bound);
+        if let Some(bound) = policy.freshness.filter(|bound| !is_bound(*bound)) {
+            return Err(Invalid::new("freshness", "must be 20 milliseconds to 60 seconds, or zero", format!("{bound:?}")));
         }
         if policy.cache_bytes < MIN_CACHE_BYTES {
             let rule = "must be at least 65536; to read each row anew, set freshness to zero";

@@ -2,6 +2,7 @@
 
 use super::{
     Clove, Inner,
+    known::Keys,
     metering::Metering,
     tally::{Held, Tally, Used, Uses, lock},
 };
@@ -9,6 +10,7 @@ use crate::{
     clock::Timestamp,
     error::StoreError,
     id::KeyId,
+    limit::Subject,
     store::{Rehash, Store, Unspent},
     sync::{
         Arc, Mutex, Weak,
@@ -37,6 +39,8 @@ const MAX_USES: usize = 131_072;
 const MAX_UNSPENT: usize = 65_536;
 /// The most digests waiting; further ones wait for their secret's next use.
 const MAX_REHASHES: usize = 1024;
+/// How long maintenance waits for a poll.
+const POLL_PATIENCE: Duration = Duration::from_secs(5);
 /// How often maintenance flushes.
 const INTERVAL: Duration = Duration::from_secs(1);
 /// How many rounds of maintenance lie between two that look for what to forget.
@@ -124,6 +128,11 @@ impl Buffers {
         waiting.extend(unspent.into_iter().take(room));
     }
 
+    /// Has what is held of a subject's windows take back what was to be given back of them: its key was pushed out, and is here again.
+    pub(super) fn reclaim(&self, subject: &Subject, held: &mut Held) {
+        lock(&self.unspent).retain(|unspent| unspent.subject != *subject || !held.reclaim(unspent));
+    }
+
     pub(super) fn take_unspent(&self) -> Vec<Unspent> {
         std::mem::take(&mut lock(&self.unspent))
     }
@@ -135,7 +144,7 @@ impl Buffers {
         }
     }
 
-    async fn flush(&self, store: &dyn Store) -> Result<(), StoreError> {
+    async fn flush(&self, store: &dyn Store, keys: &Keys) -> Result<(), StoreError> {
         let mut taken = Taken { buffers: self, uses: self.take_uses(), rehashes: std::mem::take(&mut *lock(&self.rehashes)) };
         if !taken.uses.is_empty() {
             store.touch(&taken.uses).await?;
@@ -143,7 +152,8 @@ impl Buffers {
         }
         if !taken.rehashes.is_empty() {
             store.rehash(&taken.rehashes).await?;
-            taken.rehashes.clear();
+            // Else each use of a remembered row would have its secret rehashed again.
+            taken.rehashes.drain(..).for_each(|change| keys.outdate(change.key));
         }
         Ok(())
     }
@@ -186,7 +196,7 @@ impl Clove {
     /// # Errors
     /// If the store fails; what it did not write is kept for the next flush.
     pub async fn flush(&self) -> Result<(), StoreError> {
-        let flushed = self.inner.buffers.flush(&*self.inner.store).await;
+        let flushed = self.inner.buffers.flush(&*self.inner.store, &self.inner.keys).await;
         // None keeps another from being written.
         let metered = self.inner.flush_usage().await;
         self.inner.flush_log().await.and(metered).and(flushed)
@@ -222,8 +232,18 @@ impl Maintenance {
     }
 
     async fn poll(&self, tell: &impl Fn(&Inner, StoreError)) {
+        let mut told_at = None;
         while let Some(inner) = self.inner.upgrade() {
-            if let Err(error) = inner.poll().await {
+            // One that hangs is asked again: the store may be back, and the last handle gone.
+            let polled = match future::select(pin!(inner.poll()), inner.clock.sleep(POLL_PATIENCE)).await {
+                future::Either::Left((polled, _)) => polled,
+                future::Either::Right(_) => Err(StoreError::Unavailable { what: "polling for changes: no answer", source: None }),
+            };
+            let now = inner.clock.monotonic();
+            if let Err(error) = polled
+                && told_at.is_none_or(|told| now.saturating_sub(told) >= INTERVAL)
+            {
+                told_at = Some(now);
                 tell(&inner, error);
             }
             let Some(sleep) = inner.poll_interval().map(|interval| inner.clock.sleep(interval)) else { return };
@@ -278,7 +298,7 @@ impl Wake for Unpark {
 
 impl Inner {
     async fn round(&self, rounds: u32, failed: &mut impl FnMut(StoreError)) {
-        let flushed = [self.buffers.flush(&*self.store).await, self.flush_usage().await, self.flush_log().await];
+        let flushed = [self.buffers.flush(&*self.store, &self.keys).await, self.flush_usage().await, self.flush_log().await];
         flushed.into_iter().filter_map(Result::err).for_each(&mut *failed);
         self.lift_long_left();
         self.signal_ahead().await.err().into_iter().for_each(&mut *failed);

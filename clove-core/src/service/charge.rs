@@ -29,7 +29,7 @@ pub(super) struct Leases {
     /// Those of sliding windows: what is counted there must outlive the row.
     sliding: Mutex<Vec<Arc<Tally>>>,
     /// The minute, on the monotonic clock, and how many requests were granted in it without being counted.
-    uncounted: Mutex<(u64, u32)>,
+    uncounted: Mutex<(u64, u64)>,
 }
 
 impl Leases {
@@ -145,6 +145,9 @@ impl Inner {
             if sliding.len() == sliding.capacity() {
                 // Those locked here, or by whoever is at it, are in use.
                 sliding.retain(|tally| tally.try_lock().is_none_or(|mut held| held.still_slides(steady)));
+                // Not again before there are twice as many.
+                let left = sliding.len();
+                sliding.reserve(left.max(16));
             }
             sliding.push(Arc::clone(tally));
         }
@@ -159,7 +162,7 @@ impl Inner {
     ) -> Result<Result<Lefts, Exhausted>, Fault> {
         loop {
             if let Err(error) = flight.await {
-                if self.may_go_uncounted() {
+                if self.may_go_uncounted(charge) {
                     if charge.charges {
                         self.buffers.used(&known.tally, &mut known.tally.lock(), charge.now, charge.cost);
                     }
@@ -175,14 +178,16 @@ impl Inner {
         }
     }
 
-    fn may_go_uncounted(&self) -> bool {
+    fn may_go_uncounted(&self, charge: Charge) -> bool {
         let minute = self.clock.monotonic().as_secs() / 60;
         let mut uncounted = lock(&self.leases.uncounted);
         if uncounted.0 != minute {
             *uncounted = (minute, 0);
         }
-        let may = uncounted.1 < self.policy.uncounted_a_minute;
-        uncounted.1 += u32::from(may);
+        let cost = if charge.charges { charge.cost.max(1) } else { 0 };
+        let left = u64::from(self.policy.uncounted_a_minute).saturating_sub(uncounted.1);
+        let may = left > 0 && cost <= left;
+        uncounted.1 += if may { cost } else { 0 };
         may
     }
 
@@ -191,6 +196,7 @@ impl Inner {
         if let Some(flight) = &held.flight {
             return (**flight).clone();
         }
+        self.buffers.reclaim(&tally.subject, held);
         if !std::mem::replace(&mut held.is_listed, true) {
             let mut holding = lock(&self.leases.holding);
             if self.buffers.dropped.load(Ordering::Relaxed) > holding.len() / 4 {
@@ -200,15 +206,18 @@ impl Inner {
             holding.push(Arc::downgrade(tally));
         }
         let lease = Arc::new(Lease { node: self.leases.node, at, subject: tally.subject.clone(), wants });
-        let (store, sent) = (Arc::clone(&self.store), self.clock.monotonic());
+        let (store, buffers, sent) = (Arc::clone(&self.store), Arc::clone(&self.buffers), self.clock.monotonic());
         let tally = Arc::downgrade(tally);
         let flight = async move {
             let answer = AssertUnwindSafe(store.lease(Arc::clone(&lease))).catch_unwind().await;
             let panicked = || StoreError::Unavailable { what: "taking places: the store panicked", source: None };
             let answer = answer.unwrap_or_else(|_| Err(panicked()));
-            if let Some(tally) = tally.upgrade() {
-                tally.lock().land(&lease, answer.as_deref().unwrap_or_default(), sent);
-            }
+            let leased = answer.as_deref().unwrap_or_default();
+            let unspent = match tally.upgrade() {
+                Some(tally) => tally.lock().land(&lease, leased, sent),
+                None => lease.wants.iter().zip(leased).filter_map(|(want, leased)| want.unspent(&lease, leased.taken)).collect(),
+            };
+            buffers.add_unspent(unspent);
             answer.map(drop).map_err(Arc::new)
         };
         let flight = flight.boxed().shared();
@@ -221,11 +230,10 @@ impl Inner {
     pub(super) async fn give_back(&self, stopping: bool) -> Result<(), StoreError> {
         let steady = self.clock.monotonic();
         lock(&self.leases.sliding).retain(|tally| tally.try_lock().is_none_or(|mut held| held.still_slides(steady)));
-        let holding = std::mem::take(&mut *lock(&self.leases.holding));
-        let mut listed = Vec::with_capacity(holding.len());
-        for weak in holding {
-            // What was dropped has given its places back.
-            let Some(tally) = weak.upgrade() else { continue };
+        // A copy: whoever stops waiting leaves the list as it was.
+        let holding = lock(&self.leases.holding).clone();
+        // What was dropped has given its places back.
+        for tally in holding.iter().filter_map(Weak::upgrade) {
             let flight = tally.lock().flight.as_deref().cloned();
             if let Some(flight) = flight.filter(|_| stopping) {
                 // What comes of it is told to who waits for it.
@@ -236,11 +244,8 @@ impl Inner {
             let lots = held.give_up(is_idle || stopping);
             self.buffers.add_unspent(tally.unspent(&lots));
             held.is_listed = !held.is_empty();
-            if held.is_listed {
-                listed.push(weak);
-            }
         }
-        lock(&self.leases.holding).append(&mut listed);
+        lock(&self.leases.holding).retain(|weak| weak.upgrade().is_some_and(|tally| tally.lock().is_listed));
         let unspent = self.buffers.take_unspent();
         if unspent.is_empty() {
             return Ok(());

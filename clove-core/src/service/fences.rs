@@ -17,21 +17,23 @@ const LEFT_FOR: Duration = Duration::from_secs(60);
 /// What one command may change.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Fence {
-    key: Option<KeyId>,
+    /// A key, where it lies within this scope.
+    key: Option<(KeyId, Scope)>,
     scope: Option<Scope>,
 }
 
 impl Fence {
     /// What a command that reads this may change, its new keys and what goes by unproven excepted.
     pub(super) fn of(reads: &Reads) -> Self {
-        let given_away = |owner: Scope, expired| if expired { Some(owner) } else { None };
+        // Places of expired keys are given away, and their expiry latched: a clock that steps back must not revive them. Around a whole
+        // organization there would be too many who had nothing to do with it: there their owner's marks tell within the bound.
+        let given_away = |scope: Scope, expired: bool| Some(scope).filter(|scope| expired && matches!(scope, Scope::Owner(_)));
         match reads {
             Reads::Owner { owner, expired_at } => Self { key: None, scope: given_away(owner.into(), expired_at.is_some()) },
-            // Whose the key is cannot be known yet: where places of other keys may be given away, all that the scope names is fenced.
             Reads::Key { scope, id, expired_at } => {
-                Self { key: Some(*id), scope: given_away(scope.clone(), expired_at.is_some()) }
+                Self { key: Some((*id, scope.clone())), scope: given_away(scope.clone(), expired_at.is_some()) }
             }
-            Reads::Remains { id, .. } => Self { key: Some(*id), scope: None },
+            Reads::Remains { scope, id } => Self { key: Some((*id, scope.clone())), scope: None },
             Reads::Flag(scope) => Self::around(scope.clone()),
             // It only revokes what lies behind a closed flag.
             Reads::Batch { .. } => Self::default(),
@@ -45,8 +47,8 @@ impl Fence {
         Self { key: None, scope: Some(scope) }
     }
 
-    pub(super) fn key(&self) -> Option<KeyId> {
-        self.key
+    pub(super) fn key(&self) -> Option<&(KeyId, Scope)> {
+        self.key.as_ref()
     }
 
     pub(super) fn shard(&self) -> Option<EpochShard> {
@@ -64,7 +66,7 @@ pub(super) struct Fences(Mutex<Standing>);
 
 #[derive(Default)]
 struct Standing {
-    keys: HashMap<KeyId, u32>,
+    keys: HashMap<KeyId, Vec<Scope>>,
     owners: HashMap<Owner, u32>,
     organizations: HashMap<OrganizationId, u32>,
     /// Fences of unknown outcomes, and since when.
@@ -74,8 +76,8 @@ struct Standing {
 impl Fences {
     pub(super) fn raise(&self, fence: &Fence) {
         let mut standing = lock(&self.0);
-        if let Some(id) = fence.key {
-            *standing.keys.entry(id).or_default() += 1;
+        if let Some((id, scope)) = &fence.key {
+            standing.keys.entry(*id).or_default().push(scope.clone());
         }
         match &fence.scope {
             Some(Scope::Owner(owner)) => *standing.owners.entry(owner.clone()).or_default() += 1,
@@ -91,7 +93,7 @@ impl Fences {
     /// Whether one stands around this row's key, owner or organization.
     pub(super) fn holds(&self, row: &Candidate) -> bool {
         let standing = lock(&self.0);
-        standing.keys.contains_key(&row.id)
+        standing.keys.get(&row.id).is_some_and(|scopes| scopes.iter().any(|scope| scope.holds(&row.owner)))
             || standing.owners.contains_key(&row.owner)
             || standing.organizations.contains_key(&row.owner.organization)
     }
@@ -109,8 +111,15 @@ impl Fences {
 
 impl Standing {
     fn lift(&mut self, fence: &Fence) {
-        if let Some(id) = fence.key {
-            one_less(&mut self.keys, &id);
+        if let Some((id, scope)) = &fence.key
+            && let Some(scopes) = self.keys.get_mut(id)
+        {
+            if let Some(place) = scopes.iter().position(|standing| standing == scope) {
+                scopes.swap_remove(place);
+            }
+            if scopes.is_empty() {
+                self.keys.remove(id);
+            }
         }
         match &fence.scope {
             Some(Scope::Owner(owner)) => one_less(&mut self.owners, owner),
@@ -156,6 +165,7 @@ impl Inner {
         if fence.is_empty() {
             return Raised { inner: self, fence: None };
         }
+        self.lift_long_left();
         self.keys.raise(&fence);
         Raised { inner: self, fence: Some(fence) }
     }

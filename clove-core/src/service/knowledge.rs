@@ -1,6 +1,6 @@
 //! How old is what this process knows: polls of the store's epochs, and until when a remembered row may be used.
 
-use super::Inner;
+use super::{Inner, tally::lock};
 use crate::{
     clock::{COARSE_LAG, Timestamp},
     error::StoreError,
@@ -12,10 +12,11 @@ use crate::{
 };
 use std::time::Duration;
 
-use super::tally::lock;
-
 /// How often the epochs are polled within the bound.
 const POLLS: u32 = 4;
+
+/// How often at most.
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(5);
 
 /// What was last heard of the epochs, and until when that is good.
 pub(super) struct Knowledge {
@@ -58,7 +59,7 @@ impl Inner {
     pub(super) fn poll_interval(&self) -> Option<Duration> {
         let own = self.knowledge.bound.filter(|bound| !bound.is_zero())?;
         let agreed = lock(&self.knowledge.seen).as_ref().map(|seen| seen.bound);
-        Some(agreed.map_or(own, |agreed| agreed.min(own)) / POLLS)
+        Some((agreed.map_or(own, |agreed| agreed.min(own)) / POLLS).max(SHORTEST_INTERVAL))
     }
 
     /// Asks which shards have changed, and turns their rows stale.
@@ -74,10 +75,16 @@ impl Inner {
             // What was read until now may have changed unheard.
             None => self.keys.marks().mark(EpochShard::EVERYONE),
         }
+        let shrank = seen.as_ref().is_some_and(|before| epochs.bound < before.bound);
         let bound = epochs.bound.min(own).saturating_sub(COARSE_LAG);
         *seen = Some(epochs);
-        // Of two polls that cross, the one that was sent later says how old the knowledge is.
-        self.knowledge.until.fetch_max(nanos(sent + bound), Ordering::SeqCst);
+        let until = nanos(sent + bound);
+        if shrank {
+            self.knowledge.until.store(until, Ordering::SeqCst);
+        } else {
+            // Of two polls that cross, the one that was sent later says how old the knowledge is.
+            self.knowledge.until.fetch_max(until, Ordering::SeqCst);
+        }
         let micros = i64::try_from(bound.as_micros()).unwrap_or(i64::MAX);
         self.knowledge.until_day.store(sent_at.as_micros().saturating_add(micros), Ordering::SeqCst);
         Ok(())

@@ -114,6 +114,12 @@ impl Evicted {
         gone.tallies.remove(&id)?.upgrade()
     }
 
+    fn forget_digests(&self, known: &Known) {
+        if !self.by_digest.is_empty() {
+            known.row.secrets.iter().for_each(|secret| drop(self.by_digest.remove(&secret.digest)));
+        }
+    }
+
     fn owner(&self, id: KeyId) -> Option<Arc<Owner>> {
         lock(&self.gone).owners.iter().flatten().find_map(|owners| owners.get(&id).cloned())
     }
@@ -125,9 +131,7 @@ impl Lifecycle<KeyId, Arc<Known>> for Evicted {
     /// Under the lock of the key's place, so that nobody finds it in neither.
     fn on_evict(&self, (): &mut (), id: KeyId, known: Arc<Known>) {
         known.state.store(STALE, Ordering::SeqCst);
-        if !self.by_digest.is_empty() {
-            known.row.secrets.iter().for_each(|secret| drop(self.by_digest.remove(&secret.digest)));
-        }
+        self.forget_digests(&known);
         let mut gone = lock(&self.gone);
         if let Some([owners, _]) = &mut gone.owners
             && owners.len() < MAX_OWNERS
@@ -139,6 +143,9 @@ impl Lifecycle<KeyId, Arc<Known>> for Evicted {
         }
         if gone.tallies.len() == gone.tallies.capacity() {
             gone.tallies.retain(|_, tally| tally.strong_count() > 0);
+            // Not again before there are twice as many.
+            let left = gone.tallies.len();
+            gone.tallies.reserve(left.max(16));
         }
         gone.tallies.insert(id, Arc::downgrade(&known.tally));
     }
@@ -227,22 +234,28 @@ impl Keys {
         let placed = self.keys.entry(&id, None, |_, before: &mut Arc<Known>| {
             // Whoever looks for a key to turn stale finds the new one alone.
             before.state.store(STALE, Ordering::SeqCst);
-            *before = make(Arc::clone(&before.tally));
-            EntryAction::Retain(Arc::clone(before))
+            self.evicted.forget_digests(before);
+            let known = make(Arc::clone(&before.tally));
+            if before.row.secrets == known.row.secrets
+                && let Some(proof) = before.proof.get()
+            {
+                let _ = known.proof.set(proof.clone());
+            }
+            *before = Arc::clone(&known);
+            EntryAction::Retain(known)
         });
-        let known = match placed {
-            EntryResult::Retained(known) => known,
+        let (known, is_placed) = match placed {
+            EntryResult::Retained(known) => (known, true),
             EntryResult::Vacant(place) => {
                 let known = make(new_tally());
-                // A place that has gone meanwhile leaves it known to this verification alone.
-                let _ = place.insert(Arc::clone(&known));
-                known
+                let is_placed = place.insert(Arc::clone(&known)).is_ok();
+                (known, is_placed)
             }
             // Neither is asked for above.
-            EntryResult::Removed(..) | EntryResult::Replaced(..) | EntryResult::Timeout => make(new_tally()),
+            EntryResult::Removed(..) | EntryResult::Replaced(..) | EntryResult::Timeout => (make(new_tally()), false),
         };
         // Whoever raises a fence after this look finds the key, and turns it stale; before it, the total has moved.
-        if !self.fences.holds(&known.row) && self.marks.total() == ticket.0 {
+        if is_placed && !self.fences.holds(&known.row) && self.marks.total() == ticket.0 {
             let _ = known.state.compare_exchange(NEW, FRESH, Ordering::SeqCst, Ordering::SeqCst);
         }
         known
@@ -289,10 +302,20 @@ impl Keys {
         }
         if accounts.len() == accounts.capacity() {
             accounts.retain(|_, account| account.strong_count() > 0);
+            // Not again before there are twice as many.
+            let left = accounts.len();
+            accounts.reserve(left.max(16));
         }
         let account = make();
         accounts.insert(Arc::clone(owner), Arc::downgrade(&account));
         account
+    }
+
+    /// The row that is remembered of a key is not to be used any more.
+    pub(super) fn outdate(&self, id: KeyId) {
+        if let Some(known) = self.keys.peek(&id) {
+            known.state.store(STALE, Ordering::SeqCst);
+        }
     }
 
     /// Nothing that the fence names is remembered until it is lifted.
@@ -302,7 +325,10 @@ impl Keys {
             self.marks.mark(shard);
         }
         self.marks.discard_fills();
-        if let Some(known) = fence.key().and_then(|id| self.keys.peek(&id)) {
+        // Of a key that lies outside its scope the command changes nothing.
+        if let Some((id, scope)) = fence.key()
+            && let Some(known) = self.keys.peek(id).filter(|known| scope.holds(&known.row.owner))
+        {
             known.state.store(STALE, Ordering::SeqCst);
         }
     }

@@ -234,7 +234,9 @@ impl Held {
         let start = window.start(now);
         let place = self.lots.iter().position(|lot| lot.seconds == window.seconds());
         if place.and_then(|place| self.lots.get(place)).is_none_or(|lot| lot.start != start) {
-            let past = place.map(|place| self.lots.remove(place)).filter(|lot| lot.left > 0);
+            // What is on its way may be for this one.
+            let may_hold = |lot: &Lot| lot.left > 0 || self.flight.is_some();
+            let past = place.map(|place| self.lots.remove(place)).filter(may_hold);
             let mut lot = Lot::new(window, start);
             if past.is_some() || self.rest.is_some() {
                 let retired = &mut self.rest.get_or_insert_default().retired;
@@ -251,21 +253,37 @@ impl Held {
         self.lots.iter_mut().find(|lot| lot.seconds == window.seconds())
     }
 
-    /// What was taken is there to be spent, in its window.
-    pub(super) fn land(&mut self, lease: &Lease, leased: &[Leased], sent: Duration) {
+    /// What was taken is there to be spent, in its window. Gives what is of a window that nobody asks for any more.
+    pub(super) fn land(&mut self, lease: &Lease, leased: &[Leased], sent: Duration) -> Vec<Unspent> {
         self.flight = None;
+        let mut unspent = Vec::new();
         for (want, leased) in lease.wants.iter().zip(leased) {
             let is_its = |lot: &&mut Lot| lot.seconds == want.window.seconds() && lot.start == want.start;
             let retired = self.rest.iter_mut().flat_map(|rest| &mut rest.retired);
-            let Some(lot) = self.lots.iter_mut().chain(retired).find(is_its) else { continue };
+            let Some(lot) = self.lots.iter_mut().chain(retired).find(is_its) else {
+                unspent.extend(want.unspent(lease, leased.taken));
+                continue;
+            };
             lot.left = lot.left.saturating_add(leased.taken);
             (lot.charged, lot.asked) = (leased.charged, Some(millis(sent)));
             lot.size = if leased.taken > 0 { u32::try_from(leased.taken).unwrap_or(u32::MAX) } else { lot.size };
         }
+        unspent
+    }
+
+    /// Takes back places of present windows that were to be given back.
+    pub(super) fn reclaim(&mut self, unspent: &Unspent) -> bool {
+        let is_its = |lot: &&mut Lot| lot.seconds == unspent.seconds && lot.start == unspent.start;
+        let Some(lot) = self.lots.iter_mut().find(is_its) else { return false };
+        lot.left = lot.left.saturating_add(unspent.places);
+        true
     }
 
     /// The lots of past windows, and with `all` those of the present ones too.
     pub(super) fn give_up(&mut self, all: bool) -> Vec<Lot> {
+        if self.flight.is_some() {
+            return Vec::new();
+        }
         let mut lots = self.rest.as_mut().map(|rest| std::mem::take(&mut rest.retired)).unwrap_or_default();
         if all {
             lots.extend(self.lots.drain(..));

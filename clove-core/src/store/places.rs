@@ -45,6 +45,12 @@ impl Want {
     pub fn take(&self, charged: u64, nodes: u32) -> u64 {
         lease_size(self.window.count().saturating_sub(charged), nodes, self.least, self.wanted)
     }
+
+    /// So many places of it, to be given back; `None` if there are none.
+    pub(crate) fn unspent(&self, lease: &Lease, places: u64) -> Option<Unspent> {
+        let unspent = Unspent { subject: lease.subject.clone(), seconds: self.window.seconds(), start: self.start, places };
+        Some(unspent).filter(|unspent| unspent.places > 0)
+    }
 }
 
 /// What came of a [`Want`].
