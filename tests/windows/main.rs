@@ -505,7 +505,7 @@ async fn a_key_that_was_pushed_out_of_memory_has_all_its_places_when_it_is_back(
     for _ in 0..3 {
         used += granted(&fixture.clove, &credentials[0], 9).await;
         for credential in &credentials[1..] {
-            granted(&fixture.clove, credential, 1).await;
+            granted(&fixture.clove, credential, 12).await;
         }
     }
     assert_eq!(used + granted(&fixture.clove, &credentials[0], 60).await, 60);

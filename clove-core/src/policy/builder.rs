@@ -115,7 +115,7 @@ impl PolicyBuilder {
         self
     }
 
-    /// The request limits of keys and accounts without a tier or limits of their own; [`Limits::standard`] for a key unless set.
+    /// The request limits of keys and accounts without a tier or limits of their own; [`Limits::standard`](crate::Limits::standard) for a key unless set.
     #[must_use]
     pub fn limits(mut self, limits: Tier) -> Self {
         self.policy.default_tier = limits;

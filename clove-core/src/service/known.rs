@@ -86,6 +86,7 @@ impl Weighter<Digest, Arc<Known>> for Bytes {
     }
 }
 
+type Accounts = HashMap<Arc<Owner>, Weak<Tally>, RandomState>;
 /// Keys by the digests that they were last found by, as long as they are remembered by their ids.
 type ByDigest = Cache<Digest, Arc<Known>, Bytes, RandomState>;
 
@@ -159,7 +160,7 @@ pub(super) struct Keys {
     keys: Cache<KeyId, Arc<Known>, Bytes, RandomState, Evicted>,
     evicted: Evicted,
     by_digest: Arc<ByDigest>,
-    accounts: [Mutex<HashMap<Arc<Owner>, Weak<Tally>, RandomState>>; ACCOUNT_SHARDS],
+    accounts: [Mutex<Accounts>; ACCOUNT_SHARDS],
     hasher: RandomState,
     marks: Arc<Marks>,
     pub(super) fences: Fences,

@@ -121,7 +121,7 @@ pub enum Flag {
     Open,
     /// It is not.
     Closed,
-    /// The row does not tell. Verifications and commands that read the row are [`StoreError::Corrupt`].
+    /// The row does not tell. Verifications and commands that read the row are [`StoreError::Corrupt`](crate::StoreError::Corrupt).
     Unreadable,
 }
 
@@ -136,7 +136,7 @@ impl From<bool> for Flag {
 pub struct Remains {
     /// The key's id.
     pub id: KeyId,
-    /// Whose key; where that cannot be read, there is nothing to go by, and reading is [`StoreError::Corrupt`].
+    /// Whose key; where that cannot be read, there is nothing to go by, and reading is [`StoreError::Corrupt`](crate::StoreError::Corrupt).
     pub owner: Owner,
     /// Its name, if that can be read.
     pub name: Option<Name>,
