@@ -57,7 +57,7 @@ pub(crate) fn observed(fixture: &Fixture, store: &Nosy, ear: &Ear) -> Clove {
 async fn maintain(fixture: &Fixture, ear: &Ear) {
     // While the clock stands: turned by the second as fast as it goes, it leaves a store no time to write.
     fixture.clove.flush().await.unwrap();
-    let mut work = std::pin::pin!(fixture.clove.maintenance().run(|error| panic!("{error}")));
+    let mut work = std::pin::pin!(fixture.clove.maintenance().run(|error| hear!(ear, error)));
     while !ear.heard().names.contains("Signal::KeyExpiring") {
         tokio::select! {
             biased;
