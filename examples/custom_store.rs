@@ -6,41 +6,81 @@
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use clove::{
-    AuditEvent, Key, KeyId, KeyState, OrganizationId, Owner, Scope, Store, StoreError,
+    AccessEntry, AuditEvent, GrantId, Key, KeyId, KeyState, OrganizationId, Owner, Scope, Store, StoreError, Timestamp,
+    budget::{BudgetChoice, BudgetState, Holder},
     digest::{Digest, Scheme},
     error::Unique,
+    id::{AuditId, NodeId},
     store::{
-        AuditPage, AuditQuery, Candidate, Changes, Decision, ExpiringQuery, ExpiryFilter, Facts, Flag, Found, KeyChange, KeyPage,
-        KeyQuery, Lookup, OrganizationRecord, OwnerFacts, OwnerRecord, Place, Reads, Rehash, Remains, SecretRecord, StoredKey,
-        Transaction,
+        AccessPage, AccessQuery, AuditPage, AuditQuery, BudgetQuery, BudgetRow, BudgetSums, COUNT_LIFETIME_MICROS, Candidate,
+        Changes, Decision, Epochs, ExpiringKey, ExpiringQuery, ExpiryFilter, Facts, Flag, Found, Freshness, KeyChange, KeyPage,
+        KeyQuery, Lease, Leased, Lookup, Marks, Meter, NODE_LIFETIME_MICROS, OrganizationRecord, OwnerFacts, OwnerRecord, Place,
+        Reads, Rehash, Remains, Reported, Reserve, Reserved, Reserving, SecretRecord, StoredKey, Transaction, UnrecognizedCount,
+        Unspent, UsageBatch, UsagePage, UsageQuery,
     },
+    usage::{Day, MAX_AMOUNT, Unit},
 };
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
-/// Five tables. A transaction changes a copy and puts it in their place: whole or not at all.
+/// The tables. A transaction changes a copy and puts it in their place: whole or not at all.
+/// A table each. A transaction changes a copy and puts it in their place: whole or not at all.
 #[derive(Clone, Default)]
 struct Tables {
     organizations: Vec<OrganizationRecord>,
     owners: Vec<OwnerRecord>,
     keys: Vec<StoredKey>,
     events: Vec<AuditEvent>,
+    counts: Vec<Unspent>,
+    nodes: Vec<(NodeId, Timestamp)>,
+    usage: Vec<(Meter, u64)>,
+    /// What is in the sums of each grant and unit.
+    reports: Vec<(GrantId, Meter, Reported)>,
+    /// What was reserved by grants that the ledger has forgotten.
+    unsettled: Vec<(Meter, u64)>,
+    budgets: Vec<BudgetRow>,
+    /// The last batch of each process, and when it was made.
+    batches: Vec<(NodeId, u64, Day)>,
+    access: Vec<AccessEntry>,
+    unrecognized: Vec<UnrecognizedCount>,
 }
 
 /// The store.
 #[derive(Default)]
-pub(crate) struct VecStore(Mutex<Tables>);
+pub(crate) struct VecStore {
+    tables: Mutex<Tables>,
+    marks: Arc<Marks>,
+}
 
 impl VecStore {
     fn tables(&self) -> MutexGuard<'_, Tables> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Removes the first rows that are old, at most so many; how many it were.
+fn forget<T>(rows: &mut Vec<T>, limit: usize, old: impl Fn(&T) -> bool) -> usize {
+    let before = rows.len();
+    rows.retain({
+        let mut left = limit;
+        move |row| {
+            let goes = left > 0 && old(row);
+            left -= usize::from(goes);
+            !goes
+        }
+    });
+    before - rows.len()
 }
 
 fn expired_place(key: &Key, now: DateTime<Utc>) -> bool {
     key.holds_place() && key.expires_at.is_some_and(|at| at <= now)
+}
+
+fn may_expire(key: &Key) -> bool {
+    matches!(key.state, KeyState::Active | KeyState::Suspended) && !key.expiry_latched
 }
 
 fn pepper_of(secret: &SecretRecord) -> Option<u16> {
@@ -74,9 +114,7 @@ impl Tables {
 
     fn candidate(&self, stored: &StoredKey) -> Found {
         let owner = &stored.key.owner;
-        let open = self.owner(owner).is_none_or(|owner| owner.open)
-            && self.organization(&owner.organization).is_none_or(|organization| organization.open);
-        Candidate::of(stored, open).map(Some)
+        Candidate::of(stored, self.owner(owner), self.organization(&owner.organization)).map(Some)
     }
 
     /// No row here is ever beyond reading.
@@ -109,6 +147,10 @@ impl Tables {
             Reads::Owner { owner, expired_at } => (BTreeSet::from([owner.clone()]), *expired_at),
             Reads::Flag(scope) => {
                 self.add_flag(&mut facts, scope);
+                (BTreeSet::new(), None)
+            }
+            Reads::Budget { scope, unit } => {
+                facts.budget = Some(self.chosen(&scope.into(), unit));
                 (BTreeSet::new(), None)
             }
             Reads::Key { scope, id, expired_at } => {
@@ -173,6 +215,9 @@ impl Tables {
         if !self.keys.iter().flat_map(|stored| &stored.secrets).all(|secret| digests.insert(secret.digest)) {
             return Err(StoreError::Conflict(Unique::Digest));
         }
+        if let Some(new) = &changes.budget {
+            put(&mut self.budgets, new, |row| (&row.scope, &row.unit) == (&new.scope, &new.unit));
+        }
         for event in &changes.events {
             if self.events.iter().any(|known| known.operation == event.operation) {
                 return Err(StoreError::Conflict(Unique::OperationId));
@@ -186,6 +231,44 @@ impl Tables {
     }
 }
 
+impl Tables {
+    fn reported(&self, grant: GrantId, unit: &Unit) -> Option<Reported> {
+        self.reports.iter().find(|(known, meter, _)| (*known, &meter.unit) == (grant, unit)).map(|(.., known)| *known)
+    }
+
+    fn note(&mut self, grant: GrantId, meter: &Meter, now: Reported) {
+        put(&mut self.reports, &(grant, meter.clone(), now), |(known, of, _)| (*known, &of.unit) == (grant, &meter.unit));
+    }
+
+    fn chosen(&self, holder: &Holder, unit: &Unit) -> BudgetChoice {
+        let mut rows = self.budgets.iter().filter(|row| Holder::from(&row.scope) == *holder && row.unit == *unit);
+        rows.next().map_or(BudgetChoice::Default, |row| row.choice)
+    }
+
+    /// How a budget stands: nothing is kept for it, all is added up.
+    fn budget(&self, query: &BudgetQuery) -> Option<BudgetState> {
+        let (budget, first, last) = query.period(self.chosen(&query.holder, &query.unit))?;
+        let counts = |meter: &Meter| {
+            meter.unit == query.unit
+                && first <= meter.day
+                && meter.day <= last
+                && Holder::all_of(&meter.owner, meter.key).contains(&query.holder)
+        };
+        let mut sums = BudgetSums::default();
+        self.usage.iter().filter(|(meter, _)| counts(meter)).for_each(|(_, used)| sums.add(*used, 0));
+        self.reports.iter().filter(|(_, meter, _)| counts(meter)).for_each(|(.., known)| sums.add(0, known.reserved));
+        self.unsettled.iter().filter(|(meter, _)| counts(meter)).for_each(|(_, reserved)| sums.add(0, *reserved));
+        Some(query.state(budget, sums))
+    }
+
+    fn use_up(&mut self, meter: &Meter, amount: u64) {
+        let before = self.usage.iter().find(|(known, _)| known == meter).map_or(0, |(_, sum)| *sum);
+        if amount > 0 {
+            put(&mut self.usage, &(meter.clone(), before.saturating_add(amount).min(MAX_AMOUNT)), |(known, _)| known == meter);
+        }
+    }
+}
+
 fn page(mut keys: Vec<Key>, limit: usize) -> KeyPage {
     let more = keys.len() > limit;
     keys.truncate(limit);
@@ -194,6 +277,15 @@ fn page(mut keys: Vec<Key>, limit: usize) -> KeyPage {
 
 #[async_trait]
 impl Store for VecStore {
+    /// All processes that use this store are one: a change is marked where it is made.
+    fn freshness(&self) -> Freshness {
+        Freshness::Marked(Arc::clone(&self.marks))
+    }
+
+    async fn epochs(&self, bound: Duration) -> Result<Arc<Epochs>, StoreError> {
+        Ok(Arc::new(self.marks.epochs(bound)))
+    }
+
     fn find_by_id(&self, id: KeyId) -> Lookup<'_> {
         let tables = self.tables();
         Lookup::Ready(tables.key(id).map_or(Ok(None), |stored| tables.candidate(stored)))
@@ -214,6 +306,8 @@ impl Store for VecStore {
             let mut changed = tables.clone();
             changed.write(changes)?;
             *tables = changed;
+            // While nobody can read.
+            changes.outdates.iter().for_each(|&shard| self.marks.mark(shard));
         }
         Ok(decision)
     }
@@ -240,14 +334,33 @@ impl Store for VecStore {
     async fn expiring(&self, query: &ExpiringQuery) -> Result<KeyPage, StoreError> {
         let place = |key: &Key| key.expires_at.map(|at| (at, key.id));
         let wanted = |key: &Key| {
-            matches!(key.state, KeyState::Active | KeyState::Suspended)
-                && !key.expiry_latched
+            may_expire(key)
                 && key.expires_at.is_some_and(|at| query.from < at && at <= query.until)
                 && (query.after.is_none() || place(key) > query.after)
         };
         let mut keys: Vec<Key> = self.tables().within(&query.scope).map(|stored| stored.key.clone()).filter(wanted).collect();
         keys.sort_by_key(place);
         Ok(page(keys, query.limit))
+    }
+
+    async fn expiring_soon(
+        &self,
+        from: Timestamp,
+        until: Timestamp,
+        after: Option<(Timestamp, KeyId)>,
+        limit: usize,
+    ) -> Result<Vec<ExpiringKey>, StoreError> {
+        let tables = self.tables();
+        let keys = tables.keys.iter().map(|stored| &stored.key).filter(|key| may_expire(key));
+        let all =
+            keys.filter_map(|key| Some(ExpiringKey { id: key.id, owner: key.owner.clone(), expires_at: key.expires_at?.into() }));
+        let place = |key: &ExpiringKey| (key.expires_at, key.id);
+        let mut found: Vec<ExpiringKey> = all
+            .filter(|key| from < key.expires_at && key.expires_at <= until && after.is_none_or(|after| place(key) > after))
+            .collect();
+        found.sort_by_key(place);
+        found.truncate(limit);
+        Ok(found)
     }
 
     async fn owner(&self, owner: &Owner, now: DateTime<Utc>) -> Result<Option<OwnerFacts>, StoreError> {
@@ -310,6 +423,158 @@ impl Store for VecStore {
             of_key.for_each(|stored| stored.key.last_used_at = stored.key.last_used_at.max(Some(*at)));
         }
         Ok(())
+    }
+
+    async fn lease(&self, lease: Arc<Lease>) -> Result<Vec<Leased>, StoreError> {
+        let mut tables = self.tables();
+        tables.nodes.retain(|(_, seen)| seen.as_micros() > lease.at.as_micros() - NODE_LIFETIME_MICROS);
+        let others: BTreeSet<NodeId> = tables.nodes.iter().map(|(node, _)| *node).filter(|node| *node != lease.node).collect();
+        let nodes = u32::try_from(others.len() + 1).unwrap_or(u32::MAX);
+        let mut leased = Vec::new();
+        for want in &lease.wants {
+            let (subject, seconds, start) = (lease.subject.clone(), want.window.seconds(), want.start);
+            let same = |row: &Unspent| (&row.subject, row.seconds, row.start) == (&lease.subject, seconds, start);
+            let before = tables.counts.iter().find(|row| same(row)).map_or(0, |row| row.places);
+            let taken = want.take(before, nodes);
+            let charged = before + taken;
+            if taken > 0 {
+                put(&mut tables.counts, &Unspent { subject, seconds, start, places: charged }, same);
+                tables.nodes.push((lease.node, lease.at));
+            }
+            leased.push(Leased { taken, charged });
+        }
+        Ok(leased)
+    }
+
+    async fn give_back(&self, unspent: &[Unspent]) -> Result<(), StoreError> {
+        for row in &mut self.tables().counts {
+            let is_of = |other: &&Unspent| (&other.subject, other.seconds, other.start) == (&row.subject, row.seconds, row.start);
+            row.places = row.places.saturating_sub(unspent.iter().filter(is_of).map(|other| other.places).sum());
+        }
+        Ok(())
+    }
+
+    async fn forget_counts(&self, now: Timestamp, limit: usize) -> Result<usize, StoreError> {
+        let mut forgotten = 0;
+        self.tables().counts.retain(|row| {
+            let over = row.start.as_micros() + i64::from(row.seconds) * 1_000_000 + COUNT_LIFETIME_MICROS <= now.as_micros();
+            let goes = over && forgotten < limit;
+            forgotten += usize::from(goes);
+            !goes
+        });
+        Ok(forgotten)
+    }
+
+    async fn record(&self, batch: Arc<UsageBatch>) -> Result<(), StoreError> {
+        let mut tables = self.tables();
+        let (node, sequence) = (batch.node, batch.sequence);
+        if tables.batches.iter().any(|(known, last, _)| *known == node && *last >= sequence) {
+            return Ok(());
+        }
+        put(&mut tables.batches, &(node, sequence, Day::of(batch.at)), |(known, ..)| *known == node);
+        batch.requests.iter().for_each(|(meter, amount)| tables.use_up(meter, *amount));
+        for report in &batch.reports {
+            let known = tables.reported(report.grant, &report.meter.unit);
+            let (now, grown, _) = report.moves(known.unwrap_or_default());
+            tables.use_up(&report.meter, grown);
+            if grown > 0 || report.settles {
+                tables.note(report.grant, &report.meter, now);
+            }
+        }
+        Ok(())
+    }
+
+    async fn log_access(&self, entries: Arc<[AccessEntry]>) -> Result<(), StoreError> {
+        let mut tables = self.tables();
+        for entry in &*entries {
+            if !tables.access.iter().any(|known| known.id == entry.id) {
+                tables.access.push(entry.clone());
+            }
+        }
+        Ok(())
+    }
+
+    async fn usage(&self, query: &UsageQuery) -> Result<UsagePage, StoreError> {
+        Ok(query.page(self.tables().usage.iter().map(|(meter, amount)| (meter, *amount))))
+    }
+
+    async fn forget_reports(&self, before: Day, limit: usize) -> Result<usize, StoreError> {
+        let (mut tables, mut forgotten) = (self.tables(), 0);
+        let mut stays = |day: Day| {
+            let goes = day < before && forgotten < limit;
+            forgotten += usize::from(goes);
+            !goes
+        };
+        let (stay, go): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut tables.reports).into_iter().partition(|(_, meter, _)| stays(meter.day));
+        // What nobody has settled by now stays reserved until the period ends.
+        tables.unsettled.extend(go.into_iter().map(|(_, meter, known)| (meter, known.reserved)));
+        tables.reports = stay;
+        tables.batches.retain(|(.., day)| stays(*day));
+        Ok(forgotten)
+    }
+
+    async fn reserve(&self, reserve: Arc<Reserve>) -> Result<Reserved, StoreError> {
+        let mut tables = self.tables();
+        let states: Vec<BudgetState> = reserve.queries().iter().filter_map(|query| tables.budget(query)).collect();
+        let outcome = reserve.decide(&states, tables.reported(reserve.grant, &reserve.meter.unit));
+        if outcome == Reserving::Hold {
+            tables.note(reserve.grant, &reserve.meter, Reported { total: 0, reserved: reserve.amount });
+        }
+        Ok(Reserved::new(&reserve, outcome, states))
+    }
+
+    async fn budget(&self, query: &BudgetQuery) -> Result<Option<BudgetState>, StoreError> {
+        Ok(self.tables().budget(query))
+    }
+
+    async fn access_log(&self, query: &AccessQuery) -> Result<AccessPage, StoreError> {
+        let wanted = |entry: &AccessEntry| {
+            query.scope.holds(&entry.owner)
+                && query.before.is_none_or(|before| entry.id < before)
+                && query.key.is_none_or(|key| entry.key == key)
+                && query.outcome.is_none_or(|outcome| entry.outcome == outcome)
+                && query.from.is_none_or(|from| entry.id >= GrantId::first_at(from))
+                && query.until.is_none_or(|until| entry.id < GrantId::first_at(until))
+        };
+        let mut entries: Vec<AccessEntry> = self.tables().access.iter().filter(|entry| wanted(entry)).cloned().collect();
+        entries.sort_by_key(|entry| std::cmp::Reverse(entry.id));
+        let more = entries.len() > query.limit;
+        entries.truncate(query.limit);
+        Ok(AccessPage { more, last: entries.last().map(|entry| entry.id), corrupt: 0, entries })
+    }
+
+    async fn forget_access(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
+        let mut tables = self.tables();
+        tables.access.sort_by_key(|entry| entry.id);
+        let entries = forget(&mut tables.access, limit, |entry| entry.id < GrantId::first_at(before));
+        let hours = forget(&mut tables.unrecognized, limit - entries, |count| count.hour < before);
+        Ok(entries + hours)
+    }
+
+    async fn forget_audit(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
+        let mut tables = self.tables();
+        tables.events.sort_by_key(|event| event.id);
+        Ok(forget(&mut tables.events, limit, |event| event.id < AuditId::first_at(before)))
+    }
+
+    async fn count_unrecognized(&self, counts: &[UnrecognizedCount]) -> Result<(), StoreError> {
+        let mut tables = self.tables();
+        for new in counts {
+            let same = |row: &UnrecognizedCount| (row.node, row.hour) == (new.node, new.hour);
+            let known = tables.unrecognized.iter().find(|row| same(row)).map_or(0, |row| row.count);
+            put(&mut tables.unrecognized, &UnrecognizedCount { count: new.count.max(known), ..*new }, same);
+        }
+        Ok(())
+    }
+
+    async fn unrecognized(&self, from: Timestamp, until: Timestamp) -> Result<Vec<(Timestamp, u64)>, StoreError> {
+        let mut hours = BTreeMap::<Timestamp, u64>::new();
+        for row in self.tables().unrecognized.iter().filter(|row| from <= row.hour && row.hour < until) {
+            let sum = hours.entry(row.hour).or_default();
+            *sum = sum.saturating_add(row.count);
+        }
+        Ok(hours.into_iter().collect())
     }
 }
 

@@ -5,6 +5,7 @@
 //! - [`Clove`] is the handle: create, verify, list, disable … Clone it freely.
 //! - [`Policy`] is what a host decides; [`Policy::profile_a`] and [`Policy::profile_b`] are ready-made.
 //! - [`Store`] is where keys live: [`MemoryStore`], `sqlite::SqliteStore`, or one of your own.
+//! - [`Observer`] is told what goes on: [`signal`] has all names.
 //! - [`Verdict`] is the answer to a presented credential; a [`Fault`] says that there is none.
 
 #[doc(inline)]

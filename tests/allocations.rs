@@ -6,7 +6,10 @@
 mod support;
 
 use allocation_counter::measure;
-use clove::{Attempt, Clove, DenialReason, Fault, GuessLimit, Hashing, KeyId, MemoryStore, Policy, Secret, Status, Verdict};
+use clove::{
+    AccessLog, Attempt, Clove, DenialReason, EndpointLabel, Fault, GuessLimit, Hashing, KeyId, MemoryStore, Policy, Secret,
+    Signal, Status, Tier, Verdict,
+};
 use clove_testkit::Fixture;
 use std::task::{Context, Poll, Waker};
 use support::{Spy, hashed, named, pepper, poll_and_drop, spied};
@@ -100,6 +103,48 @@ async fn a_malformed_credential_allocates_nothing_where_imports_are_allowed_eith
     let (verdict, times, _) = counted(&fixture.clove, mistyped.as_bytes());
     assert!(is_not_recognized(verdict) && times == 0, "wrong check characters");
     assert!(spy.calls().is_empty());
+}
+
+#[tokio::test]
+async fn an_entry_of_the_access_log_allocates_nothing_once_there_have_been_some() {
+    let policy = Policy::builder().limits(Tier::unlimited()).access_log(AccessLog::BestEffort).build().unwrap();
+    let fixture = Fixture::new(policy).unwrap();
+    let credentials = [(); 2].map(|()| fixture.key_in(Status::Active));
+    let [one, two] = futures_util::future::join_all(credentials).await.try_into().unwrap();
+    let texts = [one, two].map(|issued| issued.unwrap().credential.unwrap().reveal());
+    let label = EndpointLabel::new("POST/v1/messages").unwrap();
+    let requests = || {
+        for text in texts.iter().cycle().take(5_000) {
+            // A check is no use of the key, the note of which is another matter.
+            let attempt = Attempt::new(&**text).at_endpoint(&label).only_checking();
+            let verdict = poll_and_drop(fixture.clove.verify(attempt));
+            assert!(matches!(verdict, Poll::Ready(Ok(Verdict::Granted(_)))));
+        }
+    };
+    for _ in 0..2 {
+        requests();
+        fixture.clove.flush().await.unwrap();
+    }
+    assert_eq!(measure(requests).count_total, 0);
+}
+
+#[tokio::test]
+async fn a_verification_allocates_nothing_where_nobody_observes_it_and_no_more_where_somebody_does() {
+    let store = MemoryStore::new();
+    let fixture = Fixture::on(store.clone(), hashed(Hashing::sha256())).unwrap();
+    let observed =
+        Clove::builder(store, hashed(Hashing::sha256())).clock(fixture.clock().clone()).observed_by(|_: &Signal<'_>| {}).build();
+    for status in [Status::Active, Status::Suspended, Status::Compromised] {
+        let credential = fixture.key_in(status).await.unwrap().credential.unwrap().reveal();
+        for clove in [&fixture.clove, &observed] {
+            // The log of last uses grows to its size.
+            for _ in 0..2_000 {
+                let _ = counted(clove, credential.as_bytes());
+            }
+            let (_, times, bytes) = counted(clove, credential.as_bytes());
+            assert_eq!((times, bytes), (0, 0), "{status}");
+        }
+    }
 }
 
 /// A credential with a wrong secret for a key that there is, and the same for one that there is not.

@@ -122,7 +122,7 @@ async fn a_rehash_touches_neither_revision_nor_trail_and_happens_in_no_verificat
     assert_eq!(house.store.calls(), ["find_by_digest"]);
     assert_eq!(house.schemes(credential.id()).await, [Scheme::Sha256]);
     process.flush().await.unwrap();
-    assert_eq!(house.store.calls(), ["touch", "rehash"]);
+    assert_eq!(house.store.calls(), ["touch", "rehash", "record"]);
     let after = process.get(&house.ada, credential.id()).await.unwrap();
     assert_eq!(clove::Key { last_used_at: None, ..after }, before);
     assert_eq!(process.audit(&house.ada, &ListAudit::default()).await.unwrap().items.len(), 1);

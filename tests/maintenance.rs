@@ -4,7 +4,7 @@
 
 mod support;
 
-use clove::{Policy, Status, StoreError};
+use clove::{ActiveLimit, Clove, Limits, Policy, Status, StoreError, Tier, Window, policy::MIN_CACHE_BYTES};
 use clove_testkit::Fixture;
 use std::{
     pin::{Pin, pin},
@@ -28,6 +28,11 @@ async fn maintained() -> (Fixture, Spy, impl Future<Output = ()>, Arc<Mutex<Vec<
     (fixture, spy, work, said)
 }
 
+/// The calls of a store since this was last asked, but those that come several times a second.
+fn calls(spy: &Spy) -> Vec<&'static str> {
+    spy.calls().into_iter().filter(|call| *call != "epochs").collect()
+}
+
 fn poll(work: &mut Pin<&mut impl Future<Output = ()>>) -> Poll<()> {
     work.as_mut().poll(&mut Context::from_waker(Waker::noop()))
 }
@@ -36,12 +41,12 @@ fn poll(work: &mut Pin<&mut impl Future<Output = ()>>) -> Poll<()> {
 async fn it_writes_once_a_second_and_says_nothing() {
     let (fixture, spy, work, said) = maintained().await;
     let mut work = pin!(work);
-    assert!(poll(&mut work).is_pending() && spy.calls().is_empty());
+    assert!(poll(&mut work).is_pending() && calls(&spy).is_empty());
     fixture.clock().advance(SECOND);
     assert!(poll(&mut work).is_pending());
-    assert_eq!(spy.calls(), ["touch"]);
+    assert_eq!(calls(&spy), ["touch", "record"]);
     fixture.clock().advance(SECOND);
-    assert!(poll(&mut work).is_pending() && spy.calls().is_empty(), "there is nothing left to write");
+    assert!(poll(&mut work).is_pending() && calls(&spy).is_empty(), "there is nothing left to write");
     assert!(said.lock().unwrap().is_empty());
     assert!(fixture.keys().await.unwrap().iter().all(|key| key.last_used_at.is_some()));
 }
@@ -50,16 +55,56 @@ async fn it_writes_once_a_second_and_says_nothing() {
 async fn it_says_why_it_could_not_write_and_writes_a_second_later() {
     let (fixture, spy, work, said) = maintained().await;
     let mut work = pin!(work);
-    spy.set(Mode::Fails);
     assert!(poll(&mut work).is_pending());
+    spy.fail_only("touch");
     fixture.clock().advance(SECOND);
     assert!(poll(&mut work).is_pending());
-    assert!(matches!(said.lock().unwrap().as_slice(), [StoreError::Unavailable { .. }]));
+    let told: Vec<String> = said.lock().unwrap().iter().map(ToString::to_string).collect();
+    assert_eq!(told, ["the store is unavailable: being told to"]);
     spy.set(Mode::Works);
     fixture.clock().advance(SECOND);
     assert!(poll(&mut work).is_pending());
     assert_eq!(said.lock().unwrap().len(), 1);
     assert!(fixture.keys().await.unwrap().iter().all(|key| key.last_used_at.is_some()));
+}
+
+#[tokio::test]
+async fn a_use_is_written_though_its_key_was_pushed_out_of_memory_and_after_a_failure() {
+    let policy = Policy::builder().active_limit(ActiveLimit::Unlimited).max_records(None).max_creations_per_day(None);
+    let (fixture, spy) = spied(policy.cache_bytes(MIN_CACHE_BYTES).build().unwrap());
+    for _ in 0..200 {
+        let used = fixture.key_in(Status::Active).await.unwrap().credential.unwrap().reveal();
+        assert!(is_good(&fixture.clove, &used).await);
+    }
+    spy.fail_only("touch");
+    fixture.clove.flush().await.unwrap_err();
+    spy.set(Mode::Works);
+    fixture.clove.flush().await.unwrap();
+    let keys = fixture.keys().await.unwrap();
+    assert!(keys.len() == 200 && keys.iter().all(|key| key.last_used_at.is_some()));
+}
+
+#[tokio::test]
+async fn it_can_be_spawned() {
+    let (fixture, spy) = spied(Policy::profile_a());
+    let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
+    spy.fail_only("epochs");
+    tokio::spawn(fixture.clove.maintenance().run(move |error| told.send(error).unwrap()));
+    assert!(heard.recv().await.is_some());
+}
+
+#[tokio::test]
+async fn what_is_long_in_being_written_does_not_keep_it_from_hearing_of_changes() {
+    let (fixture, spy, work, said) = maintained().await;
+    let mut work = pin!(work);
+    assert!(poll(&mut work).is_pending());
+    spy.only("touch", Mode::Hangs);
+    fixture.clock().advance(SECOND);
+    assert!(poll(&mut work).is_pending());
+    spy.calls();
+    fixture.clock().advance(SECOND);
+    assert!(poll(&mut work).is_pending());
+    assert!(spy.calls() == ["epochs"] && said.lock().unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -71,4 +116,33 @@ async fn it_ends_with_the_last_handle() {
     drop(fixture);
     clock.advance(SECOND);
     assert!(poll(&mut work).is_ready());
+}
+
+#[tokio::test]
+async fn it_gives_back_places_that_nobody_asks_for_and_forgets_old_counts() {
+    let limits = Limits::new([Window::new(1_000, 3_600 * SECOND).unwrap()]).unwrap();
+    let policy = Policy::builder().limits(Tier { key: limits, account: Some(Limits::unlimited()) }).build().unwrap();
+    let (fixture, spy) = spied(policy.clone());
+    let used = fixture.key_in(Status::Active).await.unwrap().credential.unwrap().reveal();
+    let mut work = pin!(fixture.clove.maintenance().run(|error| panic!("{error}")));
+    assert!(poll(&mut work).is_pending());
+    let round = |work: &mut Pin<&mut _>| {
+        fixture.clock().advance(SECOND);
+        assert!(poll(work).is_pending());
+    };
+    for _ in 0..100 {
+        assert!(is_good(&fixture.clove, &used).await);
+    }
+    spy.calls();
+    for _ in 0..9 {
+        round(&mut work);
+    }
+    assert_eq!(calls(&spy), ["touch", "record"]);
+    (0..11).for_each(|_| round(&mut work));
+    assert_eq!(calls(&spy), ["give_back"]);
+    let other = Clove::with_clock(spy.inner.clone(), policy, fixture.clock().clone());
+    let left = other.verify(&*used).await.unwrap().granted().unwrap().limits().next().unwrap().left;
+    assert_eq!(left, 899);
+    (0..40).for_each(|_| round(&mut work));
+    assert_eq!(calls(&spy), ["forget_counts", "forget_reports", "forget_access"]);
 }

@@ -337,7 +337,7 @@ async fn a_grant_tells_what_a_host_needs_and_its_id_is_new_each_time() {
 
 #[tokio::test]
 async fn a_verification_never_writes_and_its_last_use_waits_for_a_flush() {
-    let (fixture, spy) = spied(Policy::profile_a());
+    let (fixture, spy) = spied(Policy::builder().limits(clove::Tier::unlimited()).build().unwrap());
     let issued = fixture.key_in(Status::Active).await.unwrap();
     let credential = issued.credential.unwrap().reveal();
     spy.calls();

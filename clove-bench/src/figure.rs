@@ -7,6 +7,10 @@ use serde_json::json;
 pub(crate) enum Bar {
     AtMost(f64),
     AtLeast(f64),
+    /// At most so far from 1, either way.
+    Within(f64),
+    /// Not of the ratio: the value itself must be 0. There is no limit beside it.
+    Zero,
     /// Stated, not judged.
     None,
 }
@@ -26,19 +30,23 @@ impl Figure {
     }
 
     /// Whether the bar is met; `None` where there is none.
-    fn holds(&self) -> Option<bool> {
+    pub(crate) fn holds(&self) -> Option<bool> {
         match self.bar {
             Bar::AtMost(bar) => Some(self.ratio() <= bar),
             Bar::AtLeast(bar) => Some(self.ratio() >= bar),
+            Bar::Within(bar) => Some((self.ratio() - 1.0).abs() <= bar),
+            Bar::Zero => Some(self.value == 0.0),
             Bar::None => None,
         }
     }
 
     fn json(&self) -> String {
         let bar = match self.bar {
-            Bar::AtMost(bar) | Bar::AtLeast(bar) => Some(bar),
+            Bar::AtMost(bar) | Bar::AtLeast(bar) | Bar::Within(bar) => Some(bar),
+            Bar::Zero => Some(0.0),
             Bar::None => None,
         };
+        // A ratio to nothing is no number, which JSON knows as null.
         let rounded = |number: f64| (number * 1000.0).round() / 1000.0;
         json!({
             "figure": self.name,
@@ -54,17 +62,20 @@ impl Figure {
 
     fn row(&self) -> String {
         let bar = match self.bar {
-            Bar::AtMost(bar) => format!("<= {bar:.1}"),
-            Bar::AtLeast(bar) => format!(">= {bar:.1}"),
+            Bar::AtMost(bar) => format!("<= {bar:.2}"),
+            Bar::AtLeast(bar) => format!(">= {bar:.2}"),
+            Bar::Within(bar) => format!("+- {bar:.2}"),
+            Bar::Zero => "0".to_owned(),
             Bar::None => "-".to_owned(),
         };
+        let ratio = if self.ratio().is_finite() { format!("{:.2}", self.ratio()) } else { "-".to_owned() };
         let holds = match self.holds() {
             Some(true) => "yes",
             Some(false) => "NO",
             None => "-",
         };
         let Self { name, value, limit, unit, .. } = self;
-        format!("{name:<40} {value:>10.1} {limit:>10.1} {unit:<7} {:>6.2} {bar:>7} {holds:>6}", self.ratio())
+        format!("{name:<40} {value:>10.1} {limit:>10.1} {unit:<7} {ratio:>6} {bar:>7} {holds:>6}")
     }
 }
 

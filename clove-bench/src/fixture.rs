@@ -54,8 +54,9 @@ pub(crate) fn sha256(text: impl AsRef<[u8]>) -> [u8; 32] {
 }
 
 /// Profile A, with any number of keys.
+/// No limit, and no request windows.
 pub(crate) fn policy() -> Policy {
-    let policy = Policy::builder().active_limit(clove_core::ActiveLimit::Unlimited);
+    let policy = Policy::builder().active_limit(clove_core::ActiveLimit::Unlimited).limits(clove_core::Tier::unlimited());
     policy.max_records(None).max_creations_per_day(None).build().expect("a legal policy")
 }
 

@@ -1,11 +1,20 @@
 //! The limits: the same work, written straight against the libraries, as well as we can.
 //!
-//! None of them parses a credential, knows a lifecycle or tells apart what went wrong: that is what clove adds, and what
-//! the ratio prices.
+//! None of them knows a lifecycle or tells apart what went wrong, and only those of cached verification read a credential's text: that
+//! is what clove adds, and what the ratio prices.
 
+use foldhash::fast::RandomState;
 use rusqlite::{Connection, Statement, params};
 use sha2::{Digest, Sha256};
-use std::{collections::HashMap, hint::black_box};
+use std::{
+    collections::HashMap,
+    hint::black_box,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::SystemTime,
+};
 use subtle::ConstantTimeEq;
 
 /// For `parse-malformed`: one hash of a secret's length.
@@ -39,6 +48,116 @@ impl Memory {
     pub(crate) fn verify(&self, id: &[u8; 16], secret: &[u8]) -> bool {
         let digest = sha256(secret);
         self.digests.get(id).is_some_and(|stored| same(stored, &digest))
+    }
+}
+
+/// For `verify-cached-*`: a whole verification by a table of nothing but what it needs. The id read by the `uuid` crate, prefix and
+/// alphabet of the secret, SHA-256, one look-up in a lock-free map under its guard, one constant-time compare, the time, and a place
+/// in each of two windows of the key, and of two of its account.
+pub(crate) struct Cached {
+    keys: papaya::HashMap<[u8; 16], CachedKey, RandomState>,
+}
+
+/// What the map holds in line: nothing of it is behind a pointer but what keys share.
+pub(crate) struct CachedKey {
+    digest: [u8; 32],
+    windows: TwoWindows,
+    account: Arc<TwoWindows>,
+}
+
+impl Cached {
+    /// Keys with their secrets' digests, and which account's they are.
+    pub(crate) fn new(keys: impl ExactSizeIterator<Item = ([u8; 16], [u8; 32], u64)>) -> Self {
+        let mut accounts: HashMap<u64, Arc<TwoWindows>> = HashMap::new();
+        // As large as it is to be: no move to a larger table goes on while it is measured.
+        let map = papaya::HashMap::builder().capacity(keys.len()).hasher(RandomState::default()).build();
+        let pinned = map.pin();
+        for (id, digest, account) in keys {
+            let account = Arc::clone(accounts.entry(account).or_default());
+            pinned.insert(id, CachedKey { digest, windows: TwoWindows::default(), account });
+        }
+        drop(pinned);
+        Self { keys: map }
+    }
+
+    pub(crate) fn verify(&self, text: &[u8]) -> bool {
+        self.prove(text, |key, seconds| key.windows.charge(seconds))
+    }
+
+    pub(crate) fn verify_with_account(&self, text: &[u8]) -> bool {
+        self.prove(text, |key, seconds| key.windows.charge(seconds) && key.account.charge(seconds))
+    }
+
+    #[inline(always)]
+    fn prove(&self, text: &[u8], charge: impl Fn(&CachedKey, u64) -> bool) -> bool {
+        let Some((id, secret)) = text.split_at_checked(36) else { return false };
+        let (Ok(id), Some(secret)) = (uuid::Uuid::try_parse_ascii(id), secret.strip_prefix(b";")) else { return false };
+        if !is_secret(secret) {
+            return false;
+        }
+        let digest = sha256(secret);
+        let keys = self.keys.pin();
+        keys.get(id.as_bytes()).is_some_and(|key| same(&key.digest, &digest) && charge(key, seconds()))
+    }
+}
+
+/// The same for a secret by itself, by its digest.
+pub(crate) struct CachedBare {
+    keys: papaya::HashMap<[u8; 32], TwoWindows, RandomState>,
+}
+
+impl CachedBare {
+    pub(crate) fn new(digests: impl ExactSizeIterator<Item = [u8; 32]>) -> Self {
+        let keys = papaya::HashMap::builder().capacity(digests.len()).hasher(RandomState::default()).build();
+        let pinned = keys.pin();
+        digests.for_each(|digest| {
+            pinned.insert(digest, TwoWindows::default());
+        });
+        drop(pinned);
+        Self { keys }
+    }
+
+    pub(crate) fn verify(&self, secret: &[u8]) -> bool {
+        is_secret(secret) && self.keys.pin().get(&sha256(secret)).is_some_and(|windows| windows.charge(seconds()))
+    }
+}
+
+/// 36 characters, the prefix and 32 letters and digits; without a branch for each of them.
+fn is_secret(secret: &[u8]) -> bool {
+    secret.len() == 36
+        && secret.strip_prefix(b"clv-").is_some_and(|rest| rest.iter().fold(true, |all, byte| all & byte.is_ascii_alphanumeric()))
+}
+
+fn seconds() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// A billion a minute and a billion a day. A window's number and its count are one word, so that a step over its edge is a step of
+/// the count. Nothing is given back to the first where the second is used up: that is more than the limit need do.
+#[derive(Default)]
+struct TwoWindows {
+    minute: AtomicU64,
+    day: AtomicU64,
+}
+
+impl TwoWindows {
+    fn charge(&self, seconds: u64) -> bool {
+        charge(&self.minute, seconds / 60) && charge(&self.day, seconds / 86_400)
+    }
+}
+
+fn charge(window: &AtomicU64, number: u64) -> bool {
+    const MOST: u64 = 1_000_000_000;
+    let mut seen = window.load(Relaxed);
+    loop {
+        let count = if seen >> 32 == number { seen & 0xffff_ffff } else { 0 };
+        if count >= MOST {
+            return false;
+        }
+        match window.compare_exchange_weak(seen, number << 32 | (count + 1), Relaxed, Relaxed) {
+            Ok(_) => return true,
+            Err(other) => seen = other,
+        }
     }
 }
 

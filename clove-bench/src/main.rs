@@ -15,9 +15,11 @@
 )]
 
 mod bare_file;
+mod cached;
 mod cold;
 mod create;
 mod figure;
+mod fill;
 mod fixture;
 mod limits;
 mod malformed;
@@ -38,17 +40,30 @@ struct Group {
     run: Run,
 }
 
-const GROUPS: [Group; 5] = [
+const GROUPS: [Group; 12] = [
     Group { names: malformed::names, run: malformed::run },
     Group { names: memory::names, run: memory::run },
     Group { names: unknown::names, run: unknown::run },
+    Group { names: cached::names, run: cached::run },
+    Group { names: cached::threads::names, run: cached::threads::run },
+    Group { names: cached::allocations::names, run: cached::allocations::run },
+    Group { names: cached::instructions::names, run: cached::instructions::run },
+    Group { names: cached::memory::names, run: cached::memory::run },
+    Group { names: cached::calls::names, run: cached::calls::run },
+    Group { names: cached::processes::names, run: cached::processes::run },
     Group { names: cold::names, run: cold::run },
     Group { names: create::names, run: create::run },
 ];
 
 fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let Some((first, rest)) = arguments.split_first()
+        && let Some(done) = alone(first, rest)
+    {
+        return done;
+    }
     let (mut json, mut only) = (false, None);
-    let mut arguments = std::env::args().skip(1);
+    let mut arguments = arguments.into_iter();
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--json" => json = true,
@@ -73,13 +88,42 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
+/// What a first argument asks for that is no figure; the children are this program's own.
+fn alone(first: &str, rest: &[String]) -> Option<ExitCode> {
+    let said = match first {
+        cached::processes::CHILD => {
+            cached::processes::child(rest);
+            return Some(ExitCode::SUCCESS);
+        }
+        cached::instructions::CHILD => {
+            cached::instructions::child(rest);
+            return Some(ExitCode::SUCCESS);
+        }
+        cached::instructions::CHECK => cached::instructions::check(),
+        cached::instructions::RENEW => cached::instructions::renew(),
+        _ => return None,
+    };
+    Some(match said {
+        Ok(said) => {
+            println!("{said}");
+            ExitCode::SUCCESS
+        }
+        Err(wrong) => {
+            eprintln!("{wrong}");
+            ExitCode::FAILURE
+        }
+    })
+}
+
 /// `--only parse-malformed` also tells its classes.
 fn is_class_of(name: &str, only: &str) -> bool {
     only == malformed::SUMMARY && name.starts_with(malformed::SUMMARY)
 }
 
 fn usage(what: &str) -> ExitCode {
-    eprintln!("{what}\nusage: clove-bench [--json] [--only NAME]\nfigures:");
+    eprintln!(
+        "{what}\nusage: clove-bench [--json] [--only NAME]\n       clove-bench --check-instructions | --renew-instructions\nfigures:"
+    );
     for name in GROUPS.iter().flat_map(|group| (group.names)()) {
         eprintln!("  {name}");
     }

@@ -1,8 +1,8 @@
 //! `unknown-id`: an unknown id beside a wrong secret for a known one, which must cost alike; the dearer by the cheaper.
 
 use crate::{
-    cold,
     figure::{Bar, Figure},
+    fill::{self, Shape},
     fixture,
     measure::{at_once, in_turn, nanos_each},
 };
@@ -37,7 +37,7 @@ pub(crate) fn run(wanted: &dyn Fn(&str) -> bool, report: &mut dyn FnMut(Figure))
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("keys.db");
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-        cold::fill(&runtime, &path, KEYS);
+        fill::fill(&runtime, &path, KEYS, &Shape::SHORT);
         let clove = Clove::new(SqliteStore::open(&path).expect("a store"), fixture::policy());
         let wrong = |number| format!("{};{}", fixture::key_id(number), fixture::secret(number + KEYS));
         report(measure(SQLITE, SQLITE_BAR, &clove, &(0..KEYS).map(wrong).collect::<Vec<_>>(), &unknown));

@@ -38,6 +38,10 @@ pub enum Action {
     LatchExpiry,
     /// The active limit of one owner was set.
     SetActiveLimit,
+    /// The request limits of one account were set.
+    SetRequestLimits,
+    /// A budget of one account, or of an organization, was set.
+    SetBudget,
     /// An owner was closed.
     CloseOwner,
     /// An owner was opened again.
@@ -50,7 +54,7 @@ pub enum Action {
 
 impl Action {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::Create,
         Self::Import,
         Self::Edit,
@@ -63,6 +67,8 @@ impl Action {
         Self::Delete,
         Self::LatchExpiry,
         Self::SetActiveLimit,
+        Self::SetRequestLimits,
+        Self::SetBudget,
         Self::CloseOwner,
         Self::ReopenOwner,
         Self::CloseOrganization,
@@ -85,6 +91,8 @@ impl Action {
             Self::Delete => "delete",
             Self::LatchExpiry => "latch_expiry",
             Self::SetActiveLimit => "set_active_limit",
+            Self::SetRequestLimits => "set_request_limits",
+            Self::SetBudget => "set_budget",
             Self::CloseOwner => "close_owner",
             Self::ReopenOwner => "reopen_owner",
             Self::CloseOrganization => "close_organization",
@@ -214,6 +222,7 @@ pub struct By {
     pub(crate) reason: Reason,
     pub(crate) operation: Option<OperationId>,
     pub(crate) may_grant: crate::capability::CapabilitySet,
+    pub(crate) may_limit: bool,
     pub(crate) role: Role,
 }
 
@@ -225,6 +234,7 @@ impl fmt::Debug for By {
             .field("reason", &format_args!("{} bytes", self.reason.as_str().len()))
             .field("operation", &self.operation)
             .field("may_grant", &self.may_grant)
+            .field("may_limit", &self.may_limit)
             .field("role", &self.role)
             .finish()
     }
@@ -241,6 +251,7 @@ impl By {
             reason: Reason::new(reason)?,
             operation: None,
             may_grant: crate::capability::CapabilitySet::none(),
+            may_limit: false,
             role: Role::Owner,
         })
     }
@@ -250,6 +261,14 @@ impl By {
     #[must_use]
     pub fn may_grant(mut self, capabilities: crate::capability::CapabilitySet) -> Self {
         self.may_grant = capabilities;
+        self
+    }
+
+    /// This actor may choose request limits of keys and set budgets: without it create, import and edit refuse limits other than the
+    /// default, and [`Clove::set_budget`](crate::Clove::set_budget) is refused.
+    #[must_use]
+    pub fn may_set_limits(mut self) -> Self {
+        self.may_limit = true;
         self
     }
 

@@ -6,12 +6,18 @@ use std::{fmt, future::Future, pin::Pin, time::Duration};
 /// A future that ends when some time has passed.
 pub type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
 
+/// How far [`Clock::coarse`] may lie behind: the longest tick of Linux, which is the slowest there is.
+pub const COARSE_LAG: Duration = Duration::from_millis(10);
+
 /// Where the time comes from. Hosts use [`SystemClock`]; tests turn one by hand.
 pub trait Clock: Send + Sync + 'static {
     /// The time of day, UTC. May step.
     fn now(&self) -> Timestamp;
     /// Time since some fixed moment; never steps back.
     fn monotonic(&self) -> Duration;
+    /// The same as [`Clock::monotonic`], or a moment ago: at most [`COARSE_LAG`] behind, where that is cheaper to read. On the way of
+    /// every request.
+    fn coarse(&self) -> Duration;
     /// Ends once [`Clock::monotonic`] has moved on by `duration`.
     fn sleep(&self, duration: Duration) -> Sleep;
 }
@@ -31,6 +37,10 @@ impl Clock for SystemClock {
         START.get_or_init(std::time::Instant::now).elapsed()
     }
 
+    fn coarse(&self) -> Duration {
+        coarse().unwrap_or_else(|| self.monotonic())
+    }
+
     fn sleep(&self, duration: Duration) -> Sleep {
         Box::pin(futures_timer::Delay::new(duration))
     }
@@ -43,6 +53,17 @@ fn micros_since_epoch() -> i64 {
     #[allow(clippy::useless_conversion, reason = "on systems of 32 bits it is none")]
     let nanos = i64::from(now.tv_nsec);
     now.tv_sec.saturating_mul(1_000_000).saturating_add(nanos / 1000)
+}
+
+/// As the kernel noted it at its last tick: a quarter of what the exact time costs.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn coarse() -> Option<Duration> {
+    Duration::try_from(rustix::time::clock_gettime(rustix::time::ClockId::MonotonicCoarse)).ok()
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn coarse() -> Option<Duration> {
+    None
 }
 
 #[cfg(not(unix))]
@@ -65,6 +86,13 @@ impl Timestamp {
     #[must_use]
     pub fn from_micros(micros: i64) -> Option<Self> {
         Some(Self(micros)).filter(|at| (Self::FIRST..=Self::LAST).contains(at))
+    }
+
+    /// So much later; what is finer than a microsecond counts as one.
+    #[must_use]
+    pub(crate) fn after(self, time: Duration) -> Self {
+        let micros = i64::try_from(time.as_nanos().div_ceil(1_000)).unwrap_or(i64::MAX);
+        Self(self.0.saturating_add(micros).min(Self::LAST.0))
     }
 
     /// Microseconds since the Unix epoch.

@@ -3,7 +3,7 @@
 use crate::{
     audit::Action,
     capability::Capability,
-    id::{KeyId, OperationId},
+    id::{GrantId, KeyId, OperationId},
     key::Status,
 };
 use chrono::{DateTime, Utc};
@@ -127,6 +127,16 @@ pub enum CorruptRow {
     Organization,
     /// An audit event.
     AuditEvent,
+    /// A sum of usage.
+    Usage,
+    /// What was reported for the grant with this id.
+    Report(GrantId),
+    /// Which batches of usage a process has written.
+    Node,
+    /// An entry of the access log.
+    AccessEntry,
+    /// Which budget an account or an organization has chosen.
+    Budget,
 }
 
 impl std::fmt::Display for CorruptRow {
@@ -137,6 +147,11 @@ impl std::fmt::Display for CorruptRow {
             Self::Owner => f.write_str("an owner"),
             Self::Organization => f.write_str("an organization"),
             Self::AuditEvent => f.write_str("an audit event"),
+            Self::Usage => f.write_str("a sum of usage"),
+            Self::Report(id) => write!(f, "what was reported for grant {id}"),
+            Self::Node => f.write_str("a process"),
+            Self::AccessEntry => f.write_str("an entry of the access log"),
+            Self::Budget => f.write_str("a budget"),
         }
     }
 }
@@ -208,6 +223,9 @@ pub enum Refusal {
         /// The key.
         id: KeyId,
     },
+    /// The actor may not choose request limits.
+    #[error("the actor may not choose request limits: leave them at the default, or ask an administrator")]
+    MayNotSetLimits,
     /// Whether the owner or organization is open cannot be read, or its row is lost while it has keys: reopened, it might revive
     /// keys. Closing it writes its flag whatever stands there, and revokes them.
     #[error("whether it is open cannot be read: close it first")]
@@ -313,4 +331,34 @@ pub enum Fault {
         /// What was asked of it.
         what: &'static str,
     },
+}
+
+/// Why an amount was not recorded.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecordError {
+    /// The request said nothing of what it was going to use: there is nothing to settle.
+    #[error("the request reserved nothing: record what it used, by unit")]
+    NotReserved,
+    /// Verification itself counts requests.
+    #[error("requests are counted by verification itself: record in another unit")]
+    Reserved,
+    /// The grant is too old: whether a part of the amount is counted already is about to be forgotten.
+    #[error("the request was granted at {at}, over {days} days ago: too late to record what it used")]
+    TooLate {
+        /// When the request was granted.
+        at: DateTime<Utc>,
+        /// For how many days amounts are taken.
+        days: u32,
+    },
+    /// As many amounts wait to be written as may: the store fails, or flushes are missing.
+    #[error("{waiting} amounts wait to be written, the most that may: flush first")]
+    Full {
+        /// How many wait.
+        waiting: usize,
+    },
+    /// The store failed. The amount waits for the next flush, unless what was reported for its grant before cannot be read
+    /// ([`CorruptRow::Report`]).
+    #[error("the amount is not written yet, since the store failed")]
+    Store(#[source] StoreError),
 }

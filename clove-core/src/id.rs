@@ -151,7 +151,7 @@ uuid_id!(
     counted_tail
 );
 uuid_id!(
-    /// The id of one verified request, minted here; no client can choose it.
+    /// The id of one verified request, minted here; no client can choose it. Sorts by time, to the microsecond.
     GrantId,
     "grant id",
     quick_tail
@@ -169,8 +169,23 @@ uuid_id!(
     counted_tail
 );
 
+uuid_id!(
+    /// One process, as long as it runs, that takes places of request windows, writes usage and counts refusals.
+    NodeId,
+    "node id",
+    random_tail
+);
+
 impl AuditId {
     /// The lowest id of an event at `at` or later: a store may look for times by id.
+    #[must_use]
+    pub fn first_at(at: impl Into<Timestamp>) -> Self {
+        Self(uuid_v7(at.into(), 0))
+    }
+}
+
+impl GrantId {
+    /// The lowest id of a request at `at` or later: a store may look for times by id.
     #[must_use]
     pub fn first_at(at: impl Into<Timestamp>) -> Self {
         Self(uuid_v7(at.into(), 0))

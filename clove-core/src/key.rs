@@ -4,6 +4,7 @@ use crate::{
     capability::CapabilitySet,
     error::{Invalid, size},
     id::{KeyId, Owner},
+    limit::LimitChoice,
 };
 use chrono::{DateTime, Utc};
 use std::fmt;
@@ -27,6 +28,8 @@ pub struct Key {
     pub description: Description,
     /// What it may do.
     pub capabilities: CapabilitySet,
+    /// Its request limits.
+    pub limits: LimitChoice,
     /// The host's own data, opaque to clove.
     pub metadata: Metadata,
     /// When it was created.

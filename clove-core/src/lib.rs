@@ -30,7 +30,9 @@
 //! Arrows run one way: values ([`id`], [`key`], [`capability`], [`secret`], [`digest`], [`audit`]), the rules over them
 //! ([`lifecycle`], [`policy`]), the contract of a [`store`], and the [`service`] on top. The core names no async runtime.
 
+pub mod access;
 pub mod audit;
+pub mod budget;
 pub mod capability;
 pub mod clock;
 mod credential;
@@ -41,25 +43,43 @@ mod hash_queue;
 pub mod id;
 pub mod key;
 pub mod lifecycle;
+pub mod limit;
 pub mod memory;
 mod metadata;
 pub mod policy;
+mod retention;
 pub mod secret;
 pub mod service;
+pub mod signal;
 pub mod store;
+mod sync;
 mod text;
+pub mod usage;
 pub mod verdict;
 
+pub use access::{AccessEntry, AccessLimit, AccessLog, AccessOutcome, EndpointLabel};
 pub use audit::{Action, AuditEvent, By, Role};
+pub use budget::{Budget, BudgetChoice, BudgetOf, BudgetState, Refill};
 pub use capability::{Capability, CapabilitySet, Requirement};
 pub use clock::{Clock, SystemClock, Timestamp};
 pub use digest::{Argon2Cost, Pepper};
-pub use error::{Error, Fault, Invalid, Refusal, StoreError};
+pub use error::{Error, Fault, Invalid, RecordError, Refusal, StoreError};
 pub use id::{AccountId, GrantId, KeyId, OperationId, OrganizationId, Owner, Scope};
 pub use key::{Description, Key, KeyState, Metadata, Name, Status};
+pub use limit::{LimitChoice, Limits, Tier, TierName, Window};
 pub use memory::MemoryStore;
 pub use policy::{Expiry, ExpiryPolicy, GuessLimit, Hashing, Policy};
+pub use retention::Retention;
 pub use secret::{Credential, Secret, SecretFormat};
-pub use service::{ActiveKeys, Applied, Closed, Clove, Cursor, Edit, Issued, ListAudit, ListKeys, NewKey, Page, Stopped};
+pub use service::{
+    ActiveKeys, Applied, Closed, Clove, CloveBuilder, Cursor, Edit, Issued, ListAccess, ListAudit, ListKeys, ListUsage, NewKey,
+    Page, Stopped,
+};
+#[cfg(feature = "metrics")]
+pub use signal::MetricsObserver;
+#[cfg(feature = "tracing")]
+pub use signal::TracingObserver;
+pub use signal::{Observer, Signal, SignalThresholds};
 pub use store::{ActiveLimit, Store};
-pub use verdict::{Attempt, Denial, DenialReason, Grant, Verdict};
+pub use usage::{Day, Unit, Usage, UsageBy, UsagePer};
+pub use verdict::{Attempt, BudgetExhausted, Denial, DenialReason, Exhausted, Grant, LimitState, Limited, Reservation, Verdict};

@@ -50,6 +50,8 @@ pub fn effect(command: Action, state: KeyState, expired: bool) -> Effect {
         | Action::Import
         | Action::LatchExpiry
         | Action::SetActiveLimit
+        | Action::SetRequestLimits
+        | Action::SetBudget
         | Action::CloseOwner
         | Action::ReopenOwner
         | Action::CloseOrganization

@@ -1,33 +1,61 @@
 //! What a store promises. The core owns all rules; a store owns atomicity and durability, reports facts, never judges.
 //!
-//! A store keeps five tables: organizations, owners, keys, secrets and audit events. It has one way to change the first
-//! four and add to the fifth, [`Store::transact`]: read some rows, let the core decide, write what it decided, all in one
-//! isolated and durable transaction. No rule lives in a store: it does not know the lifecycle, the limits, nor the time.
+//! A store keeps five tables of which rules speak: organizations, owners, keys, secrets and audit events. It has one way to change
+//! the first four and add to the fifth, [`Store::transact`]: read some rows, let the core decide, write what it decided, all in one
+//! isolated and durable transaction. Beside them it keeps counts of request windows and the access log. No rule lives in a store: it
+//! does not know the lifecycle, the limits, nor the time.
 //!
 //! Every promise below is a test in `clove-testkit`.
 
+mod access;
+pub(crate) mod budgets;
 mod candidate;
+mod epochs;
+mod owners;
 mod pages;
+mod places;
+mod transaction;
+pub(crate) mod usage;
 
-pub use candidate::{Candidate, Found, Lookup, SecretRecord, Secrets};
-pub use pages::{AuditPage, AuditQuery, ExpiringQuery, ExpiryFilter, KeyPage, KeyQuery, Place};
+pub use access::{AccessPage, AccessQuery, UnrecognizedCount};
+pub use budgets::{BudgetQuery, BudgetRow, BudgetSums, Reported, Reserve, Reserved, Reserving};
+pub use candidate::{Candidate, CandidateLimits, Found, Lookup, SecretRecord, Secrets};
+pub use epochs::{EpochShard, Epochs, Freshness, Marks, OWNER_SHARDS};
+pub use owners::{ActiveLimit, OrganizationRecord, OwnerFacts, OwnerRecord};
+pub use pages::{AuditPage, AuditQuery, ExpiringKey, ExpiringQuery, ExpiryFilter, KeyPage, KeyQuery, Place};
+pub use places::{COUNT_LIFETIME_MICROS, Lease, Leased, NODE_LIFETIME_MICROS, Unspent, Want};
+pub use transaction::{Changes, Decision, Facts, Flag, KeyChange, Reads, Remains, StoredKey, Transaction};
+pub use usage::{Meter, Report, UsageBatch, UsagePage, UsagePlace, UsageQuery};
 
 use crate::{
-    audit::AuditEvent,
+    access::AccessEntry,
+    budget::BudgetState,
+    clock::Timestamp,
     digest::{Digest, Scheme},
-    error::{Refusal, StoreError},
-    id::{KeyId, OperationId, OrganizationId, Owner, Scope},
-    key::{Key, KeyState, Name},
+    error::StoreError,
+    id::{KeyId, OrganizationId, Owner, Scope},
+    key::Key,
+    usage::Day,
 };
 use async_trait::async_trait;
-use chrono::{DateTime, NaiveDate, Utc};
-use std::{collections::BTreeSet, fmt, sync::Arc};
+use chrono::{DateTime, Utc};
+use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
 
 /// Where keys live.
 ///
 /// Identifiers compare and sort by bytes. Times have microsecond precision. Any number of processes may use one store.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
+    /// How verifications learn that a row they remember has changed.
+    fn freshness(&self) -> Freshness;
+
+    /// Reads all epochs, in one snapshot that began after this call; notes `bound` if none shorter is noted, durably, and tells the
+    /// shortest. Costs the same however many keys there are, and little: it is asked several times within the bound.
+    ///
+    /// # Errors
+    /// [`Unavailable`](StoreError::Unavailable) or [`Corrupt`](StoreError::Corrupt): rows are read then, and not remembered.
+    async fn epochs(&self, bound: Duration) -> Result<Arc<Epochs>, StoreError>;
+
     /// Finds what a verification needs by key id: the row whatever its state, all its secrets, and whether its owner and
     /// organization are open, read in one snapshot that began after this call.
     ///
@@ -54,6 +82,7 @@ pub trait Store: Send + Sync + 'static {
     ///   written: by its own id the core knows which call wrote it.
     /// - **Unique**: key ids, digests, operation ids and audit ids. A second one is [`StoreError::Conflict`], and nothing
     ///   is written.
+    /// - **Epochs**: those of [`Changes::outdates`] move with the changes, and no others; telemetry moves none.
     /// - **Cancelled** at any point, it has happened whole or not at all; running the same transaction again tells.
     ///
     /// Where rows are locked, the order is organization, owner, key.
@@ -86,6 +115,20 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// [`Unavailable`](StoreError::Unavailable) only: a row that cannot be read is told in the page.
     async fn expiring(&self, query: &ExpiringQuery) -> Result<KeyPage, StoreError>;
+
+    /// Keys of any owner, Active or Suspended and unlatched, whose `expires_at` is after `from` and at or before `until`, ordered by
+    /// (`expires_at`, id), soonest first: at most `limit`, and only those after the place `after`, which may lie before `from`. For
+    /// maintenance alone; it costs what it gives, whatever number of owners there are.
+    ///
+    /// # Errors
+    /// [`Unavailable`](StoreError::Unavailable) only: a key whose id, owner, state or expiry cannot be read is passed over.
+    async fn expiring_soon(
+        &self,
+        from: Timestamp,
+        until: Timestamp,
+        after: Option<(Timestamp, KeyId)>,
+        limit: usize,
+    ) -> Result<Vec<ExpiringKey>, StoreError>;
 
     /// Reads an owner's row, and how many of its places are held by keys that have expired at `now`.
     ///
@@ -132,12 +175,120 @@ pub trait Store: Send + Sync + 'static {
     /// [`Unavailable`](StoreError::Unavailable) or [`OutcomeUnknown`](StoreError::OutcomeUnknown): some uses may be written, and all
     /// may be written again.
     async fn touch(&self, uses: &[(KeyId, DateTime<Utc>)]) -> Result<(), StoreError>;
+
+    /// Takes places of windows: in one isolated and durable transaction, for each [`Want`] reads how many are charged to its
+    /// window's name, takes as many as [`Want::take`] says, and charges them. Notes that the node took some at that time, if it
+    /// did; the nodes that count are those that did within [`NODE_LIFETIME_MICROS`] before it, and this one. One answer a want.
+    ///
+    /// Cancelled at any point, or with an unknown outcome, places may be charged that nobody spends; never the other way about.
+    async fn lease(&self, lease: Arc<Lease>) -> Result<Vec<Leased>, StoreError>;
+
+    /// Gives places back to their names. Never run twice for the same places; need not be durable when it returns.
+    async fn give_back(&self, unspent: &[Unspent]) -> Result<(), StoreError>;
+
+    /// Forgets counts of windows that were over [`COUNT_LIFETIME_MICROS`] before `now`, at most `limit`; how many it were. Need not
+    /// be durable when it returns.
+    async fn forget_counts(&self, now: Timestamp, limit: usize) -> Result<usize, StoreError>;
+
+    /// Writes usage, in one isolated and durable transaction.
+    ///
+    /// - **Once**: where a batch of the same node with this sequence or a higher one was written before, nothing is done.
+    /// - **Requests** are added to their sums.
+    /// - **Reports**: of a grant and unit the ledger keeps the largest total, and what is reserved. Sums and ledger move as
+    ///   [`Report::moves`] says: by what the total has grown; so one that was reported before, by whichever process, moves nothing.
+    ///   One that settles is in the ledger whatever its total, so that no reservation comes after it.
+    /// - **Sums** stay at [`MAX_AMOUNT`](crate::usage::MAX_AMOUNT) once they are there. One that cannot be read stays so, and takes
+    ///   nothing else down.
+    ///
+    /// # Errors
+    /// [`Unavailable`](StoreError::Unavailable): nothing was written; [`Corrupt`](StoreError::Corrupt): nothing was written, since the
+    /// ledger cannot be read, of a grant ([`CorruptRow::Report`](crate::error::CorruptRow::Report)) or of the node;
+    /// [`OutcomeUnknown`](StoreError::OutcomeUnknown): all or nothing. In each case it may be sent again.
+    async fn record(&self, batch: Arc<UsageBatch>) -> Result<(), StoreError>;
+
+    /// A page of sums.
+    ///
+    /// # Errors
+    /// [`Unavailable`](StoreError::Unavailable) only: sums that cannot be read are counted in the page.
+    async fn usage(&self, query: &UsageQuery) -> Result<UsagePage, StoreError>;
+
+    /// Forgets what the ledger knows of grants of days before `before`, and of nodes whose last batch was made before it, at most
+    /// `limit` rows; how many it were. Sums stay. Need not be durable when it returns.
+    ///
+    /// # Errors
+    /// [`Unavailable`](StoreError::Unavailable) or [`OutcomeUnknown`](StoreError::OutcomeUnknown): it may be done again.
+    async fn forget_reports(&self, before: Day, limit: usize) -> Result<usize, StoreError>;
+
+    /// Reserves an amount of all budgets that there are, or of none, in one isolated and durable transaction: reads for each of
+    /// [`Reserve::queries`] its holder's own choice and, where [`BudgetQuery::period`] gives a budget, the sums of its days; reads what
+    /// the ledger knows of the grant and unit; and does what [`Reserve::decide`] says. Moves no epoch.
+    ///
+    /// Cancelled at any point, it has happened whole or not at all; a report that settles frees it either way, before or after.
+    ///
+    /// # Errors
+    /// [`Unavailable`](StoreError::Unavailable): nothing was written. [`Corrupt`](StoreError::Corrupt): nothing was written, since a
+    /// choice, a sum or the ledger cannot be read; what is not known is not given out. [`OutcomeUnknown`](StoreError::OutcomeUnknown):
+    /// all or nothing; the same may be done again, and is done once.
+    async fn reserve(&self, reserve: Arc<Reserve>) -> Result<Reserved, StoreError>;
+
+    /// How a budget stands; `None` if there is none.
+    ///
+    /// # Errors
+    /// [`Unavailable`](StoreError::Unavailable), or [`Corrupt`](StoreError::Corrupt) where the choice or a sum cannot be read.
+    async fn budget(&self, query: &BudgetQuery) -> Result<Option<BudgetState>, StoreError>;
+
+    /// Adds entries to the access log, all or none, durable when it returns. An entry whose id is there already is passed over, so
+    /// that after an unknown outcome the same may be written again. Cancelled at any point, it has happened whole or not at all.
+    ///
+    /// # Errors
+    /// [`Unavailable`](StoreError::Unavailable): nothing was written. [`OutcomeUnknown`](StoreError::OutcomeUnknown): all or nothing.
+    async fn log_access(&self, entries: Arc<[AccessEntry]>) -> Result<(), StoreError>;
+
+    /// A page of the access log, newest id first.
+    ///
+    /// # Errors
+    /// [`Unavailable`](StoreError::Unavailable) only: entries that cannot be read are counted in the page.
+    async fn access_log(&self, query: &AccessQuery) -> Result<AccessPage, StoreError>;
+
+    /// Forgets at most `limit` entries of the access log whose ids were made before `before`, the oldest first, and after them
+    /// counts of hours that began before it; how many rows it were. Need not be durable when it returns.
+    ///
+    /// # Errors
+    /// [`Unavailable`](StoreError::Unavailable) or [`OutcomeUnknown`](StoreError::OutcomeUnknown); it may be done again.
+    async fn forget_access(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError>;
+
+    /// Forgets at most `limit` audit events whose ids were made before `before`, the oldest first; how many it were. Their operation
+    /// ids are free again. Need not be durable when it returns.
+    ///
+    /// # Errors
+    /// As [`Store::forget_access`].
+    async fn forget_audit(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError>;
+
+    /// Raises how many requests a process has refused in an hour to each given count, and never lowers it. Need not be durable when
+    /// it returns.
+    ///
+    /// # Errors
+    /// [`Unavailable`](StoreError::Unavailable) or [`OutcomeUnknown`](StoreError::OutcomeUnknown); it may be done again.
+    async fn count_unrecognized(&self, counts: &[UnrecognizedCount]) -> Result<(), StoreError>;
+
+    /// How many requests all processes have refused in each hour that begins at `from` or later and before `until`, ascending; hours
+    /// without any are left out.
+    ///
+    /// # Errors
+    /// [`Unavailable`](StoreError::Unavailable) only: a count that cannot be read is passed over.
+    async fn unrecognized(&self, from: Timestamp, until: Timestamp) -> Result<Vec<(Timestamp, u64)>, StoreError>;
 }
 
 macro_rules! forward {
     ($($pointer:ident),*) => {$(
         #[async_trait]
         impl<S: Store + ?Sized> Store for $pointer<S> {
+            fn freshness(&self) -> Freshness {
+                (**self).freshness()
+            }
+            async fn epochs(&self, bound: Duration) -> Result<Arc<Epochs>, StoreError> {
+                (**self).epochs(bound).await
+            }
             fn find_by_id(&self, id: KeyId) -> Lookup<'_> {
                 (**self).find_by_id(id)
             }
@@ -155,6 +306,15 @@ macro_rules! forward {
             }
             async fn expiring(&self, query: &ExpiringQuery) -> Result<KeyPage, StoreError> {
                 (**self).expiring(query).await
+            }
+            async fn expiring_soon(
+                &self,
+                from: Timestamp,
+                until: Timestamp,
+                after: Option<(Timestamp, KeyId)>,
+                limit: usize,
+            ) -> Result<Vec<ExpiringKey>, StoreError> {
+                (**self).expiring_soon(from, until, after, limit).await
             }
             async fn owner(&self, owner: &Owner, now: DateTime<Utc>) -> Result<Option<OwnerFacts>, StoreError> {
                 (**self).owner(owner, now).await
@@ -177,255 +337,52 @@ macro_rules! forward {
             async fn touch(&self, uses: &[(KeyId, DateTime<Utc>)]) -> Result<(), StoreError> {
                 (**self).touch(uses).await
             }
+            async fn lease(&self, lease: Arc<Lease>) -> Result<Vec<Leased>, StoreError> {
+                (**self).lease(lease).await
+            }
+            async fn give_back(&self, unspent: &[Unspent]) -> Result<(), StoreError> {
+                (**self).give_back(unspent).await
+            }
+            async fn forget_counts(&self, now: Timestamp, limit: usize) -> Result<usize, StoreError> {
+                (**self).forget_counts(now, limit).await
+            }
+            async fn record(&self, batch: Arc<UsageBatch>) -> Result<(), StoreError> {
+                (**self).record(batch).await
+            }
+            async fn usage(&self, query: &UsageQuery) -> Result<UsagePage, StoreError> {
+                (**self).usage(query).await
+            }
+            async fn forget_reports(&self, before: Day, limit: usize) -> Result<usize, StoreError> {
+                (**self).forget_reports(before, limit).await
+            }
+            async fn reserve(&self, reserve: Arc<Reserve>) -> Result<Reserved, StoreError> {
+                (**self).reserve(reserve).await
+            }
+            async fn budget(&self, query: &BudgetQuery) -> Result<Option<BudgetState>, StoreError> {
+                (**self).budget(query).await
+            }
+            async fn log_access(&self, entries: Arc<[AccessEntry]>) -> Result<(), StoreError> {
+                (**self).log_access(entries).await
+            }
+            async fn access_log(&self, query: &AccessQuery) -> Result<AccessPage, StoreError> {
+                (**self).access_log(query).await
+            }
+            async fn forget_access(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
+                (**self).forget_access(before, limit).await
+            }
+            async fn forget_audit(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
+                (**self).forget_audit(before, limit).await
+            }
+            async fn count_unrecognized(&self, counts: &[UnrecognizedCount]) -> Result<(), StoreError> {
+                (**self).count_unrecognized(counts).await
+            }
+            async fn unrecognized(&self, from: Timestamp, until: Timestamp) -> Result<Vec<(Timestamp, u64)>, StoreError> {
+                (**self).unrecognized(from, until).await
+            }
         }
     )*};
 }
 forward!(Arc, Box);
-
-/// An organization's row. Exists from the first command in the organization on, other than to close or reopen an owner.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OrganizationRecord {
-    /// Its id.
-    pub id: OrganizationId,
-    /// Whether keys of the organization may be verified, created and enabled.
-    pub open: bool,
-}
-
-/// An owner's row. Exists from the first command for the owner on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OwnerRecord {
-    /// Whose.
-    pub owner: Owner,
-    /// Whether keys of the owner may be verified, created and enabled.
-    pub open: bool,
-    /// How many keys are stored Active and not latched as expired.
-    pub held: u32,
-    /// How many keys there are, of whatever state.
-    pub records: u32,
-    /// The owner's own active limit, where it differs from the policy's.
-    pub limit: Option<ActiveLimit>,
-    /// The UTC day on which the owner last created a key.
-    pub creation_day: Option<NaiveDate>,
-    /// How many were created on that day.
-    pub creations: u32,
-}
-
-impl OwnerRecord {
-    /// The row of an owner who is open and has no keys yet.
-    #[must_use]
-    pub fn new(owner: Owner) -> Self {
-        Self { owner, open: true, held: 0, records: 0, limit: None, creation_day: None, creations: 0 }
-    }
-}
-
-/// How many keys of an owner may be active at a time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
-pub enum ActiveLimit {
-    /// At most so many; 0 allows none.
-    AtMost(u32),
-    /// Any number.
-    Unlimited,
-}
-
-/// An owner's row with what only a count can tell.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OwnerFacts {
-    /// The row.
-    pub record: OwnerRecord,
-    /// How many of [`OwnerRecord::held`] belong to keys whose `expires_at` is at or before the `now` given.
-    pub held_by_expired: u32,
-}
-
-/// One atomic read, decision and write.
-pub struct Transaction {
-    /// The command's id.
-    pub operation: OperationId,
-    /// What to read.
-    pub reads: Reads,
-    decide: Box<dyn Fn(&Facts) -> Decision + Send + Sync>,
-}
-
-impl Transaction {
-    /// A transaction that reads `reads` and writes what `decide` makes of them. `decide` is pure and may run more than once.
-    pub fn new(operation: OperationId, reads: Reads, decide: impl Fn(&Facts) -> Decision + Send + Sync + 'static) -> Self {
-        Self { operation, reads, decide: Box::new(decide) }
-    }
-
-    /// What to write, given the facts.
-    #[must_use]
-    pub fn decide(&self, facts: &Facts) -> Decision {
-        (self.decide)(facts)
-    }
-}
-
-impl fmt::Debug for Transaction {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Transaction").field("operation", &self.operation).field("reads", &self.reads).finish_non_exhaustive()
-    }
-}
-
-/// What a transaction reads, besides an event under its operation id.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reads {
-    /// An owner's row and its organization's; with `expired_at`, also the owner's keys that hold a place and whose
-    /// `expires_at` is at or before that time.
-    Owner {
-        /// Whose.
-        owner: Owner,
-        /// Read expired keys that hold places at this time.
-        expired_at: Option<DateTime<Utc>>,
-    },
-    /// Whether what the scope names, an owner or an organization, is open. Nothing else need be readable, and not even that.
-    Flag(Scope),
-    /// A key within a scope with its secrets, its owner's row and its organization's; with `expired_at` as above.
-    Key {
-        /// How far the look-up reaches.
-        scope: Scope,
-        /// Which key.
-        id: KeyId,
-        /// Read expired keys of its owner that hold places at this time.
-        expired_at: Option<DateTime<Utc>>,
-    },
-    /// What is left of a key within a scope whose row or secrets may be beyond reading, and its owner's row if that can be read.
-    Remains {
-        /// How far the look-up reaches.
-        scope: Scope,
-        /// Which key.
-        id: KeyId,
-    },
-    /// Up to `limit` keys of the scope in one of the states with ids above `after`, ascending by id, of one owner or of
-    /// several; the rows of all their owners; and as [`Reads::Flag`] whether what the scope names is open. A page costs what lies
-    /// behind `after` until it is full, however much lies before.
-    Batch {
-        /// Which keys.
-        scope: Scope,
-        /// In which states.
-        states: Vec<KeyState>,
-        /// Only ids above this one.
-        after: Option<KeyId>,
-        /// How many at most.
-        limit: usize,
-    },
-}
-
-/// What a transaction has read.
-#[derive(Clone, Debug, Default)]
-pub struct Facts {
-    /// The event already written under the transaction's operation id. Where there is one, the other facts are read too.
-    pub replayed: Option<AuditEvent>,
-    /// The organization's row, if it was asked for and there is one.
-    pub organization: Option<OrganizationRecord>,
-    /// Whether what [`Reads::Flag`] or [`Reads::Batch`] names is open; `None` if it has no row.
-    pub flag: Option<Flag>,
-    /// The owners' rows, as far as they exist.
-    pub owners: Vec<OwnerRecord>,
-    /// The key asked for, or the batch; ascending by id.
-    pub keys: Vec<StoredKey>,
-    /// Keys that hold a place and have expired, if asked for.
-    pub expired: Vec<Key>,
-    /// What is left of the key asked for by [`Reads::Remains`].
-    pub remains: Option<Remains>,
-    /// The first key of a batch that could not be read, and was passed over.
-    pub passed_over: Option<KeyId>,
-}
-
-/// Whether an owner or an organization is open, as its row tells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Flag {
-    /// It is.
-    Open,
-    /// It is not.
-    Closed,
-    /// The row does not tell. Verifications and commands that read the row are [`StoreError::Corrupt`].
-    Unreadable,
-}
-
-impl From<bool> for Flag {
-    fn from(open: bool) -> Self {
-        if open { Self::Open } else { Self::Closed }
-    }
-}
-
-/// As much of a key as it takes to stop or delete it. A store that never finds a row beyond reading gives it of sound ones.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Remains {
-    /// The key's id.
-    pub id: KeyId,
-    /// Whose key; where that cannot be read, there is nothing to go by, and reading is [`StoreError::Corrupt`].
-    pub owner: Owner,
-    /// Its name, if that can be read.
-    pub name: Option<Name>,
-    /// Its stored state, if that can be read.
-    pub state: Option<KeyState>,
-    /// Its revision, if that can be read.
-    pub revision: Option<u64>,
-    /// How many other keys of the owner there are, counted by their rows.
-    pub others: u32,
-    /// How many of those are stored Active and not latched.
-    pub others_held: u32,
-}
-
-/// A key with its secrets.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StoredKey {
-    /// The record.
-    pub key: Key,
-    /// One or two secrets, the current one first.
-    pub secrets: Vec<SecretRecord>,
-}
-
-/// What the core made of the facts.
-#[derive(Clone, Debug)]
-pub enum Decision {
-    /// Write this.
-    Commit(Changes),
-    /// Write nothing: the command was carried out before, by this event; with the key as it is now.
-    Replay(Box<AuditEvent>, Option<Box<StoredKey>>),
-    /// Write nothing: the rules refuse.
-    Refuse(Refusal),
-}
-
-/// What to write.
-#[derive(Clone, Debug, Default)]
-pub struct Changes {
-    /// An organization's row as it is to be, new or not.
-    pub organization: Option<OrganizationRecord>,
-    /// Owners' rows as they are to be, new or not.
-    pub owners: Vec<OwnerRecord>,
-    /// Opens or closes an owner. The rest of its row stays, readable or not; a new row has no keys, no limit and no creations.
-    pub owner_flag: Option<(Owner, bool)>,
-    /// Changes of keys, in order.
-    pub keys: Vec<KeyChange>,
-    /// What to add to the audit trail.
-    pub events: Vec<AuditEvent>,
-}
-
-/// A change of one key.
-#[derive(Clone, Debug)]
-pub enum KeyChange {
-    /// A new key with its secrets.
-    Insert(StoredKey),
-    /// A key as it is to be, all but its `owner`, `created_at` and `last_used_at`, which stay. `secrets` replaces all its
-    /// secrets where given.
-    Update {
-        /// The record.
-        key: Key,
-        /// Its secrets, if they change.
-        secrets: Option<Vec<SecretRecord>>,
-    },
-    /// The key's state and revision as they are to be. The rest of its row and its secrets stay, readable or not.
-    Stop {
-        /// Which key.
-        id: KeyId,
-        /// Its state.
-        state: KeyState,
-        /// Its revision.
-        revision: u64,
-    },
-    /// The key and its secrets go.
-    Delete(KeyId),
-}
 
 /// A digest to be replaced by a better one of the same secret.
 #[derive(Clone)]

@@ -1,10 +1,15 @@
 //! What a verification is asked, and what it answers.
 
 use crate::{
+    access::EndpointLabel,
+    budget::{BudgetOf, BudgetState},
     capability::{Capability, CapabilitySet, Requirement},
     clock::Timestamp,
     id::{GrantId, KeyId, Owner},
-    store::Candidate,
+    key::KeyState,
+    limit::Window,
+    service::{Hold, Known, Lefts},
+    usage::Unit,
 };
 use chrono::{DateTime, Utc};
 use std::{fmt, sync::Arc};
@@ -15,19 +20,60 @@ pub struct Attempt<'a> {
     pub(crate) credential: &'a [u8],
     pub(crate) required: Option<&'a Requirement>,
     pub(crate) peer: &'a str,
+    pub(crate) cost: u64,
+    pub(crate) charges: bool,
+    pub(crate) endpoint: Option<&'a EndpointLabel>,
+    pub(crate) reserving: Option<(&'a Unit, u64)>,
 }
 
 impl<'a> Attempt<'a> {
     /// A credential exactly as the client sent it: `id;secret`, or the bare secret. Nothing is trimmed.
     #[must_use]
     pub fn new(credential: &'a (impl AsRef<[u8]> + ?Sized)) -> Self {
-        Self { credential: credential.as_ref(), required: None, peer: "" }
+        let credential = credential.as_ref();
+        Self { credential, required: None, peer: "", cost: 1, charges: true, endpoint: None, reserving: None }
     }
 
     /// What the key must be allowed to do.
     #[must_use]
     pub fn requiring(mut self, required: &'a Requirement) -> Self {
         self.required = Some(required);
+        self
+    }
+
+    /// How many places of each of its windows the request takes; 1 unless set. A request that takes none is refused by no window.
+    #[must_use]
+    pub fn costing(mut self, places: u64) -> Self {
+        self.cost = places;
+        self
+    }
+
+    /// Only says how the request would be answered: it is charged to no window, and is no use of the key.
+    #[must_use]
+    pub fn only_checking(mut self) -> Self {
+        self.charges = false;
+        self
+    }
+
+    /// How much of a unit the request may use, such as the most tokens that its answer may have: reserved in the budgets of that unit
+    /// of the key, its account and its organization, in all or none, and refused where one has not left it. Say what it has used by
+    /// [`Clove::settle`](crate::Clove::settle): that frees the rest. One unit a request; the last one said counts.
+    ///
+    /// 0 reserves nothing, and is refused where a budget is used up: for requests of which nobody knows what they are going to use.
+    /// Their budget is then overspent by what is in flight, and by what was used within one flush interval.
+    ///
+    /// It costs one transaction of the store. A grant that is dropped without being settled, or lost in a crash, keeps what it has
+    /// reserved until the period ends: that is wasted, and never given out twice. [`Unit::requests`] has no budgets.
+    #[must_use]
+    pub fn reserving(mut self, unit: &'a Unit, amount: u64) -> Self {
+        self.reserving = Some((unit, amount));
+        self
+    }
+
+    /// Which endpoint it is presented at, by the host's own label, for the access log.
+    #[must_use]
+    pub fn at_endpoint(mut self, label: &'a EndpointLabel) -> Self {
+        self.endpoint = Some(label);
         self
     }
 
@@ -47,7 +93,12 @@ impl<'a, T: AsRef<[u8]> + ?Sized> From<&'a T> for Attempt<'a> {
 
 impl fmt::Debug for Attempt<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Attempt").field("required", &self.required).field("peer", &self.peer).finish_non_exhaustive()
+        f.debug_struct("Attempt")
+            .field("required", &self.required)
+            .field("peer", &self.peer)
+            .field("endpoint", &self.endpoint)
+            .field("reserving", &self.reserving)
+            .finish_non_exhaustive()
     }
 }
 
@@ -85,8 +136,72 @@ impl Verdict {
 #[derive(Clone)]
 pub struct Grant {
     pub(crate) id: GrantId,
-    pub(crate) candidate: Arc<Candidate>,
+    pub(crate) known: Arc<Known>,
     pub(crate) at: Timestamp,
+    /// Which of the key's secrets was proven.
+    pub(crate) place: usize,
+    pub(crate) lefts: Lefts,
+    pub(crate) hold: Option<Arc<Hold>>,
+}
+
+/// What a granted request has reserved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct Reservation {
+    /// Of what.
+    pub unit: Unit,
+    /// How much: 0 where nothing was asked for, where there is no budget, or where it was only checked.
+    pub amount: u64,
+    /// How each budget of the key, its account and its organization stands, this reservation counted; none where there is no budget.
+    pub budgets: Vec<BudgetState>,
+}
+
+/// A budget that has not left what a request was going to use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct BudgetExhausted {
+    /// How much the request asked for.
+    pub asked: u64,
+    /// The budget; of several the one that is full again last.
+    pub state: BudgetState,
+}
+
+/// What of a limit is left after a request was granted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct LimitState {
+    /// Whose.
+    pub of: Limited,
+    /// The window.
+    pub window: Window,
+    /// How many requests are left in it, as far as this process knows: others may have taken some since.
+    pub left: u64,
+    /// When it is over.
+    pub resets_at: DateTime<Utc>,
+}
+
+/// Whose requests a window counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
+pub enum Limited {
+    /// The key's.
+    Key,
+    /// The account's, over all its keys.
+    Account,
+}
+
+/// A window without a place for a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct Exhausted {
+    /// Whose.
+    pub of: Limited,
+    /// The window; of several the one that lasts longest.
+    pub window: Window,
+    /// How many are left in it, fewer than the request takes.
+    pub left: u64,
+    /// When it is over, and the request may be tried again; `None` where it takes more than the window ever has.
+    pub retry_at: Option<DateTime<Utc>>,
 }
 
 impl Grant {
@@ -98,22 +213,44 @@ impl Grant {
     /// The key.
     #[must_use]
     pub fn key_id(&self) -> KeyId {
-        self.candidate.id
+        self.known.row.id
     }
     /// Whose key.
     #[must_use]
     pub fn owner(&self) -> &Owner {
-        &self.candidate.owner
+        &self.known.row.owner
     }
     /// What the key may do.
     #[must_use]
     pub fn capabilities(&self) -> &CapabilitySet {
-        &self.candidate.capabilities
+        &self.known.row.capabilities
     }
     /// When the key expires.
     #[must_use]
     pub fn expires_at(&self) -> Option<DateTime<Utc>> {
-        self.candidate.expires_at.map(Into::into)
+        self.known.row.expires_at.map(Into::into)
+    }
+    /// What is left of each window of the key and of its account, this request counted.
+    pub fn limits(&self) -> impl Iterator<Item = LimitState> + '_ {
+        let plan = &*self.known.plan;
+        let sides = [(Limited::Key, &plan.key, self.lefts.key), (Limited::Account, &plan.account, self.lefts.account)];
+        let counted = sides.into_iter().filter(|_| !self.lefts.uncounted);
+        counted.flat_map(move |(of, limits, left)| {
+            limits.windows().iter().zip(left).map(move |(&window, left)| {
+                let resets_at = window.resets_at(self.at).into();
+                LimitState { of, window, left, resets_at }
+            })
+        })
+    }
+    /// What it has reserved, if it [asked for that](Attempt::reserving).
+    #[must_use]
+    pub fn reservation(&self) -> Option<&Reservation> {
+        self.hold.as_deref().map(Hold::reservation)
+    }
+    /// Whether it was counted by no window, since the store was away and the policy allows for that.
+    #[must_use]
+    pub fn is_uncounted(&self) -> bool {
+        self.lefts.uncounted
     }
     /// The time at which the request was judged.
     #[must_use]
@@ -126,9 +263,9 @@ impl fmt::Debug for Grant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Grant")
             .field("id", &self.id)
-            .field("key_id", &self.candidate.id)
-            .field("owner", &self.candidate.owner)
-            .field("capabilities", &self.candidate.capabilities)
+            .field("key_id", &self.known.row.id)
+            .field("owner", &self.known.row.owner)
+            .field("capabilities", &self.known.row.capabilities)
             .finish_non_exhaustive()
     }
 }
@@ -137,7 +274,7 @@ impl fmt::Debug for Grant {
 #[derive(Clone)]
 pub struct Denial {
     reason: DenialReason,
-    proven: Option<Arc<Candidate>>,
+    proven: Option<Arc<Known>>,
 }
 
 /// Why a request is refused. All but [`DenialReason::NotRecognized`] are said only to who has proven the secret.
@@ -165,13 +302,21 @@ pub enum DenialReason {
         /// What is missing.
         missing: Vec<Capability>,
     },
+    /// A window has no place left for the request.
+    LimitReached(Box<Exhausted>),
+    /// A budget has not left what the request was going to use. Trying again soon is of no use.
+    BudgetExhausted(Box<BudgetExhausted>),
 }
 
 impl Denial {
     pub(crate) const NOT_RECOGNIZED: Self = Self { reason: DenialReason::NotRecognized, proven: None };
 
-    pub(crate) fn proven(reason: DenialReason, candidate: Arc<Candidate>) -> Self {
-        Self { reason, proven: Some(candidate) }
+    pub(crate) fn proven(reason: DenialReason, known: Arc<Known>) -> Self {
+        Self { reason, proven: Some(known) }
+    }
+
+    pub(crate) fn known(&self) -> Option<&Arc<Known>> {
+        self.proven.as_ref()
     }
 
     /// Why.
@@ -182,12 +327,16 @@ impl Denial {
     /// Which key, if its secret was proven.
     #[must_use]
     pub fn key_id(&self) -> Option<KeyId> {
-        self.proven.as_ref().map(|candidate| candidate.id)
+        self.proven.as_ref().map(|known| known.row.id)
     }
     /// Whose key, if its secret was proven.
     #[must_use]
     pub fn owner(&self) -> Option<&Owner> {
-        self.proven.as_ref().map(|candidate| &candidate.owner)
+        self.proven.as_ref().map(|known| &*known.row.owner)
+    }
+    /// Whether it is of a key that is flagged as compromised, whatever else stands in its way.
+    pub(crate) fn is_of_flagged_key(&self) -> bool {
+        self.proven.as_ref().is_some_and(|known| known.row.state == KeyState::Compromised)
     }
 }
 
@@ -210,6 +359,43 @@ impl fmt::Display for Denial {
                 let names: Vec<_> = missing.iter().map(Capability::as_str).collect();
                 write!(f, "This API key may not do this; it lacks {}. Use a key that has it.", names.join(", "))
             }
+            DenialReason::LimitReached(exhausted) => {
+                let Exhausted { of, window, retry_at, .. } = &**exhausted;
+                let whose = match of {
+                    Limited::Key => "This API key",
+                    Limited::Account => "The account of this API key",
+                };
+                write!(f, "{whose} may make {} requests in {} seconds. ", window.count(), window.seconds())?;
+                match retry_at {
+                    Some(at) => write!(f, "Try again at {}.", at.format("%Y-%m-%d %H:%M:%S UTC")),
+                    None => f.write_str("This request counts for more than that; make it smaller."),
+                }
+            }
+            DenialReason::BudgetExhausted(exhausted) => fmt::Display::fmt(&**exhausted, f),
+        }
+    }
+}
+
+impl fmt::Display for BudgetExhausted {
+    /// What is used up, and what to do: not to try again until then.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let BudgetState { of, unit, budget, refills_at, .. } = &self.state;
+        let whose = match of {
+            BudgetOf::Key => "This API key",
+            BudgetOf::Account => "The account of this API key",
+            BudgetOf::Organization => "The organization of this API key",
+        };
+        write!(f, "{whose} may use {} {unit} {}", budget.amount(), budget.refill().each())?;
+        match self.state.left() {
+            0 => f.write_str(", and none are left. ")?,
+            left => write!(f, ", {left} are left, and this request may use {}. ", self.asked)?,
+        }
+        if self.asked > budget.amount() {
+            return f.write_str("Make the request smaller.");
+        }
+        match refills_at {
+            Some(at) => write!(f, "Wait until {}, or ask an administrator for more.", at.format("%Y-%m-%d %H:%M UTC")),
+            None => f.write_str("Ask an administrator for more."),
         }
     }
 }

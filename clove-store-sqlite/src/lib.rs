@@ -23,7 +23,11 @@
 //! - One thread writes, and takes all that waits into one commit. Reads do not wait for it.
 //! - Point reads run on the calling thread, scans on two of their own: see [`Options::inline_reads`].
 
+mod access;
+mod budgets;
+mod epochs;
 mod open;
+mod places;
 mod read;
 mod readers;
 mod rows;
@@ -31,6 +35,7 @@ mod schema;
 #[doc(hidden)]
 pub mod sql;
 mod transact;
+mod usage;
 mod writer;
 
 pub use open::Options;
@@ -38,17 +43,20 @@ pub use open::Options;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use clove_core::{
-    Key, KeyId, OrganizationId, Owner, Scope, Store, StoreError,
+    AccessEntry, BudgetState, Key, KeyId, OrganizationId, Owner, Scope, Store, StoreError, Timestamp,
     digest::Digest,
     store::{
-        AuditPage, AuditQuery, Decision, ExpiringQuery, KeyPage, KeyQuery, Lookup, OrganizationRecord, OwnerFacts, Rehash,
-        Transaction,
+        AccessPage, AccessQuery, AuditPage, AuditQuery, BudgetQuery, Decision, Epochs, ExpiringKey, ExpiringQuery, Freshness,
+        KeyPage, KeyQuery, Lease, Leased, Lookup, OrganizationRecord, OwnerFacts, Rehash, Reserve, Reserved, Transaction,
+        UnrecognizedCount, Unspent, UsageBatch, UsagePage, UsageQuery,
     },
+    usage::Day,
 };
+use epochs::Poller;
 use readers::{Pool, Readers};
 use rusqlite::Connection;
-use std::{collections::BTreeSet, path::Path, sync::Arc};
-use writer::{Work, Writer};
+use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
+use writer::{Done, Work, Writer};
 
 /// A store on one SQLite file. Clones share it.
 ///
@@ -74,6 +82,7 @@ pub struct SqliteStore {
 struct Inner {
     points: Points,
     scanner: Pool,
+    poller: Poller,
     writer: Writer,
 }
 
@@ -83,6 +92,8 @@ enum Points {
     Hop(Pool),
 }
 
+/// How late another process's command is obeyed, at most, unless the policy says otherwise.
+const FRESHNESS: Duration = Duration::from_millis(100);
 /// The most last uses of one transaction: commands wait for no more than that.
 const TOUCHES: usize = 1024;
 
@@ -104,8 +115,16 @@ impl SqliteStore {
             Points::Hop(pool) => pool.close(),
         }
         self.inner.scanner.close();
+        self.inner.poller.close();
         // Dropped as the thread ends: there is nothing to receive but that.
         let _ = self.inner.writer.close().await;
+    }
+
+    async fn forget(&self, work: Work) -> Result<usize, StoreError> {
+        match self.inner.writer.write(work).await? {
+            Done::Forgotten(count) => Ok(count),
+            _ => Err(StoreError::OutcomeUnknown { source: None }),
+        }
     }
 
     async fn point_read<T: Send + 'static>(
@@ -127,6 +146,20 @@ impl std::fmt::Debug for SqliteStore {
 
 #[async_trait]
 impl Store for SqliteStore {
+    fn freshness(&self) -> Freshness {
+        Freshness::Polled(FRESHNESS)
+    }
+
+    /// On the calling thread: mostly it takes two microseconds.
+    async fn epochs(&self, bound: Duration) -> Result<Arc<Epochs>, StoreError> {
+        let epochs = self.inner.poller.poll()?;
+        if epochs.bound <= bound {
+            return Ok(epochs);
+        }
+        self.inner.writer.write(Work::NoteBound(bound)).await?;
+        self.inner.poller.poll()
+    }
+
     fn find_by_id(&self, id: KeyId) -> Lookup<'_> {
         Lookup::waits(self.point_read(move |connection| read::find_by_id(connection, id)))
     }
@@ -137,8 +170,10 @@ impl Store for SqliteStore {
     }
 
     async fn transact(&self, transaction: Arc<Transaction>) -> Result<Decision, StoreError> {
-        let done = self.inner.writer.write(Work::Transact(transaction)).await?;
-        done.ok_or(StoreError::OutcomeUnknown { source: None })
+        match self.inner.writer.write(Work::Transact(transaction)).await? {
+            Done::Decided(decision) => Ok(decision),
+            _ => Err(StoreError::OutcomeUnknown { source: None }),
+        }
     }
 
     async fn get(&self, scope: &Scope, id: KeyId) -> Result<Option<Key>, StoreError> {
@@ -154,6 +189,16 @@ impl Store for SqliteStore {
     async fn expiring(&self, query: &ExpiringQuery) -> Result<KeyPage, StoreError> {
         let query = query.clone();
         self.inner.scanner.read(move |connection| read::expiring(connection, &query)).await
+    }
+
+    async fn expiring_soon(
+        &self,
+        from: Timestamp,
+        until: Timestamp,
+        after: Option<(Timestamp, KeyId)>,
+        limit: usize,
+    ) -> Result<Vec<ExpiringKey>, StoreError> {
+        self.inner.scanner.read(move |connection| read::expiring_soon(connection, from, until, after, limit)).await
     }
 
     async fn owner(&self, owner: &Owner, now: DateTime<Utc>) -> Result<Option<OwnerFacts>, StoreError> {
@@ -188,5 +233,69 @@ impl Store for SqliteStore {
             self.inner.writer.write(Work::Touch(uses.to_vec())).await?;
         }
         Ok(())
+    }
+
+    async fn lease(&self, lease: Arc<Lease>) -> Result<Vec<Leased>, StoreError> {
+        match self.inner.writer.write(Work::Lease(lease)).await? {
+            Done::Leased(leased) => Ok(leased),
+            _ => Err(StoreError::OutcomeUnknown { source: None }),
+        }
+    }
+
+    async fn give_back(&self, unspent: &[Unspent]) -> Result<(), StoreError> {
+        self.inner.writer.write(Work::GiveBack(unspent.to_vec())).await.map(drop)
+    }
+
+    async fn forget_counts(&self, now: Timestamp, limit: usize) -> Result<usize, StoreError> {
+        self.forget(Work::ForgetCounts(now, limit)).await
+    }
+
+    async fn log_access(&self, entries: Arc<[AccessEntry]>) -> Result<(), StoreError> {
+        self.inner.writer.write(Work::LogAccess(entries)).await.map(drop)
+    }
+
+    async fn access_log(&self, query: &AccessQuery) -> Result<AccessPage, StoreError> {
+        let query = query.clone();
+        self.inner.scanner.read(move |connection| access::page(connection, &query)).await
+    }
+
+    async fn forget_access(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
+        self.forget(Work::ForgetAccess(before, limit)).await
+    }
+
+    async fn forget_audit(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
+        self.forget(Work::ForgetAudit(before, limit)).await
+    }
+
+    async fn count_unrecognized(&self, counts: &[UnrecognizedCount]) -> Result<(), StoreError> {
+        self.inner.writer.write(Work::CountUnrecognized(counts.to_vec())).await.map(drop)
+    }
+
+    async fn unrecognized(&self, from: Timestamp, until: Timestamp) -> Result<Vec<(Timestamp, u64)>, StoreError> {
+        self.inner.scanner.read(move |connection| access::unrecognized(connection, from, until)).await
+    }
+    async fn record(&self, batch: Arc<UsageBatch>) -> Result<(), StoreError> {
+        self.inner.writer.write(Work::Record(batch)).await.map(drop)
+    }
+
+    async fn usage(&self, query: &UsageQuery) -> Result<UsagePage, StoreError> {
+        let query = query.clone();
+        self.inner.scanner.read(move |connection| usage::page(connection, &query)).await
+    }
+
+    async fn forget_reports(&self, before: Day, limit: usize) -> Result<usize, StoreError> {
+        self.forget(Work::ForgetReports(before, limit)).await
+    }
+
+    async fn reserve(&self, reserve: Arc<Reserve>) -> Result<Reserved, StoreError> {
+        match self.inner.writer.write(Work::Reserve(reserve)).await? {
+            Done::Reserved(reserved) => Ok(reserved),
+            _ => Err(StoreError::OutcomeUnknown { source: None }),
+        }
+    }
+
+    async fn budget(&self, query: &BudgetQuery) -> Result<Option<BudgetState>, StoreError> {
+        let query = query.clone();
+        self.point_read(move |connection| budgets::read(connection, &query)).await
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::{
     Points, SqliteStore,
+    epochs::Poller,
     readers::{Pool, Readers},
     schema::{NO_DATABASE, READ_ONLY, migrate, opening, recognise},
     writer::Writer,
@@ -18,7 +19,7 @@ use std::{
 };
 
 /// The most statements that a connection keeps prepared: all there are.
-const STATEMENTS: usize = 64;
+const STATEMENTS: usize = 128;
 
 /// How many threads scan: a page that has long to look for its rows leaves others one.
 const SCANNERS: usize = 2;
@@ -106,11 +107,17 @@ impl Options {
         tighten(&self.path).map_err(|error| StoreError::unavailable("giving the database file the mode 0600", error))?;
         self.use_wal(&writer)?;
         migrate(&mut writer)?;
-        writer.busy_timeout(self.busy_timeout).map_err(opening)?;
-        self.start(writer, self.connect_to_read(SCANNERS)?, self.connect_to_read(self.readers)?)
+        let poller = Poller::new(self.connect_to_read()?);
+        self.start(writer, poller, self.connect_some_to_read(SCANNERS)?, self.connect_some_to_read(self.readers)?)
     }
 
-    fn start(&self, writer: Connection, scanners: Vec<Connection>, readers: Vec<Connection>) -> Result<SqliteStore, StoreError> {
+    fn start(
+        &self,
+        writer: Connection,
+        poller: Poller,
+        scanners: Vec<Connection>,
+        readers: Vec<Connection>,
+    ) -> Result<SqliteStore, StoreError> {
         let (scanner, mut threads) = Pool::start("clove-sqlite-scan", scanners)?;
         let points = if self.inline {
             Points::Inline(Readers::new(readers))
@@ -119,7 +126,9 @@ impl Options {
             threads.extend(more);
             Points::Hop(pool)
         };
-        Ok(SqliteStore { inner: Arc::new(crate::Inner { points, scanner, writer: Writer::start(writer, threads)? }) })
+        Ok(SqliteStore {
+            inner: Arc::new(crate::Inner { points, scanner, poller, writer: Writer::start(writer, threads, self.busy_timeout)? }),
+        })
     }
 
     /// How long opening waits for others that open, migrate or close the file: a store of this process that was dropped a moment
@@ -164,14 +173,15 @@ impl Options {
         }
     }
 
-    fn connect_to_read(&self, connections: usize) -> Result<Vec<Connection>, StoreError> {
-        let connect = |_| {
-            let connection = self.connect()?;
-            connection.pragma_update(None, "query_only", true).map_err(opening)?;
-            connection.busy_timeout(self.busy_timeout.min(READ_TIMEOUT)).map_err(opening)?;
-            Ok(connection)
-        };
-        (0..connections).map(connect).collect()
+    fn connect_to_read(&self) -> Result<Connection, StoreError> {
+        let connection = self.connect()?;
+        connection.pragma_update(None, "query_only", true).map_err(opening)?;
+        connection.busy_timeout(self.busy_timeout.min(READ_TIMEOUT)).map_err(opening)?;
+        Ok(connection)
+    }
+
+    fn connect_some_to_read(&self, connections: usize) -> Result<Vec<Connection>, StoreError> {
+        (0..connections).map(|_| self.connect_to_read()).collect()
     }
 }
 

@@ -6,20 +6,20 @@ use crate::{
 };
 use chrono::{DateTime, Utc};
 use clove_core::{
-    Key, KeyId, KeyState, OrganizationId, Owner, Scope, StoreError,
+    Key, KeyId, KeyState, OrganizationId, Owner, Scope, StoreError, Timestamp,
     digest::Digest,
     error::CorruptRow,
     id::AuditId,
     store::{
-        AuditPage, AuditQuery, Candidate, ExpiringQuery, ExpiryFilter, Flag, KeyPage, KeyQuery, OrganizationRecord, OwnerFacts,
-        OwnerRecord, Remains, SecretRecord, StoredKey,
+        AuditPage, AuditQuery, Candidate, ExpiringKey, ExpiringQuery, ExpiryFilter, Flag, KeyPage, KeyQuery, OrganizationRecord,
+        OwnerFacts, OwnerRecord, Remains, SecretRecord, StoredKey,
     },
 };
 use rusqlite::{Connection, OptionalExtension, Params, Row, params};
 use std::{collections::BTreeSet, sync::Arc};
 
 /// Above every UUID of version 7.
-const ABOVE_ALL_IDS: [u8; 16] = [0xff; 16];
+pub(crate) const ABOVE_ALL_IDS: [u8; 16] = [0xff; 16];
 
 pub(crate) fn failed(error: rusqlite::Error) -> StoreError {
     StoreError::unavailable("reading or writing the database", error)
@@ -179,7 +179,7 @@ pub(crate) fn open_flag(connection: &Connection, scope: &Scope) -> Result<Option
 pub(crate) fn owner_facts(connection: &Connection, of: &Owner, now: DateTime<Utc>) -> Result<Option<OwnerFacts>, StoreError> {
     let params = params![of.organization.as_str(), of.account.as_str(), now.timestamp_micros()];
     let read = |row: &Row<'_>| {
-        Ok(OwnerFacts { record: rows::owner_record(row)?, held_by_expired: rows::int(row, 8, "held_by_expired")? })
+        Ok(OwnerFacts { record: rows::owner_record(row)?, held_by_expired: rows::int(row, 9, "held_by_expired")? })
     };
     one(connection, sql::OWNER_FACTS, params, CorruptRow::Owner, read)
 }
@@ -225,6 +225,20 @@ pub(crate) fn expiring(connection: &Connection, query: &ExpiringQuery) -> Result
     let after = query.after.map_or(from, |(at, id)| from.max((at.timestamp_micros(), *id.as_bytes())));
     let params = params![organization, account, after.0, after.1.as_slice(), query.until.timestamp_micros()];
     key_page(connection, sql::EXPIRING, params, query.limit)
+}
+
+pub(crate) fn expiring_soon(
+    connection: &Connection,
+    from: Timestamp,
+    until: Timestamp,
+    after: Option<(Timestamp, KeyId)>,
+    limit: usize,
+) -> Result<Vec<ExpiringKey>, StoreError> {
+    // As above.
+    let from = (from.as_micros(), ABOVE_ALL_IDS);
+    let after = after.map_or(from, |(at, id)| from.max((at.as_micros(), *id.as_bytes())));
+    let params = params![after.0, after.1.as_slice(), until.as_micros()];
+    readable(connection, sql::EXPIRING_SOON, params, limit, rows::expiring_key)
 }
 
 /// Only rows that a next page can begin after count as read.

@@ -3,13 +3,13 @@
 
 use chrono::{DateTime, NaiveDate, Utc};
 use clove_core::{
-    AccountId, ActiveLimit, Argon2Cost, CapabilitySet, Description, Key, KeyId, KeyState, Metadata, Name, OperationId,
-    OrganizationId, Owner, Timestamp,
+    AccountId, ActiveLimit, Argon2Cost, CapabilitySet, Description, Key, KeyId, KeyState, LimitChoice, Metadata, Name,
+    OperationId, OrganizationId, Owner, Timestamp,
     audit::{Action, Arguments, AuditEvent, AuditedKey},
     digest::{Digest, Scheme},
     id::{Actor, AuditId},
     key::Reason,
-    store::{OwnerRecord, Place, Remains, SecretRecord, Secrets},
+    store::{CandidateLimits, ExpiringKey, OwnerRecord, Place, Remains, SecretRecord, Secrets},
 };
 use rusqlite::{Row, types::ValueRef};
 
@@ -24,7 +24,7 @@ pub(crate) fn text<'r>(row: &'r Row<'_>, column: usize, what: Bad) -> Result<&'r
     value(row, column, what)?.as_str().map_err(|_| what)
 }
 
-fn optional_text<'r>(row: &'r Row<'_>, column: usize, what: Bad) -> Result<Option<&'r str>, Bad> {
+pub(crate) fn optional_text<'r>(row: &'r Row<'_>, column: usize, what: Bad) -> Result<Option<&'r str>, Bad> {
     value(row, column, what)?.as_str_or_null().map_err(|_| what)
 }
 
@@ -51,7 +51,7 @@ pub(crate) fn flag(row: &Row<'_>, column: usize, what: Bad) -> Result<bool, Bad>
     }
 }
 
-fn time(row: &Row<'_>, column: usize, what: Bad) -> Result<DateTime<Utc>, Bad> {
+pub(crate) fn time(row: &Row<'_>, column: usize, what: Bad) -> Result<DateTime<Utc>, Bad> {
     DateTime::from_timestamp_micros(int(row, column, what)?).ok_or(what)
 }
 
@@ -85,7 +85,17 @@ pub(crate) fn key(row: &Row<'_>) -> Result<Key, Bad> {
         state: state(text(row, 10, "state")?, "state")?,
         expiry_latched: flag(row, 11, "expiry_latched")?,
         revision: int(row, 12, "revision")?,
+        limits: limits(row, 13, "limits")?,
     })
+}
+
+pub(crate) fn expiring_key(row: &Row<'_>) -> Result<ExpiringKey, Bad> {
+    let expires_at = optional_timestamp(row, 3, "expires_at")?.ok_or("expires_at")?;
+    Ok(ExpiringKey { id: key_id(row, 0)?, owner: owner(row, 1)?, expires_at })
+}
+
+fn limits(row: &Row<'_>, column: usize, what: Bad) -> Result<LimitChoice, Bad> {
+    LimitChoice::from_stored(text(row, column, what)?).map_err(|_| what)
 }
 
 /// What can be read of the key with this id; its others are not counted yet.
@@ -114,12 +124,12 @@ fn owner(row: &Row<'_>, first: usize) -> Result<Owner, Bad> {
 }
 
 /// Where a secret's columns begin in a candidate's.
-const CANDIDATE_SECRET: usize = 10;
+const CANDIDATE_SECRET: usize = 14;
 
 pub(crate) fn candidate(row: &Row<'_>) -> Result<clove_core::store::Candidate, Bad> {
     Ok(clove_core::store::Candidate {
         id: key_id(row, 0)?,
-        owner: owner(row, 1)?,
+        owner: std::sync::Arc::new(owner(row, 1)?),
         capabilities: CapabilitySet::parse(text(row, 3, "capabilities")?).map_err(|_| "capabilities")?,
         state: state(text(row, 4, "state")?, "state")?,
         expires_at: optional_timestamp(row, 5, "expires_at")?,
@@ -127,8 +137,18 @@ pub(crate) fn candidate(row: &Row<'_>) -> Result<clove_core::store::Candidate, B
         revision: int(row, 7, "revision")?,
         // Neither makes up for the other: a row that is lost or does not tell is corrupt, whatever the other tells.
         owner_open: flag(row, 8, "open")? & flag(row, 9, "open")?,
+        limits: candidate_limits(row)?,
         secrets: Secrets::one(candidate_secret(row)?),
     })
+}
+
+/// Read only where the statement says that they differ from the policy.
+fn candidate_limits(row: &Row<'_>) -> Result<Option<Box<CandidateLimits>>, Bad> {
+    if !flag(row, 10, "limits")? {
+        return Ok(None);
+    }
+    let (key, account) = (limits(row, 11, "limits")?, limits(row, 12, "request_limits")?);
+    Ok(CandidateLimits::unless_default(key, account, active_limit(row, 13)?))
 }
 
 pub(crate) fn candidate_secret(row: &Row<'_>) -> Result<SecretRecord, Bad> {
@@ -176,18 +196,22 @@ pub(crate) fn scheme_columns(scheme: &Scheme) -> (&'static str, Option<u16>, Opt
 /// `active_limit` of an owner without a limit.
 pub(crate) const UNLIMITED: i64 = -1;
 
-pub(crate) fn owner_record(row: &Row<'_>) -> Result<OwnerRecord, Bad> {
-    let limit = match optional_int::<i64>(row, 5, "active_limit")? {
+fn active_limit(row: &Row<'_>, column: usize) -> Result<Option<ActiveLimit>, Bad> {
+    Ok(match optional_int::<i64>(row, column, "active_limit")? {
         None => None,
         Some(UNLIMITED) => Some(ActiveLimit::Unlimited),
         Some(limit) => Some(ActiveLimit::AtMost(u32::try_from(limit).map_err(|_| "active_limit")?)),
-    };
+    })
+}
+
+pub(crate) fn owner_record(row: &Row<'_>) -> Result<OwnerRecord, Bad> {
     Ok(OwnerRecord {
         owner: owner(row, 0)?,
         open: flag(row, 2, "open")?,
         held: int(row, 3, "held")?,
         records: int(row, 4, "records")?,
-        limit,
+        limit: active_limit(row, 5)?,
+        request_limits: limits(row, 8, "request_limits")?,
         creation_day: optional_int::<i32>(row, 6, "creation_day")?
             .map(|day| NaiveDate::from_epoch_days(day).ok_or("creation_day"))
             .transpose()?,

@@ -6,9 +6,9 @@ use rusqlite::{Connection, ErrorCode, TransactionBehavior, ffi::SQLITE_IOERR_SHM
 /// Marks a file as clove's: "clov".
 const APPLICATION_ID: i64 = 0x636c_6f76;
 /// Each version's statements, from version 1 on.
-const VERSIONS: [&str; 1] = [include_str!("schema/v1.sql")];
+pub(crate) const VERSIONS: [&str; 2] = [include_str!("schema/v1.sql"), include_str!("schema/v2.sql")];
 /// The newest version.
-const NEWEST: i64 = 1;
+const NEWEST: i64 = 2;
 
 /// Brings a file to the newest version. Any number of processes may do so at once: the first one does it.
 pub(crate) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {

@@ -1,6 +1,7 @@
 //! A transaction's reads and writes, on the writer's connection.
 
 use crate::{
+    epochs,
     read::{corrupt, failed, key_with_secrets, one, readable, scope_columns, state_flags},
     rows::{self, Bad, UNLIMITED, scheme_columns},
     sql,
@@ -29,6 +30,7 @@ fn facts(connection: &Connection, transaction: &Transaction) -> Result<Facts, St
     let mut facts = Facts { replayed, ..Facts::default() };
     match &transaction.reads {
         Reads::Owner { owner, expired_at } => add_owner(connection, &mut facts, owner, *expired_at)?,
+        Reads::Budget { scope, unit } => facts.budget = unless_corrupt(crate::budgets::chosen(connection, scope, unit))?,
         Reads::Flag(scope) => facts.flag = crate::read::open_flag(connection, scope)?,
         Reads::Key { scope, id, expired_at } => {
             if let Some(stored) = key_with_secrets(connection, scope, *id)? {
@@ -161,10 +163,12 @@ fn write(connection: &Connection, changes: &Changes) -> Result<(), StoreError> {
             }
         }
     }
+    changes.budget.iter().try_for_each(|row| crate::budgets::choose(connection, row))?;
+    epochs::outdate(connection, &changes.outdates)?;
     changes.events.iter().try_for_each(|event| insert_event(connection, event))
 }
 
-fn execute(connection: &Connection, sql: &str, params: impl Params) -> Result<usize, StoreError> {
+pub(crate) fn execute(connection: &Connection, sql: &str, params: impl Params) -> Result<usize, StoreError> {
     connection.prepare_cached(sql).and_then(|mut statement| statement.execute(params)).map_err(failed)
 }
 
@@ -199,6 +203,7 @@ fn put_owner(connection: &Connection, record: &OwnerRecord) -> Result<(), StoreE
         limit,
         record.creation_day.map(|day| day.to_epoch_days()),
         record.creations,
+        record.request_limits.to_stored(),
     ];
     execute(connection, sql::PUT_OWNER, params).map(|_| ())
 }
@@ -227,6 +232,7 @@ fn insert_key(connection: &Connection, key: &Key) -> Result<(), StoreError> {
         key.state.as_str(),
         key.expiry_latched,
         signed(key.revision),
+        key.limits.to_stored(),
     ];
     insert(connection, sql::INSERT_KEY, params, |_| Unique::KeyId)
 }
@@ -242,6 +248,7 @@ fn update_key(connection: &Connection, key: &Key) -> Result<(), StoreError> {
         key.state.as_str(),
         key.expiry_latched,
         signed(key.revision),
+        key.limits.to_stored(),
     ];
     must_exist(key.id, execute(connection, sql::UPDATE_KEY, params)?)
 }

@@ -1,19 +1,21 @@
 //! One thread that writes. It takes all that waits into one commit, so that many callers share an `fsync`.
 
-use crate::transact;
+use crate::{access, budgets, epochs, places, transact, usage};
 use chrono::{DateTime, Utc};
 use clove_core::{
-    KeyId, StoreError,
-    store::{Decision, Reads, Rehash, Transaction},
+    AccessEntry, KeyId, StoreError, Timestamp,
+    store::{Decision, Lease, Leased, Reads, Rehash, Reserve, Reserved, Transaction, UnrecognizedCount, Unspent, UsageBatch},
+    usage::Day,
 };
 use futures_channel::oneshot::{self, Receiver, Sender};
 use rusqlite::{Connection, ErrorCode};
 use std::{
+    cell::Cell,
     collections::VecDeque,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// The most jobs of one commit: it bounds how long the first of them waits for the last.
@@ -31,30 +33,80 @@ const MAX_BEFORE_TELEMETRY: usize = MAX_WAITING / 4;
 /// commit costs them less than taking turns. Less than a commit takes; a caller that comes alone never waits.
 const LINGER: Duration = Duration::from_micros(100);
 
+/// How often the lock of the file is asked for while another process has it.
+const ASK_AGAIN: Duration = Duration::from_micros(500);
+
+/// Telemetry that took longer than this to write rests as long as it took, and [`MAX_REST`] at most: other processes ask for the lock now
+/// and then, and would never get it from one that takes it again at once.
+const LONG: Duration = Duration::from_millis(5);
+const MANY_ENTRIES: usize = 256;
+const MAX_REST: Duration = Duration::from_millis(50);
+
 /// What to write.
 pub(crate) enum Work {
     Transact(Arc<Transaction>),
     Rehash(Vec<Rehash>),
     Touch(Vec<(KeyId, DateTime<Utc>)>),
+    Lease(Arc<Lease>),
+    GiveBack(Vec<Unspent>),
+    ForgetCounts(Timestamp, usize),
+    NoteBound(Duration),
+    Record(Arc<UsageBatch>),
+    ForgetReports(Day, usize),
+    Reserve(Arc<Reserve>),
+    LogAccess(Arc<[AccessEntry]>),
+    ForgetAccess(Timestamp, usize),
+    ForgetAudit(Timestamp, usize),
+    CountUnrecognized(Vec<UnrecognizedCount>),
 }
 
 impl Work {
+    fn is_telemetry(&self) -> bool {
+        match self {
+            Self::Transact(_) | Self::Lease(_) => false,
+            // Few entries may be those that requests wait for.
+            Self::LogAccess(entries) => entries.len() > MANY_ENTRIES,
+            _ => true,
+        }
+    }
+
     /// How many jobs may wait before this one. Commands on a key that exists have all the room: some kill.
     fn most_before(&self) -> usize {
         match self {
-            Self::Transact(transaction) if matches!(transaction.reads, Reads::Owner { .. }) => MAX_BEFORE_CREATIONS,
+            Self::Transact(transaction) if matches!(transaction.reads, Reads::Owner { .. } | Reads::Budget { .. }) => {
+                MAX_BEFORE_CREATIONS
+            }
             Self::Transact(_) => MAX_WAITING,
-            Self::Rehash(_) | Self::Touch(_) => MAX_BEFORE_TELEMETRY,
+            // Requests wait for it, and deny nobody by waiting.
+            Self::Lease(_) | Self::Reserve(_) | Self::LogAccess(_) => MAX_BEFORE_CREATIONS,
+            Self::Rehash(_)
+            | Self::Touch(_)
+            | Self::GiveBack(_)
+            | Self::Record(_)
+            | Self::NoteBound(_)
+            | Self::ForgetCounts(..)
+            | Self::ForgetReports(..)
+            | Self::ForgetAccess(..)
+            | Self::ForgetAudit(..)
+            | Self::CountUnrecognized(_) => MAX_BEFORE_TELEMETRY,
         }
     }
 }
 
-/// What was done; only a transaction has a decision.
-type Done = Result<Option<Decision>, StoreError>;
+/// What was done.
+pub(crate) enum Done {
+    Decided(Decision),
+    Leased(Vec<Leased>),
+    Reserved(Reserved),
+    Forgotten(usize),
+    Written,
+}
+
+type Outcome = Result<Done, StoreError>;
 
 struct Job {
     work: Work,
-    reply: Sender<Done>,
+    reply: Sender<Outcome>,
 }
 
 #[derive(Default)]
@@ -68,6 +120,8 @@ struct State {
     waiting: VecDeque<Job>,
     /// How many jobs wake the thread.
     wanted: usize,
+    /// Whether it rests, and is woken by what is no telemetry.
+    rests: bool,
     closed: bool,
     ended: bool,
     /// Those who wait for the thread to end; they hear of it as these are dropped.
@@ -82,11 +136,13 @@ pub(crate) struct Writer {
 impl Writer {
     /// Its connection is closed after those of `readers`, which end before it: the last one out moves the log into the file, and
     /// of two that leave at once neither might.
-    pub(crate) fn start(connection: Connection, readers: Vec<JoinHandle<()>>) -> Result<Self, StoreError> {
+    pub(crate) fn start(connection: Connection, readers: Vec<JoinHandle<()>>, patience: Duration) -> Result<Self, StoreError> {
+        connection.busy_handler(Some(ask_again)).map_err(crate::schema::opening)?;
         let queue = Arc::<Queue>::default();
         let theirs = Arc::clone(&queue);
         let run = move || {
             let _ended = Ended(&theirs);
+            PATIENCE.set(patience);
             theirs.run(connection, readers);
         };
         thread::Builder::new()
@@ -97,11 +153,11 @@ impl Writer {
     }
 
     /// Writes; the answer comes after the commit. A caller that stops waiting leaves the work to be done whole.
-    pub(crate) async fn write(&self, work: Work) -> Done {
+    pub(crate) async fn write(&self, work: Work) -> Outcome {
         self.push(work).await.unwrap_or(Err(StoreError::OutcomeUnknown { source: None }))
     }
 
-    fn push(&self, work: Work) -> Receiver<Done> {
+    fn push(&self, work: Work) -> Receiver<Outcome> {
         let (reply, answer) = oneshot::channel();
         let mut state = self.queue.lock();
         let refused = if state.closed {
@@ -113,9 +169,10 @@ impl Writer {
             let _ = reply.send(Err(StoreError::Unavailable { what, source: None }));
             return answer;
         }
+        let ends_rest = state.rests && !work.is_telemetry();
         state.waiting.push_back(Job { work, reply });
         // With others waiting the thread is awake, or about to be; or it waits for a whole batch.
-        let wakes = state.waiting.len() == 1 || state.waiting.len() == state.wanted;
+        let wakes = state.waiting.len() == 1 || state.waiting.len() == state.wanted || ends_rest;
         drop(state);
         if wakes {
             self.queue.work.notify_one();
@@ -149,10 +206,14 @@ impl Queue {
     }
 
     fn run(&self, connection: Connection, readers: Vec<JoinHandle<()>>) {
-        let mut last = 0;
-        while let Some(batch) = self.next_batch(last) {
+        let (mut last, mut rest) = (0, Duration::ZERO);
+        while let Some(batch) = self.next_batch(last, rest) {
             last = batch.len();
+            let is_telemetry = batch.iter().all(|job| job.work.is_telemetry());
+            let began = Instant::now();
             commit_batch(&connection, batch);
+            let took = began.elapsed();
+            rest = if is_telemetry && took > LONG { took.min(MAX_REST) } else { Duration::ZERO };
         }
         for reader in readers {
             // It answers for what panics in it; nothing else is to be learnt from how it ended.
@@ -160,14 +221,24 @@ impl Queue {
         }
     }
 
-    /// What waits, after one that answered `last` jobs.
-    fn next_batch(&self, last: usize) -> Option<Vec<Job>> {
+    /// What waits, after one that answered `last` jobs; telemetry alone not before a `rest`.
+    fn next_batch(&self, last: usize, rest: Duration) -> Option<Vec<Job>> {
         let mut state = self.lock();
-        while state.waiting.is_empty() {
-            if state.closed {
-                return None;
-            }
-            state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+        let rests_until = Instant::now() + rest;
+        loop {
+            let rest = rests_until.saturating_duration_since(Instant::now());
+            let is_telemetry = state.waiting.iter().all(|job| job.work.is_telemetry());
+            state = match (state.waiting.is_empty(), state.closed) {
+                (true, true) => return None,
+                (true, false) => self.work.wait(state).unwrap_or_else(PoisonError::into_inner),
+                (false, false) if is_telemetry && !rest.is_zero() => {
+                    state.rests = true;
+                    let mut state = self.work.wait_timeout(state, rest).unwrap_or_else(PoisonError::into_inner).0;
+                    state.rests = false;
+                    state
+                }
+                (false, _) => break,
+            };
         }
         if last > 1 {
             state.wanted = last;
@@ -178,6 +249,24 @@ impl Queue {
         let count = state.waiting.len().min(MAX_BATCH);
         Some(state.waiting.drain(..count).collect())
     }
+}
+
+thread_local! {
+    /// How long this thread waits for other processes' writes, and since when.
+    static PATIENCE: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+    static ASKED: Cell<Option<Instant>> = const { Cell::new(None) };
+}
+
+/// SQLite's own way sleeps for ever longer, up to 100 ms: from a process that has always more to write, it gets the lock by chance alone,
+/// and seldom within a second.
+fn ask_again(times: i32) -> bool {
+    let asked = ASKED.get().filter(|_| times > 0).unwrap_or_else(Instant::now);
+    ASKED.set(Some(asked));
+    let waits = asked.elapsed() < PATIENCE.get();
+    if waits {
+        thread::sleep(ASK_AGAIN);
+    }
+    waits
 }
 
 /// However the thread ends, nobody waits for it in vain: a job that is dropped tells its caller so. The connection is closed by
@@ -201,7 +290,7 @@ fn commit_batch(connection: &Connection, batch: Vec<Job>) {
     }
     // A job seldom fails: together they need no savepoints, which cost more than the jobs. The first that does ends the run:
     // SQLite may have ended the transaction with it (a full disk), and outside of one each statement would commit by itself.
-    let mut results: Vec<Done> = Vec::with_capacity(batch.len());
+    let mut results: Vec<Outcome> = Vec::with_capacity(batch.len());
     while let Some(job) = batch.get(results.len()) {
         results.push(run(connection, &job.work));
         if matches!(results.last(), Some(Err(_))) {
@@ -249,7 +338,7 @@ fn commit_apart(connection: &Connection, batch: Vec<Job>) {
 }
 
 /// Runs a job so that its failure undoes it alone.
-fn run_apart(connection: &Connection, work: &Work) -> Done {
+fn run_apart(connection: &Connection, work: &Work) -> Outcome {
     execute(connection, "SAVEPOINT job").map_err(crate::read::failed)?;
     let result = run(connection, work);
     if !connection.is_autocommit() {
@@ -263,11 +352,22 @@ fn run_apart(connection: &Connection, work: &Work) -> Done {
     result
 }
 
-fn run(connection: &Connection, work: &Work) -> Done {
+fn run(connection: &Connection, work: &Work) -> Outcome {
     let run = || match work {
-        Work::Transact(transaction) => transact::transact(connection, transaction).map(Some),
-        Work::Rehash(changes) => transact::rehash(connection, changes).map(|()| None),
-        Work::Touch(uses) => transact::touch(connection, uses).map(|()| None),
+        Work::Transact(transaction) => transact::transact(connection, transaction).map(Done::Decided),
+        Work::Rehash(changes) => transact::rehash(connection, changes).map(|()| Done::Written),
+        Work::Touch(uses) => transact::touch(connection, uses).map(|()| Done::Written),
+        Work::Lease(lease) => places::lease(connection, lease).map(Done::Leased),
+        Work::GiveBack(unspent) => places::give_back(connection, unspent).map(|()| Done::Written),
+        Work::ForgetCounts(now, limit) => places::forget(connection, *now, *limit).map(Done::Forgotten),
+        Work::NoteBound(bound) => epochs::note_bound(connection, *bound).map(|()| Done::Written),
+        Work::Record(batch) => usage::record(connection, batch).map(|()| Done::Written),
+        Work::ForgetReports(before, limit) => usage::forget(connection, *before, *limit).map(Done::Forgotten),
+        Work::Reserve(reserve) => budgets::reserve(connection, reserve).map(Done::Reserved),
+        Work::LogAccess(entries) => access::log(connection, entries).map(|()| Done::Written),
+        Work::ForgetAccess(before, limit) => access::forget(connection, *before, *limit).map(Done::Forgotten),
+        Work::ForgetAudit(before, limit) => access::forget_audit(connection, *before, *limit).map(Done::Forgotten),
+        Work::CountUnrecognized(counts) => access::count_unrecognized(connection, counts).map(|()| Done::Written),
     };
     // A decision is the core's code, which does not panic; if it does, this thread must outlive it.
     catch_unwind(AssertUnwindSafe(run))
@@ -275,7 +375,7 @@ fn run(connection: &Connection, work: &Work) -> Done {
 }
 
 /// Commits, and answers all. Nobody hears of success before it is durable.
-fn finish(connection: &Connection, done: Vec<(Sender<Done>, Done)>) {
+fn finish(connection: &Connection, done: Vec<(Sender<Outcome>, Outcome)>) {
     let alone_and_failed = matches!(done.as_slice(), [(_, Err(_))]);
     let failure = if connection.is_autocommit() {
         Some(Failure::EndedByItself)
@@ -339,134 +439,4 @@ fn execute(connection: &Connection, sql: &str) -> Result<(), rusqlite::Error> {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
-    use super::*;
-    use clove_core::{
-        OperationId, OrganizationId, Owner, Refusal, Scope,
-        store::{Changes, Facts, OrganizationRecord},
-    };
-
-    /// A job that writes `rows` organizations whose names begin with `name`.
-    fn job(name: &'static str, rows: usize) -> (Job, Receiver<Done>) {
-        let reads = Reads::Flag((&OrganizationId::new(name).unwrap()).into());
-        let records = move || {
-            (0..rows).map(move |row| {
-                let id = OrganizationId::new(format!("{name}-{row}-{}", "x".repeat(200))).unwrap();
-                OrganizationRecord { id, open: true }
-            })
-        };
-        let owners = move || {
-            records().map(|record| clove_core::store::OwnerRecord {
-                owner: clove_core::Owner::new(record.id.as_str(), "ada").unwrap(),
-                open: true,
-                held: 0,
-                records: 0,
-                limit: None,
-                creation_day: None,
-                creations: 0,
-            })
-        };
-        let decide = move |_: &_| {
-            Decision::Commit(Changes { organization: records().next(), owners: owners().collect(), ..Changes::default() })
-        };
-        let transaction = Transaction::new(OperationId::new(Utc::now()), reads, decide);
-        let (reply, answer) = oneshot::channel();
-        (Job { work: Work::Transact(Arc::new(transaction)), reply }, answer)
-    }
-
-    fn rows_of(connection: &Connection, name: &str) -> (i64, i64) {
-        let count = |table: &str, column: &str| {
-            let sql = format!("SELECT count(*) FROM {table} WHERE {column} LIKE ?1 || '-%'");
-            connection.query_row(&sql, [name], |row| row.get(0)).unwrap()
-        };
-        (count("organizations", "id"), count("owners", "org"))
-    }
-
-    /// SQLite ends the whole transaction by itself when the disk is full. What came after it in the batch must not then run
-    /// without one, a statement at a time.
-    #[test]
-    fn a_job_that_fills_the_disk_leaves_every_other_whole_or_not_there() {
-        let connection = Connection::open_in_memory().unwrap();
-        connection.execute_batch(include_str!("schema/v1.sql")).unwrap();
-        let pages: i64 = connection.query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap();
-        connection.pragma_update(None, "max_page_count", pages + 8).unwrap();
-        let jobs = [("small", 2), ("huge", 1000), ("late", 2), ("huger", 1000), ("last", 2)];
-        let (batch, answers): (Vec<_>, Vec<_>) = jobs.iter().map(|&(name, rows)| job(name, rows)).unzip();
-        commit_batch(&connection, batch);
-        assert!(connection.is_autocommit());
-        for ((name, _), mut answer) in jobs.into_iter().zip(answers) {
-            let wanted = match answer.try_recv().unwrap().unwrap() {
-                Ok(_) => (1, 2),
-                Err(error) => {
-                    assert!(matches!(error, StoreError::Unavailable { .. }), "{name}: {error}");
-                    (0, 0)
-                }
-            };
-            assert_eq!(rows_of(&connection, name), wanted, "{name}");
-        }
-        assert_eq!(rows_of(&connection, "last"), (1, 2), "the disk has room for what is small");
-    }
-
-    #[test]
-    fn a_transaction_left_open_does_not_stop_the_next_batch() {
-        let connection = Connection::open_in_memory().unwrap();
-        connection.execute_batch(include_str!("schema/v1.sql")).unwrap();
-        execute(&connection, "BEGIN IMMEDIATE").unwrap();
-        let (job, mut answer) = job("next", 1);
-        commit_batch(&connection, vec![job]);
-        assert!(answer.try_recv().unwrap().unwrap().is_ok());
-    }
-
-    fn reading(reads: Reads) -> Work {
-        let refuse = |_: &Facts| Decision::Refuse(Refusal::NotFound);
-        Work::Transact(Arc::new(Transaction::new(OperationId::new(Utc::now()), reads, refuse)))
-    }
-
-    /// From what may wait least to what may wait most, with how many of it may.
-    fn each_kind() -> [(Work, usize); 6] {
-        let (owner, id) = (Owner::new("acme", "ada").unwrap(), KeyId::new(Utc::now()));
-        let scope = Scope::from(&owner);
-        let batch = Reads::Batch { scope: scope.clone(), states: Vec::new(), after: None, limit: 1 };
-        [
-            (Work::Touch(Vec::new()), 1024),
-            (Work::Rehash(Vec::new()), 1024),
-            (reading(Reads::Owner { owner, expired_at: None }), 2048),
-            (reading(Reads::Key { scope: scope.clone(), id, expired_at: None }), 4096),
-            (reading(Reads::Flag(scope)), 4096),
-            (reading(batch), 4096),
-        ]
-    }
-
-    fn closing() -> Work {
-        reading(Reads::Flag((&OrganizationId::new("acme").unwrap()).into()))
-    }
-
-    /// Its thread, if it had one, would be waiting for a lock.
-    fn waiting_writer(jobs: usize) -> (Writer, Vec<Receiver<Done>>) {
-        let writer = Writer { queue: Arc::default() };
-        let waiting = (0..jobs).map(|_| writer.push(closing())).collect();
-        (writer, waiting)
-    }
-
-    #[test]
-    fn telemetry_and_then_creations_are_refused_before_what_may_kill() {
-        for (kind, (_, most)) in each_kind().iter().enumerate() {
-            for (jobs, is_refused) in [(most - 1, false), (*most, true)] {
-                let (writer, _waiting) = waiting_writer(jobs);
-                let (work, _) = each_kind().into_iter().nth(kind).unwrap();
-                let answer = writer.push(work).try_recv().unwrap();
-                assert_eq!(matches!(answer, Some(Err(StoreError::Unavailable { .. }))), is_refused, "{kind} behind {jobs}");
-                assert_eq!(answer.is_some(), is_refused);
-            }
-        }
-    }
-
-    #[test]
-    fn a_write_beyond_what_may_wait_takes_none_before_it_down() {
-        let (writer, mut waiting) = waiting_writer(MAX_WAITING);
-        assert!(writer.push(closing()).try_recv().unwrap().is_some());
-        assert!(waiting.iter_mut().all(|answer| answer.try_recv().unwrap().is_none()));
-    }
-}
+mod tests;

@@ -21,7 +21,10 @@ use std::{
 use support::{Process, file};
 
 fn on(store: SqliteStore) -> Clove {
-    Clove::new(store, Policy::builder().active_limit(ActiveLimit::Unlimited).build().unwrap())
+    Clove::new(
+        store,
+        Policy::builder().limits(clove_core::Tier::unlimited()).active_limit(ActiveLimit::Unlimited).build().unwrap(),
+    )
 }
 
 fn owner() -> Owner {

@@ -4,8 +4,8 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use clove_core::{
-    Capability, CapabilitySet, Description, Key, KeyId, KeyState, Metadata, Name, OperationId, OrganizationId, Owner, Scope,
-    Store, StoreError,
+    Capability, CapabilitySet, Description, Key, KeyId, KeyState, LimitChoice, Metadata, Name, OperationId, OrganizationId,
+    Owner, Scope, Store, StoreError,
     audit::{Action, Arguments, AuditEvent},
     digest::{Digest, Scheme},
     error::{CorruptRow, Unique},
@@ -52,6 +52,7 @@ fn key(account: &str, byte: u8) -> StoredKey {
         name: Name::new("a key").unwrap(),
         description: Description::default(),
         capabilities: CapabilitySet::none(),
+        limits: LimitChoice::Default,
         metadata: Metadata::none(),
         created_at: now(),
         expires_at: Some(now() + TimeDelta::days(i64::from(byte))),
@@ -85,7 +86,7 @@ fn rows_of(account: &str, keys: Vec<StoredKey>, operation: OperationId) -> Chang
     let held = u32::try_from(keys.len()).unwrap();
     Changes {
         organization: Some(OrganizationRecord { id: organization(), open: true }),
-        owners: vec![OwnerRecord { owner, open: true, held, records: held, limit: None, creation_day: None, creations: 0 }],
+        owners: vec![OwnerRecord { held, records: held, ..OwnerRecord::new(owner) }],
         keys: keys.into_iter().map(KeyChange::Insert).collect(),
         events: vec![event(operation, AuditId::new(now()))],
         ..Changes::default()

@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
-use clove_core::{By, Clove, Error, Fault, Hashing, Issued, ListKeys, NewKey, Owner, Policy, StoreError, error::CorruptRow};
+use clove_core::{
+    By, Clove, Error, Fault, Hashing, Issued, ListKeys, NewKey, Owner, Policy, StoreError, Tier, error::CorruptRow,
+};
 use clove_store_sqlite::{Options, SqliteStore};
 use rusqlite::Connection;
 use std::{path::PathBuf, time::Duration};
@@ -15,7 +17,7 @@ fn file() -> (TempDir, PathBuf) {
 }
 
 fn clove(store: &SqliteStore) -> Clove {
-    Clove::new(store.clone(), Policy::profile_a())
+    Clove::new(store.clone(), Policy::builder().limits(Tier::unlimited()).build().unwrap())
 }
 
 async fn create(clove: &Clove) -> Result<Issued, Error> {
@@ -40,8 +42,8 @@ async fn the_file_and_its_companions_are_their_owner_s_alone() {
 fn a_newer_schema_is_refused() {
     let (_folder, path) = file();
     drop(SqliteStore::open(&path).unwrap());
-    Connection::open(&path).unwrap().pragma_update(None, "user_version", 2).unwrap();
-    assert!(matches!(SqliteStore::open(&path), Err(StoreError::NewerSchema { found: 2, supported: 1 })));
+    Connection::open(&path).unwrap().pragma_update(None, "user_version", 3).unwrap();
+    assert!(matches!(SqliteStore::open(&path), Err(StoreError::NewerSchema { found: 3, supported: 2 })));
 }
 
 #[test]
@@ -167,7 +169,7 @@ async fn a_frozen_file_of_version_1_opens() {
 }
 
 #[test]
-fn the_schema_of_version_1_is_frozen() {
+fn a_file_of_version_1_gets_the_schema_of_a_new_one() {
     let schema = |path: &PathBuf| {
         let connection = Connection::open(path).unwrap();
         let mut statement = connection.prepare("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY name").unwrap();
@@ -177,6 +179,7 @@ fn the_schema_of_version_1_is_frozen() {
     drop(SqliteStore::open(&fresh).unwrap());
     let (_other, frozen) = file();
     Connection::open(&frozen).unwrap().execute_batch(include_str!("fixtures/version-1.sql")).unwrap();
+    drop(SqliteStore::open(&frozen).unwrap());
     assert_eq!(schema(&fresh), schema(&frozen));
 }
 

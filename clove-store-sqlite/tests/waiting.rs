@@ -31,7 +31,10 @@ async fn another_process_that_keeps_the_lock_costs_writes_their_time_out_and_rea
     const TIME_OUT: Duration = Duration::from_millis(300);
     let (_folder, path) = file();
     let store = Options::new(&path).busy_timeout(TIME_OUT).open().unwrap();
-    let clove = Clove::new(store.clone(), Policy::builder().active_limit(ActiveLimit::Unlimited).build().unwrap());
+    let clove = Clove::new(
+        store.clone(),
+        Policy::builder().limits(clove_core::Tier::unlimited()).active_limit(ActiveLimit::Unlimited).build().unwrap(),
+    );
     let (owner, by) = (Owner::new("acme", "ada").unwrap(), By::new("ada", "test").unwrap());
     let issued = clove.create(&owner, NewKey::named("before").unwrap(), &by).await.unwrap();
     let credential = issued.credential.unwrap().reveal();

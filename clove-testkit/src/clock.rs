@@ -79,6 +79,10 @@ impl Clock for TestClock {
         self.lock().monotonic
     }
 
+    fn coarse(&self) -> Duration {
+        self.monotonic()
+    }
+
     fn sleep(&self, duration: Duration) -> Sleep {
         let clock = self.clone();
         let until = self.monotonic() + duration;

@@ -10,19 +10,24 @@
 //! Each case has a fresh store. After each, the owners' counts are compared with their rows. To work on one case at a time,
 //! [`run_case`] runs it by its name.
 
+mod access;
 mod audit;
 mod batch;
+mod budgets;
 mod change;
+mod epochs;
 mod exact;
 mod find;
 mod pages;
 mod place;
+mod places;
 mod race;
 mod remains;
 mod replay;
 mod scope;
 mod tools;
 mod unique;
+mod usage;
 
 use clove_core::Store;
 use std::{
@@ -49,6 +54,11 @@ fn cases() -> impl Iterator<Item = (&'static str, Case)> {
         scope::CASES,
         batch::CASES,
         remains::CASES,
+        epochs::CASES,
+        places::CASES,
+        usage::CASES,
+        budgets::CASES,
+        access::CASES,
         find::CASES,
         pages::CASES,
         race::CASES,

@@ -119,6 +119,61 @@ caught! {
     a_last_use_that_moves_back_is_caught: MovesLastUseBack by "last_use_moves_forward_only";
     peppers_in_a_byte_are_caught: KeepsPeppersInAByte by "peppers_are_listed";
     a_missed_edge_is_caught: MissesTheEdge by "states_and_expiry_filter_at_their_edges", "edges_are_a_microsecond_sharp";
+    one_place_too_many_is_caught: LeasesOneTooMany by "a_lease_stops_at_the_limit", "racing_leases_stop_at_the_limit";
+    a_race_for_places_is_caught: RacesForPlaces by "racing_leases_stop_at_the_limit";
+    windows_without_a_start_are_caught: NamesWindowsByLength by "places_are_charged_to_the_name_of_their_window";
+    processes_taken_for_one_are_caught: CountsOneProcess by "processes_that_lease_share_what_is_left";
+    places_that_are_kept_are_caught: KeepsPlaces by "places_that_are_given_back_are_free_again";
+    counts_forgotten_too_early_are_caught: ForgetsCountsWithTheirWindow by "counts_are_forgotten_a_day_after_their_window";
+    epochs_from_a_cache_are_caught: TellsOldEpochs by "a_change_moves_the_epochs_that_it_outdates_and_no_others", "an_epoch_never_takes_a_value_again";
+    changes_that_move_no_epoch_are_caught: MovesNoEpoch by
+        "a_change_moves_the_epochs_that_it_outdates_and_no_others", "an_epoch_never_takes_a_value_again";
+    epochs_that_move_for_nothing_are_caught: MovesEpochsForNothing by "a_change_moves_the_epochs_that_it_outdates_and_no_others";
+    a_bound_of_ones_own_is_caught: TellsItsOwnBound by "the_shortest_bound_is_told_to_all";
+    a_batch_counted_again_is_caught: CountsBatchesAgain by
+        "a_batch_of_usage_is_written_once", "racing_batches_of_usage_are_each_written_once", "batches_are_forgotten_by_day";
+    processes_whose_batches_are_one_are_caught: KnowsOneProcess by "a_batch_of_usage_is_written_once";
+    a_race_of_batches_is_caught: RacesBatches by "racing_batches_of_usage_are_each_written_once";
+    totals_that_are_added_up_are_caught: AddsTotalsUp by
+        "of_several_totals_the_largest_counts", "racing_batches_of_usage_are_each_written_once";
+    a_ledger_of_one_process_is_caught: KeepsALedgerAProcess by "of_several_totals_the_largest_counts";
+    a_ledger_without_units_is_caught: KeepsALedgerOfGrantsAlone by "of_several_totals_the_largest_counts";
+    sums_that_wrap_are_caught: WrapsSums by "sums_stay_at_the_largest_amount";
+    usage_in_floats_is_caught: CountsUsageInFloats by "sums_stay_at_the_largest_amount";
+    sums_that_go_with_their_key_are_caught: ForgetsSumsWithTheirKey by "sums_outlive_their_key";
+    leaking_usage_is_caught: LeaksUsage by "usage_stays_within_its_scope";
+    an_owner_told_of_its_organization_is_caught: TellsTheOrganizationToOwners by "usage_stays_within_its_scope";
+    a_lost_last_day_is_caught: LosesTheLastDay by "usage_is_filtered_at_its_edges";
+    an_ignored_unit_is_caught: IgnoresUnits by "usage_is_filtered_at_its_edges", "pages_of_usage_hold_each_sum_once";
+    an_ignored_key_is_caught: IgnoresKeysOfUsage by "usage_stays_within_its_scope", "usage_is_filtered_at_its_edges";
+    pages_of_usage_that_begin_anew_are_caught: PagesUsageAnew by "pages_of_usage_hold_each_sum_once";
+    a_page_that_promises_more_usage_is_caught: PromisesMoreUsage by "pages_of_usage_hold_each_sum_once";
+    reports_forgotten_too_early_are_caught: ForgetsReportsADayEarly by "reports_are_forgotten_by_day_and_sums_stay";
+    reports_forgotten_beyond_the_limit_are_caught: ForgetsReportsBeyondTheLimit by "reports_are_forgotten_by_day_and_sums_stay";
+    reports_that_are_kept_are_caught: KeepsReports by
+        "reports_are_forgotten_by_day_and_sums_stay", "batches_are_forgotten_by_day";
+    batches_forgotten_too_early_are_caught: ForgetsAllBatches by "batches_are_forgotten_by_day";
+    an_entry_logged_twice_is_caught: DoublesEntries by "an_entry_is_logged_once", "racing_logs_of_one_batch_log_it_once";
+    a_batch_logged_in_halves_is_caught: LogsInHalves by "a_batch_is_logged_whole";
+    leaking_the_log_is_caught: LeaksTheLog by "the_log_is_scoped_filtered_and_paged";
+    a_missed_edge_of_the_log_is_caught: MissesTheLogsEdge by "the_log_is_read_by_times_a_microsecond_sharp";
+    entries_cut_short_are_caught: CutsEntries by "entries_keep_every_field";
+    forgetting_the_newest_is_caught: ForgetsTheNewest by "old_entries_are_forgotten_the_oldest_first";
+    an_audit_trail_that_stays_is_caught: ForgetsNoAudit by "old_events_are_forgotten_and_their_operations_are_free";
+    forgetting_without_end_is_caught: ForgetsWithoutEnd by
+        "old_entries_are_forgotten_the_oldest_first", "old_events_are_forgotten_and_their_operations_are_free";
+    refusals_that_are_added_are_caught: AddsRefusals by "refusals_are_counted_by_process_and_hour";
+    refusals_of_one_process_are_caught: CountsOneProcessesRefusals by "refusals_are_counted_by_process_and_hour";
+    notices_to_one_organization_are_caught: NoticesOneOrganization by "keys_of_all_owners_that_expire_soon_come_soonest_first";
+    notices_that_begin_anew_are_caught: NoticesAnew by "keys_of_all_owners_that_expire_soon_come_soonest_first";
+    a_reservation_made_twice_is_caught: ReservesTwice by "a_reservation_is_made_once";
+    a_race_for_budgets_is_caught: RacesForBudgets by "racing_reservations_stop_at_the_budget";
+    a_reservation_in_halves_is_caught: ReservesInHalves by "a_refused_reservation_reserves_of_no_budget";
+    a_reservation_by_asking_is_caught: ReservesForAsking by "what_only_asks_reserves_nothing";
+    what_stays_reserved_is_caught: KeepsWhatIsSettled by "a_report_takes_from_what_is_reserved_and_settling_frees_the_rest";
+    a_forgotten_settlement_is_caught: ForgetsSettlements by "settling_before_the_reservation_frees_it_too";
+    weeks_that_begin_on_sunday_are_caught: MistakesWeeks by "budgets_are_told_apart_by_holder_unit_and_period";
+    ignored_budgets_are_caught: IgnoresOwnBudgets by "a_budget_of_ones_own_stands_in_the_policys_place";
     expired_places_read_unasked_are_caught: ReadsExpiredUnasked by "expired_places_are_not_read_unasked";
     a_batch_of_any_state_is_caught: IgnoresStatesOfBatches by "batches_read_keys_and_owners";
     a_batch_that_begins_anew_is_caught: BeginsBatchesAnew by "batches_go_on_after_a_key";

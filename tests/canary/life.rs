@@ -7,22 +7,64 @@ use crate::{
 };
 use chrono::TimeDelta;
 use clove::{
-    Action, ActiveLimit, Attempt, By, CapabilitySet, Clove, Description, Edit, Error, Expiry, Fault, GuessLimit, Hashing, KeyId,
-    KeyState, ListAudit, ListKeys, MemoryStore, Metadata, Name, NewKey, OperationId, Pepper, Policy, Refusal, Requirement, Role,
-    Scope, Secret, SecretFormat, StoreError, SystemClock, Verdict,
+    AccessLog, Action, ActiveLimit, Attempt, Budget, BudgetChoice, BudgetOf, By, CapabilitySet, Clove, DenialReason, Description,
+    Edit, EndpointLabel, Error, Expiry, Fault, GrantId, GuessLimit, Hashing, KeyId, KeyState, LimitChoice, Limits, ListAccess,
+    ListAudit, ListKeys, ListUsage, MemoryStore, Metadata, Name, NewKey, OperationId, Pepper, Policy, RecordError, Refill,
+    Refusal, Requirement, Retention, Role, Scope, Secret, SecretFormat, Signal, SignalThresholds, Store, StoreError, SystemClock,
+    Tier, TierName, Verdict,
     error::{CorruptRow, Unique},
     lifecycle,
     store::Remains,
+    usage::{Unit, UsageBy, UsagePer},
 };
 use clove_testkit::Fixture;
 use std::time::Duration;
 
 pub(crate) fn policy(hashing: Hashing) -> Policy {
-    Policy::builder().hashing(hashing).imports(GuessLimit::default()).build().unwrap()
+    let signals = SignalThresholds { limit_near: 1, budget_near: 1, refusals_a_minute: 1, expiry_notice: TimeDelta::days(366) };
+    let policy = Policy::builder().hashing(hashing).imports(GuessLimit::default()).access_log(AccessLog::BestEffort);
+    let tokens = || Unit::new("tokens").unwrap();
+    let budget = |amount| Budget::new(amount, Refill::Daily).unwrap();
+    let policy = policy.budget(BudgetOf::Key, tokens(), budget(1_000)).budget(BudgetOf::Account, tokens(), budget(5_000));
+    policy.signals(signals).build().unwrap()
 }
 
 pub(crate) fn pepper(version: u16) -> Pepper {
     Pepper::new(version, PEPPERS[usize::from(version) - 1]).unwrap()
+}
+
+/// A handle on the store and the clock of this one, all of whose signals are heard, in whatever form they are told.
+pub(crate) fn observed(fixture: &Fixture, store: &Nosy, ear: &Ear) -> Clove {
+    let heard = ear.clone();
+    let tells = move |signal: &Signal<'_>| hear!(heard, *signal);
+    let builder = Clove::builder(store.clone(), fixture.clove.policy().clone()).clock(fixture.clock().clone());
+    let builder = builder.observed_by(tells);
+    hear!(ear, builder, fixture.clove.policy().clone().to_builder(), SignalThresholds::default());
+    #[cfg(feature = "tracing")]
+    let builder = {
+        hear!(ear, clove::TracingObserver::new());
+        builder.observed_by(clove::TracingObserver::new())
+    };
+    #[cfg(feature = "metrics")]
+    let builder = {
+        hear!(ear, clove::MetricsObserver::new());
+        builder.observed_by(clove::MetricsObserver::new())
+    };
+    builder.build()
+}
+
+/// The work beside verification, until it has told of a key that expires.
+async fn maintain(fixture: &Fixture, ear: &Ear) {
+    // While the clock stands: turned by the second as fast as it goes, it leaves a store no time to write.
+    fixture.clove.flush().await.unwrap();
+    let mut work = std::pin::pin!(fixture.clove.maintenance().run(|error| hear!(ear, error)));
+    while !ear.heard().names.contains("Signal::KeyExpiring") {
+        tokio::select! {
+            biased;
+            () = work.as_mut() => unreachable!("the handle is there"),
+            () = tokio::task::yield_now() => fixture.clock().advance(Duration::from_secs(1)),
+        }
+    }
 }
 
 /// Lives it, and returns the secrets in it.
@@ -32,6 +74,7 @@ pub(crate) async fn live(fixture: &Fixture, store: &Nosy, ear: &Ear) -> Vec<Stri
     let description = Description::new("canary").unwrap();
     let new = NewKey::named("canary").unwrap().metadata(Metadata::new(METADATA).unwrap()).description(description);
     let first = clove.create(owner, new.clone(), by).await.unwrap();
+    store.epochs(Duration::from_secs(1)).await.unwrap();
     hear!(ear, first, first.key, new, *by, *owner);
     let credential = first.credential.unwrap();
     hear!(ear, credential, *credential.secret());
@@ -49,7 +92,8 @@ pub(crate) async fn live(fixture: &Fixture, store: &Nosy, ear: &Ear) -> Vec<Stri
     refused(ear, clove.rotate(owner, id, 1, TimeDelta::zero(), by).await);
 
     present(clove, &secrets, [id, imported.key.id], ear).await;
-    clove.flush().await.unwrap();
+    maintain(fixture, ear).await;
+    clove.shut_down().await.unwrap();
     rehash_under_the_next_pepper(fixture, store, &secrets, ear).await;
     panic_with_what_was_given(fixture, store, &secrets).await;
 
@@ -78,16 +122,51 @@ pub(crate) async fn live(fixture: &Fixture, store: &Nosy, ear: &Ear) -> Vec<Stri
 /// Presents each secret in each form, right and wrong.
 async fn present(clove: &Clove, secrets: &[String], ids: [KeyId; 2], ear: &Ear) {
     let required = Requirement::all_of(["models:read"]).unwrap();
-    hear!(ear, required, clove::Capability::new("models:read").unwrap());
+    let endpoint = EndpointLabel::new("POST/v1/messages").unwrap();
+    hear!(ear, required, endpoint, clove::Capability::new("models:read").unwrap());
     for secret in secrets {
         let with_id = ids.map(|id| format!("{id};{secret}"));
         for text in with_id.into_iter().chain([secret.clone(), format!("{secret}x")]) {
-            let attempt = Attempt::new(&text).requiring(&required).from_peer("canary");
+            let attempt = Attempt::new(&text).requiring(&required).from_peer("canary").at_endpoint(&endpoint);
             hear!(ear, attempt);
             denied(ear, clove.verify(attempt).await.unwrap());
-            let verdict = clove.verify(&text).await.unwrap();
+            let verdict = clove.verify(Attempt::new(&text).at_endpoint(&endpoint)).await.unwrap();
             hear!(ear, verdict);
-            verdict.granted().iter().for_each(|grant| hear!(ear, *grant, grant.id(), *grant.capabilities()));
+            if let Some(grant) = verdict.granted() {
+                hear!(ear, grant, grant.id(), *grant.capabilities());
+                grant.limits().for_each(|state| hear!(ear, state, state.of, state.window));
+                let unit = Unit::new("tokens").unwrap();
+                clove.record(&grant, &unit, 7).unwrap();
+                hear!(ear, unit, clove.record(&grant, &Unit::requests(), 7).unwrap_err());
+            }
+            reserve(clove, &text, ear).await;
+            let exhausted = clove.verify(Attempt::new(&text).costing(u64::MAX)).await.unwrap().denied();
+            if let Some(DenialReason::LimitReached(exhausted)) = exhausted.iter().map(clove::Denial::reason).next() {
+                hear!(ear, **exhausted);
+            }
+        }
+    }
+}
+
+/// Reserves what there is, and more than that.
+async fn reserve(clove: &Clove, text: &str, ear: &Ear) {
+    let tokens = Unit::new("tokens").unwrap();
+    for amount in [5, 1_001] {
+        let attempt = Attempt::new(text).reserving(&tokens, amount);
+        hear!(ear, attempt);
+        match clove.verify(attempt).await.unwrap() {
+            Verdict::Granted(grant) => {
+                let reservation = grant.reservation().unwrap();
+                hear!(ear, grant, *reservation, reservation.budgets[0], reservation.budgets[0].of, reservation.budgets[0].budget);
+                hear!(ear, Refill::Daily);
+                clove.settle(&grant, 3).unwrap();
+            }
+            Verdict::Denied(denial) => {
+                hear!(ear, denial, *denial.reason());
+                if let DenialReason::BudgetExhausted(exhausted) = denial.reason() {
+                    hear!(ear, **exhausted);
+                }
+            }
         }
     }
 }
@@ -128,9 +207,15 @@ async fn look_at_all(fixture: &Fixture, ear: &Ear) {
     let (keys, trail) = (clove.list(owner, &one).await.unwrap(), clove.audit(owner, &events).await.unwrap());
     hear!(ear, one, events, keys, trail, *keys.next.as_ref().unwrap(), clove.active_keys(owner).await.unwrap());
     hear!(ear, clove.expiring(owner, TimeDelta::days(90), None, None).await.unwrap());
+    let usage = ListUsage { by: UsageBy::Key, limit: Some(1), ..ListUsage::default() };
+    let sums = clove.usage(owner, &usage).await.unwrap();
+    hear!(ear, usage, sums, sums.items[0], sums.items[0].day.unwrap(), *sums.next.as_ref().unwrap(), UsageBy::Key, UsagePer::Day);
     for key in fixture.keys().await.unwrap() {
         hear!(ear, key, key.name, key.description, key.metadata, key.capabilities, key.state, key.status(clove.now()));
     }
+    let log = clove.access_log(owner, &ListAccess::default()).await.unwrap();
+    assert!(!log.items.is_empty(), "nothing was logged");
+    hear!(ear, ListAccess::default(), log, AccessLog::BestEffort, Retention::default());
     for event in trail.items {
         hear!(ear, event, event.id, event.operation, event.actor, event.reason, event.action, event.arguments);
         event.key.iter().for_each(|key| hear!(ear, *key));
@@ -147,6 +232,11 @@ async fn look_at_all(fixture: &Fixture, ear: &Ear) {
         policy.clone().to_builder(),
         GuessLimit::default()
     );
+    let choice = BudgetChoice::Own(Budget::new(9, Refill::Never).unwrap());
+    clove.set_budget(owner, &Unit::new("tokens").unwrap(), choice, &fixture.by.clone().may_set_limits()).await.unwrap();
+    hear!(ear, choice, clove.budget(owner, None, &Unit::new("tokens").unwrap()).await.unwrap().unwrap());
+    let tier = TierName::new("canary").unwrap();
+    hear!(ear, tier, Tier::unlimited(), Limits::standard(), LimitChoice::Tier(tier.clone()));
     hear!(ear, Hashing::hmac(pepper(1)).readable(pepper(2)), pepper(1), SecretFormat::default(), Role::Owner);
     hear!(ear, lifecycle::effect(Action::Revoke, KeyState::Active, false), Scope::from(owner), owner.organization, owner.account);
     hear!(ear, *clove, clove.maintenance(), *fixture, *fixture.clock(), SystemClock, clove::Timestamp::from(clove.now()));
@@ -162,12 +252,22 @@ pub(crate) fn fail(secret: &str, ear: &Ear) {
     hear!(ear, By::new(format!("a {secret}"), "why").unwrap_err());
     let (now, source) = (chrono::DateTime::UNIX_EPOCH, || StoreError::unavailable("failing", std::io::Error::other("full")));
     let (id, operation) = (KeyId::new(now), OperationId::new(now));
+    hear!(ear, EndpointLabel::new(format!("a {secret}")).unwrap_err());
     hear!(ear, source(), StoreError::OutcomeUnknown { source: None }, StoreError::NewerSchema { found: 2, supported: 1 });
     hear!(ear, StoreError::Foreign { what: "a file" }, StoreError::Conflict(Unique::Digest));
     hear!(ear, Unique::KeyId, Unique::Digest, Unique::OperationId, Unique::AuditId);
-    for row in
-        [CorruptRow::Key(id), CorruptRow::UnreadableKeyId, CorruptRow::Owner, CorruptRow::Organization, CorruptRow::AuditEvent]
-    {
+    for row in [
+        CorruptRow::Key(id),
+        CorruptRow::UnreadableKeyId,
+        CorruptRow::Owner,
+        CorruptRow::Organization,
+        CorruptRow::AuditEvent,
+        CorruptRow::Usage,
+        CorruptRow::Report(GrantId::new(now)),
+        CorruptRow::Node,
+        CorruptRow::AccessEntry,
+        CorruptRow::Budget,
+    ] {
         hear!(ear, row, StoreError::Corrupt { row: row.clone(), what: "its state" });
     }
     let capability = clove::Capability::new("models:read").unwrap();
@@ -178,11 +278,14 @@ pub(crate) fn fail(secret: &str, ear: &Ear) {
         Refusal::Unreadable { id },
         Refusal::FlagUnreadable,
         Refusal::OperationReused { operation },
+        Refusal::MayNotSetLimits,
     ] {
         hear!(ear, refusal);
     }
     hear!(ear, Fault::Store(source()), Fault::Overloaded, Fault::DeadlineExceeded { deadline: Duration::from_secs(1) });
     hear!(ear, Fault::System { what: "a thread" }, Error::Fault(Fault::Overloaded), Error::System { what: "a thread" });
+    hear!(ear, RecordError::NotReserved);
+    hear!(ear, RecordError::TooLate { at: now, days: 1 }, RecordError::Full { waiting: 1 }, RecordError::Store(source()));
     hear!(ear, Error::Store(source()), Error::OutcomeUnknown { operation, source: source() });
 }
 

@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
+#[cfg(all(feature = "tracing", feature = "metrics"))]
+#[path = "../signals/capture.rs"]
+mod capture;
 mod ear;
 mod life;
 mod nosy;
@@ -68,8 +71,21 @@ async fn nothing_says_a_secret_a_digest_a_salt_a_pepper_or_metadata() {
     let sqlite = options.open().unwrap();
     hear!(ear, sqlite);
     let store = nosy::Nosy::new(sqlite, ear.clone());
-    let fixture = Fixture::on(store.clone(), life::policy(Hashing::hmac(life::pepper(1)).readable(life::pepper(2)))).unwrap();
+    let mut fixture = Fixture::on(store.clone(), life::policy(Hashing::hmac(life::pepper(1)).readable(life::pepper(2)))).unwrap();
+    fixture.clove = life::observed(&fixture, &store, &ear);
+    #[cfg(all(feature = "tracing", feature = "metrics"))]
+    let (events, series) = (capture::Events::default(), capture::Series::default());
+    #[cfg(all(feature = "tracing", feature = "metrics"))]
+    let guards = (tracing::subscriber::set_default(events.clone()), metrics::set_default_local_recorder(&series));
     let secrets = life::live(&fixture, &store, &ear).await;
+    #[cfg(all(feature = "tracing", feature = "metrics"))]
+    {
+        drop(guards);
+        let said = events.said();
+        assert!(said.len() > 20, "{} events", said.len());
+        said.into_iter().for_each(|said| ear.note("", Some(said.text), None, None));
+        ear.note("", Some(format!("{:?} {:?}", series.counts(), series.described())), None, None);
+    }
     let _ = std::panic::take_hook();
     life::fail(&secrets[1], &ear);
 
@@ -89,11 +105,13 @@ async fn nothing_says_a_secret_a_digest_a_salt_a_pepper_or_metadata() {
     // It is in the serde form of a key and of itself: a host may show it.
     assert_eq!(said_before(&heard.said, "canary-metadata"), None);
 
-    let types = sources::public_types(&sources::all());
+    let mut types = sources::public_types(&sources::all());
+    types.retain(|public| cfg!(feature = "tracing") || public.name != "TracingObserver");
+    types.retain(|public| cfg!(feature = "metrics") || public.name != "MetricsObserver");
     let missing: Vec<&str> =
         types.iter().map(|public| public.name.as_str()).filter(|name| !heard.names.contains(*name)).collect();
     assert_eq!(missing, [""; 0], "public types that were not heard");
-    for errors in ["Error", "Fault", "StoreError", "Refusal", "Unique", "CorruptRow"] {
+    for errors in ["Error", "Fault", "StoreError", "RecordError", "Refusal", "Unique", "CorruptRow"] {
         let of = types.iter().find(|public| public.name == errors).unwrap();
         let missing = of.variants.iter().find(|variant| !heard.names.contains(&format!("{errors}::{variant}")));
         assert_eq!(missing, None, "a variant of {errors} that was not heard");
@@ -104,16 +122,19 @@ async fn nothing_says_a_secret_a_digest_a_salt_a_pepper_or_metadata() {
     }
 }
 
-/// There is nothing to capture: whoever brings events, brings a subscriber to the test above.
+/// Whoever brings events elsewhere, has them heard in the test above.
 #[test]
-fn no_crate_emits_events_or_prints() {
-    for manifest in ["Cargo.toml", "clove-core/Cargo.toml", "clove-store-sqlite/Cargo.toml", "clove-testkit/Cargo.toml"] {
-        let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(manifest)).unwrap();
-        for line in text.lines() {
+fn only_the_adapter_emits_events_and_nothing_prints() {
+    let read = |path: &str| std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
+    let optional = [r#"tracing = ["dep:tracing"]"#, "tracing = { workspace = true, optional = true }"];
+    for manifest in ["clove-core/Cargo.toml", "clove-store-sqlite/Cargo.toml", "clove-testkit/Cargo.toml"] {
+        for line in read(manifest).lines().filter(|line| !(manifest.starts_with("clove-core") && optional.contains(line))) {
             assert!(!["log", "tracing", "slog", "defmt"].iter().any(|name| line.starts_with(name)), "{manifest}: {line}");
         }
     }
+    let (all, adapter) = (sources::all(), read("clove-core/src/signal/tracing.rs"));
+    assert_eq!(all.matches("event!(").count(), adapter.matches("event!(").count());
     for says in ["println!", "print!", "dbg!", "stderr()", "stdout()"] {
-        assert!(!sources::all().contains(says), "{says}");
+        assert!(!all.contains(says), "{says}");
     }
 }

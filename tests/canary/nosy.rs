@@ -3,13 +3,16 @@
 use crate::ear::{Ear, hear};
 use chrono::{DateTime, Utc};
 use clove::{
-    Key, KeyId, OrganizationId, Owner, Scope, Store, StoreError,
+    AccessEntry, BudgetState, Key, KeyId, OrganizationId, Owner, Scope, Store, StoreError, Timestamp,
     digest::{Digest, Scheme},
     sqlite::SqliteStore,
     store::{
-        AuditPage, AuditQuery, Candidate, Decision, ExpiringQuery, KeyChange, KeyPage, KeyQuery, Lookup, OrganizationRecord,
-        OwnerFacts, Rehash, SecretRecord, Transaction,
+        AccessPage, AccessQuery, AuditPage, AuditQuery, BudgetQuery, BudgetSums, Candidate, Decision, EpochShard, Epochs,
+        ExpiringKey, ExpiringQuery, Freshness, KeyChange, KeyPage, KeyQuery, Lease, Leased, Lookup, Marks, OrganizationRecord,
+        OwnerFacts, Rehash, Reported, Reserve, Reserved, SecretRecord, Transaction, UnrecognizedCount, Unspent, UsageBatch,
+        UsagePage, UsageQuery,
     },
+    usage::Day,
 };
 use std::{
     collections::BTreeSet,
@@ -17,6 +20,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 /// What its panics say first.
@@ -60,6 +64,7 @@ impl Nosy {
     fn candidate(&self, found: Option<&Arc<Candidate>>) {
         if let Some(found) = found {
             hear!(self.ear, **found, found.secrets);
+            found.limits.iter().for_each(|limits| hear!(self.ear, **limits));
             self.secrets(found.secrets.iter());
         }
     }
@@ -70,6 +75,16 @@ impl Nosy {
 
 #[async_trait::async_trait]
 impl Store for Nosy {
+    fn freshness(&self) -> Freshness {
+        let freshness = self.store.freshness();
+        hear!(self.ear, freshness);
+        freshness
+    }
+    async fn epochs(&self, bound: Duration) -> Result<Arc<Epochs>, StoreError> {
+        let epochs = self.store.epochs(bound).await?;
+        hear!(self.ear, *epochs, EpochShard::EVERYONE, Marks::new());
+        Ok(epochs)
+    }
     fn find_by_id(&self, id: KeyId) -> Lookup<'_> {
         let lookup = self.store.find_by_id(id);
         hear!(self.ear, id, lookup);
@@ -106,6 +121,7 @@ impl Store for Nosy {
             let decision = transaction.decide(facts);
             if let Decision::Commit(changes) = &decision {
                 hear!(nosy.ear, *changes);
+                changes.budget.iter().for_each(|row| hear!(nosy.ear, *row));
                 for change in &changes.keys {
                     hear!(nosy.ear, *change);
                     match change {
@@ -133,6 +149,17 @@ impl Store for Nosy {
     async fn expiring(&self, query: &ExpiringQuery) -> Result<KeyPage, StoreError> {
         hear!(self.ear, *query);
         self.store.expiring(query).await
+    }
+    async fn expiring_soon(
+        &self,
+        from: Timestamp,
+        until: Timestamp,
+        after: Option<(Timestamp, KeyId)>,
+        limit: usize,
+    ) -> Result<Vec<ExpiringKey>, StoreError> {
+        let keys = self.store.expiring_soon(from, until, after, limit).await?;
+        keys.iter().for_each(|key| hear!(self.ear, *key));
+        Ok(keys)
     }
     async fn owner(&self, owner: &Owner, now: DateTime<Utc>) -> Result<Option<OwnerFacts>, StoreError> {
         let facts = self.store.owner(owner, now).await?;
@@ -163,5 +190,77 @@ impl Store for Nosy {
     }
     async fn touch(&self, uses: &[(KeyId, DateTime<Utc>)]) -> Result<(), StoreError> {
         self.store.touch(uses).await
+    }
+    async fn lease(&self, lease: Arc<Lease>) -> Result<Vec<Leased>, StoreError> {
+        self.panic_with(&lease);
+        hear!(self.ear, *lease, lease.subject, lease.node);
+        lease.wants.iter().for_each(|want| hear!(self.ear, *want));
+        let leased = self.store.lease(lease).await?;
+        leased.iter().for_each(|leased| hear!(self.ear, *leased));
+        Ok(leased)
+    }
+    async fn give_back(&self, unspent: &[Unspent]) -> Result<(), StoreError> {
+        unspent.iter().for_each(|unspent| hear!(self.ear, *unspent));
+        self.store.give_back(unspent).await
+    }
+    async fn forget_counts(&self, now: Timestamp, limit: usize) -> Result<usize, StoreError> {
+        self.store.forget_counts(now, limit).await
+    }
+    async fn record(&self, batch: Arc<UsageBatch>) -> Result<(), StoreError> {
+        self.panic_with(&batch);
+        hear!(self.ear, *batch);
+        batch.requests.iter().for_each(|(meter, _)| hear!(self.ear, *meter));
+        batch.reports.iter().for_each(|report| hear!(self.ear, *report));
+        self.store.record(batch).await
+    }
+    async fn usage(&self, query: &UsageQuery) -> Result<UsagePage, StoreError> {
+        let page = self.store.usage(query).await?;
+        hear!(self.ear, *query, page);
+        page.last.iter().for_each(|place| hear!(self.ear, *place));
+        Ok(page)
+    }
+    async fn forget_reports(&self, before: Day, limit: usize) -> Result<usize, StoreError> {
+        hear!(self.ear, before);
+        self.store.forget_reports(before, limit).await
+    }
+    async fn reserve(&self, reserve: Arc<Reserve>) -> Result<Reserved, StoreError> {
+        self.panic_with(&reserve);
+        hear!(self.ear, *reserve);
+        reserve.queries().iter().for_each(|query| hear!(self.ear, *query, query.holder));
+        let reserved = self.store.reserve(reserve).await?;
+        hear!(self.ear, reserved, reserved.outcome, Reported::default(), BudgetSums::default());
+        Ok(reserved)
+    }
+    async fn budget(&self, query: &BudgetQuery) -> Result<Option<BudgetState>, StoreError> {
+        hear!(self.ear, *query);
+        self.store.budget(query).await
+    }
+
+    async fn log_access(&self, entries: Arc<[AccessEntry]>) -> Result<(), StoreError> {
+        self.panic_with(&entries);
+        for entry in &*entries {
+            hear!(self.ear, *entry, entry.outcome);
+            entry.limit.iter().for_each(|limit| hear!(self.ear, *limit));
+            entry.endpoint.iter().for_each(|label| hear!(self.ear, *label));
+        }
+        self.store.log_access(entries).await
+    }
+    async fn access_log(&self, query: &AccessQuery) -> Result<AccessPage, StoreError> {
+        let page = self.store.access_log(query).await?;
+        hear!(self.ear, *query, page);
+        Ok(page)
+    }
+    async fn forget_access(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
+        self.store.forget_access(before, limit).await
+    }
+    async fn forget_audit(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
+        self.store.forget_audit(before, limit).await
+    }
+    async fn count_unrecognized(&self, counts: &[UnrecognizedCount]) -> Result<(), StoreError> {
+        counts.iter().for_each(|count| hear!(self.ear, *count));
+        self.store.count_unrecognized(counts).await
+    }
+    async fn unrecognized(&self, from: Timestamp, until: Timestamp) -> Result<Vec<(Timestamp, u64)>, StoreError> {
+        self.store.unrecognized(from, until).await
     }
 }

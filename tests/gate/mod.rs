@@ -2,12 +2,14 @@
 
 use chrono::{DateTime, Utc};
 use clove::{
-    Key, KeyId, OrganizationId, Owner, Scope, Store, StoreError,
+    AccessEntry, BudgetState, Key, KeyId, OrganizationId, Owner, Scope, Store, StoreError, Timestamp,
     digest::Digest,
     store::{
-        AuditPage, AuditQuery, Decision, ExpiringQuery, KeyPage, KeyQuery, Lookup, OrganizationRecord, OwnerFacts, Rehash,
-        Transaction,
+        AccessPage, AccessQuery, AuditPage, AuditQuery, BudgetQuery, Decision, Epochs, ExpiringKey, ExpiringQuery, Freshness,
+        KeyPage, KeyQuery, Lease, Leased, Lookup, OrganizationRecord, OwnerFacts, Rehash, Reserve, Reserved, Transaction,
+        UnrecognizedCount, Unspent, UsageBatch, UsagePage, UsageQuery,
     },
+    usage::Day,
 };
 use std::{
     collections::BTreeSet,
@@ -16,6 +18,7 @@ use std::{
     pin::pin,
     sync::{Arc, Mutex},
     task::Poll,
+    time::Duration,
 };
 
 /// What happens to a caller at the gate.
@@ -99,6 +102,12 @@ impl Gate {
 
 #[async_trait::async_trait]
 impl Store for Gate {
+    fn freshness(&self) -> Freshness {
+        Freshness::Polled(Duration::from_millis(100))
+    }
+    async fn epochs(&self, bound: Duration) -> Result<Arc<Epochs>, StoreError> {
+        self.through(self.inner.epochs(bound)).await
+    }
     fn find_by_id(&self, id: KeyId) -> Lookup<'_> {
         Lookup::waits(self.through(self.inner.find_by_id(id)))
     }
@@ -116,6 +125,15 @@ impl Store for Gate {
     }
     async fn expiring(&self, query: &ExpiringQuery) -> Result<KeyPage, StoreError> {
         self.through(self.inner.expiring(query)).await
+    }
+    async fn expiring_soon(
+        &self,
+        from: Timestamp,
+        until: Timestamp,
+        after: Option<(Timestamp, KeyId)>,
+        limit: usize,
+    ) -> Result<Vec<ExpiringKey>, StoreError> {
+        self.through(self.inner.expiring_soon(from, until, after, limit)).await
     }
     async fn owner(&self, owner: &Owner, now: DateTime<Utc>) -> Result<Option<OwnerFacts>, StoreError> {
         self.through(self.inner.owner(owner, now)).await
@@ -137,5 +155,48 @@ impl Store for Gate {
     }
     async fn touch(&self, uses: &[(KeyId, DateTime<Utc>)]) -> Result<(), StoreError> {
         self.through(self.inner.touch(uses)).await
+    }
+    async fn lease(&self, lease: Arc<Lease>) -> Result<Vec<Leased>, StoreError> {
+        self.through(self.inner.lease(lease)).await
+    }
+    async fn give_back(&self, unspent: &[Unspent]) -> Result<(), StoreError> {
+        self.through(self.inner.give_back(unspent)).await
+    }
+    async fn forget_counts(&self, now: Timestamp, limit: usize) -> Result<usize, StoreError> {
+        self.through(self.inner.forget_counts(now, limit)).await
+    }
+    async fn record(&self, batch: Arc<UsageBatch>) -> Result<(), StoreError> {
+        self.through(self.inner.record(batch)).await
+    }
+    async fn usage(&self, query: &UsageQuery) -> Result<UsagePage, StoreError> {
+        self.through(self.inner.usage(query)).await
+    }
+    async fn forget_reports(&self, before: Day, limit: usize) -> Result<usize, StoreError> {
+        self.through(self.inner.forget_reports(before, limit)).await
+    }
+    async fn reserve(&self, reserve: Arc<Reserve>) -> Result<Reserved, StoreError> {
+        self.through(self.inner.reserve(reserve)).await
+    }
+    async fn budget(&self, query: &BudgetQuery) -> Result<Option<BudgetState>, StoreError> {
+        self.through(self.inner.budget(query)).await
+    }
+
+    async fn log_access(&self, entries: Arc<[AccessEntry]>) -> Result<(), StoreError> {
+        self.through(self.inner.log_access(entries)).await
+    }
+    async fn access_log(&self, query: &AccessQuery) -> Result<AccessPage, StoreError> {
+        self.through(self.inner.access_log(query)).await
+    }
+    async fn forget_access(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
+        self.through(self.inner.forget_access(before, limit)).await
+    }
+    async fn forget_audit(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
+        self.through(self.inner.forget_audit(before, limit)).await
+    }
+    async fn count_unrecognized(&self, counts: &[UnrecognizedCount]) -> Result<(), StoreError> {
+        self.through(self.inner.count_unrecognized(counts)).await
+    }
+    async fn unrecognized(&self, from: Timestamp, until: Timestamp) -> Result<Vec<(Timestamp, u64)>, StoreError> {
+        self.through(self.inner.unrecognized(from, until)).await
     }
 }

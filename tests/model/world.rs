@@ -94,7 +94,8 @@ impl World {
     pub(crate) fn new(stores: [Box<dyn Store>; 2]) -> Self {
         let process = |store| {
             let clock = TestClock::new();
-            let policy = Policy::builder().max_records(None).max_creations_per_day(None).build().unwrap();
+            let policy =
+                Policy::builder().max_records(None).max_creations_per_day(None).limits(clove::Tier::unlimited()).build().unwrap();
             (Clove::with_clock(store, policy, clock.clone()), clock)
         };
         Self {

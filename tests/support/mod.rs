@@ -2,30 +2,39 @@
 
 #![allow(dead_code, reason = "each test file uses a part")]
 
+pub(crate) mod counting;
+pub(crate) mod usage;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use clove::{
-    Action, ActiveLimit, AuditEvent, Clove, DenialReason, Error, Fault, Hashing, Invalid, Key, KeyId, ListAudit, MemoryStore,
-    NewKey, OrganizationId, Owner, Pepper, Policy, Refusal, Scope, Store, StoreError, Verdict,
+    AccessEntry, Action, ActiveLimit, AuditEvent, BudgetState, Clove, DenialReason, Error, Fault, Hashing, Invalid, Key, KeyId,
+    ListAudit, MemoryStore, NewKey, OrganizationId, Owner, Pepper, Policy, Refusal, Scope, Store, StoreError, Tier, Timestamp,
+    Verdict,
     digest::Digest,
     store::{
-        AuditPage, AuditQuery, Decision, ExpiringQuery, KeyPage, KeyQuery, Lookup, OrganizationRecord, OwnerFacts, Reads, Rehash,
-        Transaction,
+        AccessPage, AccessQuery, AuditPage, AuditQuery, BudgetQuery, Candidate, Decision, Epochs, ExpiringKey, ExpiringQuery,
+        Freshness, KeyPage, KeyQuery, Lease, Leased, Lookup, OrganizationRecord, OwnerFacts, Reads, Rehash, Reserve, Reserved,
+        Transaction, UnrecognizedCount, Unspent, UsageBatch, UsagePage, UsageQuery,
     },
+    usage::Day,
 };
 use clove_testkit::{Fixture, TestClock};
+use futures_channel::oneshot;
 use std::{
     collections::{BTreeSet, VecDeque},
     fmt::Debug,
-    future::{Future, pending},
+    future::{Future, pending, poll_fn},
     pin::{Pin, pin},
     sync::{Arc, Mutex},
     task::{Context, Poll, Waker},
     time::Duration,
 };
 
+/// How long the stores here let a row be remembered without a poll.
+pub(crate) const BOUND: Duration = Duration::from_millis(100);
 pub(crate) const DAY: Duration = Duration::from_secs(86_400);
 
-/// How the next transaction ends.
+/// How the next transaction, batch of usage or reservation ends.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ending {
     /// Well.
@@ -42,18 +51,35 @@ pub(crate) enum Ending {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mode {
     Works,
+    /// It goes on when it is asked a second time.
+    Yields,
+    /// It goes on when it is asked after the orders have changed.
+    Waits,
     Fails,
     Hangs,
+    Panics,
+    /// It is done, and the answer is lost.
+    LosesTheAnswer,
 }
 
 type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 struct Orders {
     mode: Mode,
+    /// Whose next answer comes late.
+    held: Option<&'static str>,
+    holding: Vec<oneshot::Sender<()>>,
+    before_epochs: Option<Work>,
+    only: Option<(&'static str, Mode)>,
     calls: Vec<&'static str>,
     endings: VecDeque<Ending>,
+    batch_endings: VecDeque<Ending>,
+    reserve_endings: VecDeque<Ending>,
+    reserves: Vec<Arc<Reserve>>,
+    usage: Vec<Arc<UsageBatch>>,
     batches: Vec<Option<KeyId>>,
     before_transact: Option<(usize, Work)>,
+    model: Option<KeyId>,
 }
 
 /// A [`MemoryStore`] under orders. Clones share everything.
@@ -69,12 +95,64 @@ impl Spy {
     }
     /// Another process on the same store.
     pub(crate) fn over(inner: MemoryStore) -> Self {
-        let orders =
-            Orders { mode: Mode::Works, calls: Vec::new(), endings: VecDeque::new(), batches: Vec::new(), before_transact: None };
+        let orders = Orders {
+            mode: Mode::Works,
+            held: None,
+            holding: Vec::new(),
+            before_epochs: None,
+            only: None,
+            calls: Vec::new(),
+            endings: VecDeque::new(),
+            batch_endings: VecDeque::new(),
+            reserve_endings: VecDeque::new(),
+            reserves: Vec::new(),
+            usage: Vec::new(),
+            batches: Vec::new(),
+            before_transact: None,
+            model: None,
+        };
         Self { inner, orders: Arc::new(Mutex::new(orders)) }
     }
     pub(crate) fn set(&self, mode: Mode) {
-        self.orders.lock().unwrap().mode = mode;
+        let mut orders = self.orders.lock().unwrap();
+        (orders.mode, orders.only) = (mode, None);
+    }
+    /// Calls of this name fail, others work.
+    pub(crate) fn fail_only(&self, name: &'static str) {
+        self.only(name, Mode::Fails);
+    }
+    /// Calls of this name go so, others as before.
+    pub(crate) fn only(&self, name: &'static str, mode: Mode) {
+        self.orders.lock().unwrap().only = Some((name, mode));
+    }
+
+    /// The next call of this name does its work, and answers when it is told to.
+    pub(crate) fn hold_next_answer(&self, name: &'static str) {
+        self.orders.lock().unwrap().held = Some(name);
+    }
+    pub(crate) fn give_answers(&self) {
+        let holding = std::mem::take(&mut self.orders.lock().unwrap().holding);
+        // A caller that has gone does not want it.
+        for answer in holding {
+            let _ = answer.send(());
+        }
+    }
+    /// While the next poll is on its way, this happens.
+    pub(crate) fn before_epochs(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.orders.lock().unwrap().before_epochs = Some(Box::pin(work));
+    }
+    async fn answer(&self, name: &'static str) {
+        let held = {
+            let mut orders = self.orders.lock().unwrap();
+            orders.held.take_if(|held| *held == name).map(|_| {
+                let (sender, receiver) = oneshot::channel();
+                orders.holding.push(sender);
+                receiver
+            })
+        };
+        if let Some(held) = held {
+            held.await.unwrap();
+        }
     }
     /// The calls since this was last asked.
     pub(crate) fn calls(&self) -> Vec<&'static str> {
@@ -83,6 +161,22 @@ impl Spy {
     /// The next transactions end so; later ones well.
     pub(crate) fn end(&self, endings: impl IntoIterator<Item = Ending>) {
         self.orders.lock().unwrap().endings = endings.into_iter().collect();
+    }
+    /// The next batches of usage end so; later ones well.
+    pub(crate) fn end_batches(&self, endings: impl IntoIterator<Item = Ending>) {
+        self.orders.lock().unwrap().batch_endings = endings.into_iter().collect();
+    }
+    /// The next reservations end so; later ones well.
+    pub(crate) fn end_reserves(&self, endings: impl IntoIterator<Item = Ending>) {
+        self.orders.lock().unwrap().reserve_endings = endings.into_iter().collect();
+    }
+    /// What was asked to be reserved since this was last asked.
+    pub(crate) fn reserves(&self) -> Vec<Arc<Reserve>> {
+        std::mem::take(&mut self.orders.lock().unwrap().reserves)
+    }
+    /// The batches of usage that came since this was last asked.
+    pub(crate) fn usage_batches(&self) -> Vec<Arc<UsageBatch>> {
+        std::mem::take(&mut self.orders.lock().unwrap().usage)
     }
     /// Another process's work comes in just before the transaction behind the next `skipped`.
     pub(crate) fn before_transact(&self, skipped: usize, work: impl Future<Output = ()> + Send + 'static) {
@@ -93,14 +187,29 @@ impl Spy {
         std::mem::take(&mut self.orders.lock().unwrap().batches)
     }
 
+    fn mode(&self, name: &'static str) -> Mode {
+        let orders = self.orders.lock().unwrap();
+        orders.only.filter(|(only, _)| *only == name).map_or(orders.mode, |(_, mode)| mode)
+    }
+
+    /// Every id is a key's from now on, which is as this one but for its id and its owner: any number of keys at no cost.
+    pub(crate) fn take_every_id_for(&self, model: KeyId) {
+        self.orders.lock().unwrap().model = Some(model);
+    }
+
     async fn call(&self, name: &'static str) -> Result<(), StoreError> {
-        let mode = {
-            let mut orders = self.orders.lock().unwrap();
-            orders.calls.push(name);
-            orders.mode
-        };
-        match mode {
-            Mode::Works => Ok(()),
+        self.orders.lock().unwrap().calls.push(name);
+        match self.mode(name) {
+            Mode::Works | Mode::LosesTheAnswer => Ok(()),
+            Mode::Waits => {
+                poll_fn(|_| if self.mode(name) == Mode::Waits { Poll::Pending } else { Poll::Ready(()) }).await;
+                Ok(())
+            }
+            Mode::Yields => {
+                tokio::task::yield_now().await;
+                Ok(())
+            }
+            Mode::Panics => panic!("a store that panics, on purpose"),
             Mode::Fails => Err(StoreError::Unavailable { what: "being told to", source: None }),
             Mode::Hangs => pending().await,
         }
@@ -109,10 +218,27 @@ impl Spy {
 
 #[async_trait::async_trait]
 impl Store for Spy {
+    fn freshness(&self) -> Freshness {
+        Freshness::Polled(BOUND)
+    }
+    async fn epochs(&self, bound: Duration) -> Result<Arc<Epochs>, StoreError> {
+        self.call("epochs").await?;
+        let before = self.orders.lock().unwrap().before_epochs.take();
+        if let Some(before) = before {
+            before.await;
+        }
+        self.inner.epochs(bound).await
+    }
     fn find_by_id(&self, id: KeyId) -> Lookup<'_> {
         Lookup::waits(async move {
             self.call("find_by_id").await?;
-            self.inner.find_by_id(id).await
+            let model = self.orders.lock().unwrap().model;
+            let found = self.inner.find_by_id(model.unwrap_or(id)).await;
+            self.answer("find_by_id").await;
+            let found = found?;
+            let Some((found, _)) = found.as_ref().zip(model) else { return Ok(found) };
+            let owner = Owner::new("acme", id.to_string()).unwrap().into();
+            Ok(Some(Arc::new(Candidate { id, owner, ..(**found).clone() })))
         })
     }
     fn find_by_digest(&self, digests: &[Digest]) -> Lookup<'_> {
@@ -142,7 +268,11 @@ impl Store for Spy {
             before.await;
         }
         match ending {
-            None | Some(Ending::Commits) => self.inner.transact(transaction).await,
+            None | Some(Ending::Commits) => {
+                let decision = self.inner.transact(transaction).await;
+                self.answer("transact").await;
+                decision
+            }
             Some(Ending::CommitsThenUnknown) => {
                 self.inner.transact(transaction).await?;
                 Err(StoreError::OutcomeUnknown { source: None })
@@ -162,6 +292,16 @@ impl Store for Spy {
     async fn expiring(&self, query: &ExpiringQuery) -> Result<KeyPage, StoreError> {
         self.call("expiring").await?;
         self.inner.expiring(query).await
+    }
+    async fn expiring_soon(
+        &self,
+        from: Timestamp,
+        until: Timestamp,
+        after: Option<(Timestamp, KeyId)>,
+        limit: usize,
+    ) -> Result<Vec<ExpiringKey>, StoreError> {
+        self.call("expiring_soon").await?;
+        self.inner.expiring_soon(from, until, after, limit).await
     }
     async fn owner(&self, owner: &Owner, now: DateTime<Utc>) -> Result<Option<OwnerFacts>, StoreError> {
         self.call("owner").await?;
@@ -190,6 +330,99 @@ impl Store for Spy {
     async fn touch(&self, uses: &[(KeyId, DateTime<Utc>)]) -> Result<(), StoreError> {
         self.call("touch").await?;
         self.inner.touch(uses).await
+    }
+    async fn lease(&self, lease: Arc<Lease>) -> Result<Vec<Leased>, StoreError> {
+        self.call("lease").await?;
+        let leased = self.inner.lease(lease).await;
+        self.answer("lease").await;
+        leased
+    }
+    async fn give_back(&self, unspent: &[Unspent]) -> Result<(), StoreError> {
+        self.call("give_back").await?;
+        self.inner.give_back(unspent).await
+    }
+    async fn forget_counts(&self, now: Timestamp, limit: usize) -> Result<usize, StoreError> {
+        self.call("forget_counts").await?;
+        self.inner.forget_counts(now, limit).await
+    }
+    async fn record(&self, batch: Arc<UsageBatch>) -> Result<(), StoreError> {
+        let ending = {
+            let mut orders = self.orders.lock().unwrap();
+            orders.usage.push(Arc::clone(&batch));
+            orders.batch_endings.pop_front()
+        };
+        self.call("record").await?;
+        match ending {
+            None | Some(Ending::Commits) => self.inner.record(batch).await,
+            Some(Ending::CommitsThenUnknown) => {
+                self.inner.record(batch).await?;
+                Err(StoreError::OutcomeUnknown { source: None })
+            }
+            Some(Ending::RollsBackThenUnknown) => Err(StoreError::OutcomeUnknown { source: None }),
+            Some(Ending::Unavailable) => Err(StoreError::Unavailable { what: "being told to", source: None }),
+        }
+    }
+    async fn usage(&self, query: &UsageQuery) -> Result<UsagePage, StoreError> {
+        self.call("usage").await?;
+        self.inner.usage(query).await
+    }
+    async fn forget_reports(&self, before: Day, limit: usize) -> Result<usize, StoreError> {
+        self.call("forget_reports").await?;
+        self.inner.forget_reports(before, limit).await
+    }
+    async fn reserve(&self, reserve: Arc<Reserve>) -> Result<Reserved, StoreError> {
+        let ending = {
+            let mut orders = self.orders.lock().unwrap();
+            orders.reserves.push(Arc::clone(&reserve));
+            orders.reserve_endings.pop_front()
+        };
+        self.call("reserve").await?;
+        match ending {
+            None | Some(Ending::Commits) => {
+                let reserved = self.inner.reserve(reserve).await;
+                self.answer("reserve").await;
+                reserved
+            }
+            Some(Ending::CommitsThenUnknown) => {
+                self.inner.reserve(reserve).await?;
+                Err(StoreError::OutcomeUnknown { source: None })
+            }
+            Some(Ending::RollsBackThenUnknown) => Err(StoreError::OutcomeUnknown { source: None }),
+            Some(Ending::Unavailable) => Err(StoreError::Unavailable { what: "being told to", source: None }),
+        }
+    }
+    async fn budget(&self, query: &BudgetQuery) -> Result<Option<BudgetState>, StoreError> {
+        self.call("budget").await?;
+        self.inner.budget(query).await
+    }
+
+    async fn log_access(&self, entries: Arc<[AccessEntry]>) -> Result<(), StoreError> {
+        self.call("log_access").await?;
+        self.inner.log_access(entries).await?;
+        match self.orders.lock().unwrap().only {
+            Some(("log_access", Mode::LosesTheAnswer)) => Err(StoreError::OutcomeUnknown { source: None }),
+            _ => Ok(()),
+        }
+    }
+    async fn access_log(&self, query: &AccessQuery) -> Result<AccessPage, StoreError> {
+        self.call("access_log").await?;
+        self.inner.access_log(query).await
+    }
+    async fn forget_access(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
+        self.call("forget_access").await?;
+        self.inner.forget_access(before, limit).await
+    }
+    async fn forget_audit(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
+        self.call("forget_audit").await?;
+        self.inner.forget_audit(before, limit).await
+    }
+    async fn count_unrecognized(&self, counts: &[UnrecognizedCount]) -> Result<(), StoreError> {
+        self.call("count_unrecognized").await?;
+        self.inner.count_unrecognized(counts).await
+    }
+    async fn unrecognized(&self, from: Timestamp, until: Timestamp) -> Result<Vec<(Timestamp, u64)>, StoreError> {
+        self.call("unrecognized").await?;
+        self.inner.unrecognized(from, until).await
     }
 }
 
@@ -240,7 +473,7 @@ pub(crate) fn pepper(version: u16) -> Pepper {
 
 /// A policy with this hashing and no limit on active keys.
 pub(crate) fn hashed(hashing: Hashing) -> Policy {
-    Policy::builder().hashing(hashing).active_limit(ActiveLimit::Unlimited).build().unwrap()
+    Policy::builder().hashing(hashing).active_limit(ActiveLimit::Unlimited).limits(Tier::unlimited()).build().unwrap()
 }
 
 pub(crate) async fn trail(fixture: &Fixture) -> Vec<AuditEvent> {

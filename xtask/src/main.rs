@@ -13,7 +13,8 @@ const USAGE: &str = "usage:
   cargo xtask sqlx                       whether sqlx can join the lock file; a part of test";
 
 /// The tests that run for long when they are told to.
-const LONG: [&str; 4] = ["crash", "migration", "model", "races"];
+const LONG: [&str; 10] =
+    ["budgets_crash", "crash", "ledger", "migration", "model", "obedience", "places", "races", "soak_cache", "usage_crash"];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

@@ -3,6 +3,7 @@
 use super::{
     Clove,
     decide::{Order, Subject, replay},
+    fences::Fence,
 };
 use crate::{
     audit::{Action, By},
@@ -10,8 +11,9 @@ use crate::{
     id::{KeyId, OrganizationId, Owner, Scope},
     key::KeyState,
     lifecycle::{Effect, effect},
-    store::{Changes, Decision, Facts, Flag, KeyChange, OrganizationRecord, Reads},
+    store::{Changes, Decision, EpochShard, Facts, Flag, KeyChange, OrganizationRecord, Reads},
 };
+use std::collections::BTreeSet;
 
 /// How many keys one transaction revokes.
 const BATCH: usize = 256;
@@ -98,7 +100,7 @@ impl Clove {
             let reads = batch_reads(scope, None, 1);
             let flagged = scope.clone();
             let decision = self
-                .run(order.later(), reads, move |order, facts| {
+                .run_behind(Fence::around(scope.clone()), order.later(), reads, move |order, facts| {
                     replay(facts, order, action, &flagged, None).unwrap_or_else(|| open_again(order, action, &flagged, facts))
                 })
                 .await?;
@@ -187,6 +189,7 @@ fn revoke_batch(order: &Order, facts: &Facts, told: bool) -> Decision {
         let mut key = before.clone();
         key.state = state;
         key.revision = key.revision.saturating_add(1);
+        changes.outdates.insert(EpochShard::of(&key.owner));
         changes.keys.push(KeyChange::Update { key, secrets: None });
     }
     changes.owners = owners;
@@ -210,13 +213,16 @@ fn open_again(order: &Order, action: Action, scope: &Scope, facts: &Facts) -> De
 fn set_flag(open: bool, order: &Order, action: Action, scope: &Scope, facts: &Facts) -> Changes {
     let changed = facts.flag.unwrap_or(Flag::Open) != Flag::from(open);
     let event = |subject| vec![order.event(action, subject, changed, "")];
+    let outdates = BTreeSet::from([EpochShard::of_scope(scope)]);
     match scope {
         Scope::Owner(owner) => {
-            Changes { owner_flag: Some((owner.clone(), open)), events: event(Subject::Owner(owner)), ..Changes::default() }
+            let events = event(Subject::Owner(owner));
+            Changes { owner_flag: Some((owner.clone(), open)), events, outdates, ..Changes::default() }
         }
         Scope::Organization(id) => Changes {
             organization: Some(OrganizationRecord { id: id.clone(), open }),
             events: event(Subject::Organization(id)),
+            outdates,
             ..Changes::default()
         },
     }

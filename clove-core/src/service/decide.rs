@@ -6,9 +6,10 @@ use crate::{
     id::{AuditId, KeyId, OperationId, OrganizationId, Owner, Scope},
     key::{Key, KeyState, Name},
     lifecycle::{Effect, effect_on},
+    limit::LimitChoice,
     policy::Policy,
     secret::SecretFormat,
-    store::{ActiveLimit, Changes, Decision, Facts, KeyChange, OrganizationRecord, OwnerRecord, Remains, StoredKey},
+    store::{ActiveLimit, Changes, Decision, EpochShard, Facts, KeyChange, OrganizationRecord, OwnerRecord, Remains, StoredKey},
 };
 use chrono::{DateTime, Days, NaiveTime, Utc};
 
@@ -129,14 +130,18 @@ pub(super) struct Books {
     organization: OrganizationRecord,
     organization_is_new: bool,
     latched: Vec<Key>,
+    /// What of the owner's row every verification goes by, as it was.
+    before: (bool, Option<ActiveLimit>, LimitChoice),
 }
 
 impl Books {
     pub(super) fn of(facts: &Facts, owner: &Owner) -> Self {
         let record = facts.owners.iter().find(|record| record.owner == *owner).cloned();
         let organization = facts.organization.clone();
+        let owner_record = record.unwrap_or_else(|| OwnerRecord::new(owner.clone()));
         Self {
-            owner: record.unwrap_or_else(|| OwnerRecord::new(owner.clone())),
+            before: verified_by(&owner_record),
+            owner: owner_record,
             organization_is_new: organization.is_none(),
             organization: organization.unwrap_or_else(|| OrganizationRecord { id: owner.organization.clone(), open: true }),
             latched: Vec::new(),
@@ -200,6 +205,11 @@ impl Books {
     /// All that is to be written: a key's change, the command's event, and the expiries latched on the way.
     pub(super) fn commit(self, order: &Order, change: Option<KeyChange>, event: AuditEvent) -> Decision {
         let mut changes = Changes { events: vec![event], ..Changes::default() };
+        // What is new is remembered by nobody.
+        let is_old = change.as_ref().is_some_and(|change| !matches!(change, KeyChange::Insert(_)));
+        if is_old || !self.latched.is_empty() || self.before != verified_by(&self.owner) {
+            changes.outdates.insert(EpochShard::of(&self.owner.owner));
+        }
         for mut key in self.latched {
             let detail = "expired; its place was given to another key";
             let own = order.next();
@@ -218,6 +228,10 @@ impl Books {
         changes.owners.push(self.owner);
         Decision::Commit(changes)
     }
+}
+
+fn verified_by(record: &OwnerRecord) -> (bool, Option<ActiveLimit>, LimitChoice) {
+    (record.open, record.limit, record.request_limits.clone())
 }
 
 /// The one key that a command is about.

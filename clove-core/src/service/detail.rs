@@ -1,12 +1,16 @@
 //! What events say of their commands in words.
 
-use crate::{key::Key, store::ActiveLimit};
+use crate::{budget::BudgetChoice, key::Key, limit::LimitChoice, store::ActiveLimit, usage::Unit};
 use chrono::{DateTime, Utc};
 
 /// A key was created or imported.
 pub(super) fn issued(key: &Key) -> String {
+    let limits = match &key.limits {
+        LimitChoice::Default => String::new(),
+        other => format!(", limits {}", limited_to(other)),
+    };
     let expires = key.expires_at.map_or_else(|| "never expires".to_owned(), |at| format!("expires {}", at.format("%Y-%m-%d")));
-    format!("{expires}, may do {}", key.capabilities)
+    format!("{expires}, may do {}{limits}", key.capabilities)
 }
 
 /// A key was edited: what changed, empty if nothing did.
@@ -20,6 +24,9 @@ pub(super) fn edited(before: &Key, after: &Key) -> String {
     }
     if before.capabilities != after.capabilities {
         changed.push(format!("capabilities {} → {}", before.capabilities, after.capabilities));
+    }
+    if before.limits != after.limits {
+        changed.push(format!("limits {} → {}", limited_to(&before.limits), limited_to(&after.limits)));
     }
     if before.name != after.name {
         changed.push(format!("name {:?} → {:?}", before.name, after.name));
@@ -41,5 +48,24 @@ pub(super) fn limited(limit: Option<ActiveLimit>) -> String {
         Some(ActiveLimit::AtMost(limit)) => format!("at most {limit}"),
         Some(ActiveLimit::Unlimited) => "unlimited".to_owned(),
         None => "as the policy says".to_owned(),
+    }
+}
+
+/// A budget was set: from what to what.
+pub(super) fn budgeted(unit: &Unit, before: Option<BudgetChoice>, after: BudgetChoice) -> String {
+    let named = |choice| match choice {
+        BudgetChoice::Default => "as the policy says".to_owned(),
+        BudgetChoice::Unlimited => "unlimited".to_owned(),
+        BudgetChoice::Own(budget) => budget.to_string(),
+    };
+    let before = before.map_or_else(|| "unreadable".to_owned(), named);
+    format!("{unit}: {before} → {}", named(after))
+}
+
+/// Request limits, "60/60 5000/86400" for 60 in 60 seconds and 5,000 in a day.
+pub(super) fn limited_to(limits: &LimitChoice) -> String {
+    match limits {
+        LimitChoice::Default => "as the policy says".to_owned(),
+        other => other.to_stored(),
     }
 }

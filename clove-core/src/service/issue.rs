@@ -14,6 +14,7 @@ use crate::{
     id::{AuditId, KeyId, Owner, Scope},
     key::{Description, Key, KeyState, Metadata, Name},
     lifecycle::{Effect, effect_on},
+    limit::LimitChoice,
     policy::Expiry,
     secret::{Credential, Secret},
     store::{Decision, KeyChange, Reads, SecretRecord, StoredKey},
@@ -28,6 +29,7 @@ pub struct NewKey {
     description: Description,
     expiry: Option<Expiry>,
     capabilities: Option<CapabilitySet>,
+    limits: LimitChoice,
     metadata: Metadata,
 }
 
@@ -39,6 +41,7 @@ impl fmt::Debug for NewKey {
             .field("description", &size(self.description.as_str()))
             .field("expiry", &self.expiry)
             .field("capabilities", &self.capabilities)
+            .field("limits", &self.limits)
             .field("metadata", &self.metadata)
             .finish()
     }
@@ -55,6 +58,7 @@ impl NewKey {
             description: Description::default(),
             expiry: None,
             capabilities: None,
+            limits: LimitChoice::Default,
             metadata: Metadata::none(),
         })
     }
@@ -76,6 +80,12 @@ impl NewKey {
         self.capabilities = Some(capabilities);
         self
     }
+    /// Its request limits; others than the default only by an actor that may set them.
+    #[must_use]
+    pub fn limits(mut self, limits: LimitChoice) -> Self {
+        self.limits = limits;
+        self
+    }
     /// The host's own data.
     #[must_use]
     pub fn metadata(mut self, metadata: Metadata) -> Self {
@@ -83,13 +93,14 @@ impl NewKey {
         self
     }
 
-    fn arguments(&self) -> [Option<String>; 5] {
+    fn arguments(&self) -> [Option<String>; 6] {
         [
             Some(self.name.as_str().to_owned()),
             Some(size(self.description.as_str())),
             Some(size(self.metadata.as_str())),
             self.capabilities.as_ref().map(|capabilities| capabilities.as_str().to_owned()),
             self.expiry.map(Expiry::to_argument),
+            Some(self.limits.to_stored()),
         ]
     }
 }
@@ -153,6 +164,9 @@ impl Clove {
         if let Some(capability) = by.may_grant.first_beyond(capabilities) {
             return Err(Refusal::BeyondAuthority { capability }.into());
         }
+        if new.limits != LimitChoice::Default && !by.may_limit {
+            return Err(Refusal::MayNotSetLimits.into());
+        }
         self.refuse_secrets(Some(&new.name), Some(&new.description))?;
         let expiry = &self.inner.policy.expiry;
         Ok(expiry.resolve(new.expiry.unwrap_or(expiry.default), now)?.map(crate::clock::to_micros))
@@ -188,6 +202,7 @@ impl Clove {
             name: new.name,
             description: new.description,
             capabilities,
+            limits: new.limits,
             metadata: new.metadata,
             created_at: order.now,
             expires_at,

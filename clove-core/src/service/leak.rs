@@ -3,7 +3,7 @@
 use super::{
     Clove,
     decide::{Books, Order, Subject, change_state, decided, replay, the_key},
-    verify::Proven,
+    prove::Proven,
 };
 use crate::{
     audit::{Action, By},
@@ -91,7 +91,7 @@ impl Clove {
             let proven = self.within_deadline(self.prove(presented, None).into_future()).await?;
             let Some(Proven { candidate, place }) = proven else { return Ok(false) };
             let Some(leaked) = candidate.secrets.get(place).map(|secret| secret.digest) else { return Ok(false) };
-            let (id, scope, policy) = (candidate.id, Scope::from(&candidate.owner), self.inner.policy.clone());
+            let (id, scope, policy) = (candidate.id, Scope::from(&*candidate.owner), self.inner.policy.clone());
             let reads = Reads::Key { scope: scope.clone(), id, expired_at: None };
             let within = scope.clone();
             let reported = self

@@ -4,6 +4,7 @@ use super::{
     Clove,
     decide::{Books, Order, Subject, change_state, decided, replay, require_revision, the_key},
     detail,
+    fences::Fence,
 };
 use crate::{
     audit::{Action, By, Role},
@@ -11,7 +12,8 @@ use crate::{
     error::{Error, Invalid, Refusal, StoreError, Unique, size},
     id::{KeyId, Owner, Scope},
     key::{Description, Key, Metadata, Name},
-    store::{ActiveLimit, Decision, Facts, KeyChange, Reads, Transaction},
+    limit::LimitChoice,
+    store::{ActiveLimit, Decision, Facts, KeyChange, OwnerRecord, Reads, Transaction},
 };
 use chrono::{DateTime, Utc};
 use std::{fmt, sync::Arc};
@@ -35,6 +37,7 @@ pub struct Edit {
     description: Option<Description>,
     metadata: Option<Metadata>,
     capabilities: Option<CapabilitySet>,
+    limits: Option<LimitChoice>,
 }
 
 impl fmt::Debug for Edit {
@@ -45,6 +48,7 @@ impl fmt::Debug for Edit {
             .field("description", &self.description.as_ref().map(|description| size(description.as_str())))
             .field("metadata", &self.metadata)
             .field("capabilities", &self.capabilities)
+            .field("limits", &self.limits)
             .finish()
     }
 }
@@ -80,12 +84,20 @@ impl Edit {
         self
     }
 
-    fn arguments(&self) -> [Option<String>; 4] {
+    /// New request limits; by an actor that may set them.
+    #[must_use]
+    pub fn limits(mut self, limits: LimitChoice) -> Self {
+        self.limits = Some(limits);
+        self
+    }
+
+    fn arguments(&self) -> [Option<String>; 5] {
         [
             self.name.as_ref().map(|name| name.as_str().to_owned()),
             self.description.as_ref().map(|description| size(description.as_str())),
             self.metadata.as_ref().map(|metadata| size(metadata.as_str())),
             self.capabilities.as_ref().map(|capabilities| capabilities.as_str().to_owned()),
+            self.limits.as_ref().map(LimitChoice::to_stored),
         ]
     }
 
@@ -99,6 +111,7 @@ impl Edit {
         set(&mut key.description, self.description.as_ref());
         set(&mut key.metadata, self.metadata.as_ref());
         set(&mut key.capabilities, self.capabilities.as_ref());
+        set(&mut key.limits, self.limits.as_ref());
     }
 }
 
@@ -134,7 +147,7 @@ impl Clove {
         self.applied(decision, &scope, id).await
     }
 
-    /// Changes a key's name, description, metadata or capabilities, if it still is at `revision`.
+    /// Changes a key's name, description, metadata, capabilities or request limits, if it still is at `revision`.
     ///
     /// # Errors
     /// [`Refusal`] if the key is not here, has changed since, or gets capabilities beyond what the actor may grant; [`Invalid`]
@@ -174,6 +187,9 @@ impl Clove {
         if let Some(capability) = edit.capabilities.as_ref().and_then(|wanted| by.may_grant.first_beyond(wanted)) {
             return Err(Refusal::BeyondAuthority { capability }.into());
         }
+        if edit.limits.is_some() && !by.may_limit {
+            return Err(Refusal::MayNotSetLimits.into());
+        }
         Ok(self.refuse_secrets(edit.name.as_ref(), edit.description.as_ref())?)
     }
 
@@ -207,18 +223,40 @@ impl Clove {
     /// # Errors
     /// The store's failure.
     pub async fn set_active_limit(&self, owner: &Owner, limit: Option<ActiveLimit>, by: &By) -> Result<(), Error> {
+        self.set_limit(Action::SetActiveLimit, owner, detail::limited(limit), by, move |row| row.limit = limit).await
+    }
+
+    /// Sets the request limits of an account over all its keys. They count from the next request that reads the account's row.
+    ///
+    /// # Errors
+    /// The store's failure.
+    pub async fn set_request_limits(&self, owner: &Owner, limits: LimitChoice, by: &By) -> Result<(), Error> {
+        let detail = detail::limited_to(&limits);
+        let set = move |row: &mut OwnerRecord| row.request_limits.clone_from(&limits);
+        self.set_limit(Action::SetRequestLimits, owner, detail, by, set).await
+    }
+
+    async fn set_limit(
+        &self,
+        action: Action,
+        owner: &Owner,
+        detail: String,
+        by: &By,
+        set: impl Fn(&mut OwnerRecord) + Send + Sync + 'static,
+    ) -> Result<(), Error> {
         let subject = owner.clone();
-        let detail = detail::limited(limit);
         let order = Order::new(by, self.now()).given([Some(detail.clone())]);
+        let reads = Reads::Owner { owner: owner.clone(), expired_at: None };
         let decision = self
-            .run(order, Reads::Owner { owner: owner.clone(), expired_at: None }, move |order, facts| {
-                if let Some(replayed) = replay(facts, order, Action::SetActiveLimit, &(&subject).into(), None) {
+            .run_behind(Fence::around(owner.into()), order, reads, move |order, facts| {
+                if let Some(replayed) = replay(facts, order, action, &(&subject).into(), None) {
                     return replayed;
                 }
                 let mut books = Books::of(facts, &subject);
-                let changed = books.owner.limit != limit;
-                books.owner.limit = limit;
-                let event = order.event(Action::SetActiveLimit, Subject::Owner(&subject), changed, detail.as_str());
+                let before = books.owner.clone();
+                set(&mut books.owner);
+                let changed = books.owner != before;
+                let event = order.event(action, Subject::Owner(&subject), changed, detail.as_str());
                 books.commit(order, None, event)
             })
             .await?;
@@ -307,6 +345,27 @@ impl Clove {
 
     /// Runs a command's transaction. An unknown outcome is resolved by running it again under the same operation id.
     pub(super) async fn run<D>(&self, order: Order, reads: Reads, decide: D) -> Result<Decision, Error>
+    where
+        D: Fn(&Order, &Facts) -> Decision + Send + Sync + 'static,
+    {
+        let fence = Fence::of(&reads);
+        self.run_behind(fence, order, reads, decide).await
+    }
+
+    /// The same behind a fence around what it may change. Where the outcome stays unknown, or the caller goes away, it is left standing.
+    pub(super) async fn run_behind<D>(&self, fence: Fence, order: Order, reads: Reads, decide: D) -> Result<Decision, Error>
+    where
+        D: Fn(&Order, &Facts) -> Decision + Send + Sync + 'static,
+    {
+        let raised = self.inner.raise(fence);
+        let result = self.run_transaction(order, reads, decide).await;
+        if !matches!(result, Err(Error::OutcomeUnknown { .. })) {
+            raised.lift();
+        }
+        result
+    }
+
+    async fn run_transaction<D>(&self, order: Order, reads: Reads, decide: D) -> Result<Decision, Error>
     where
         D: Fn(&Order, &Facts) -> Decision + Send + Sync + 'static,
     {

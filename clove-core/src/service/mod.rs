@@ -1,32 +1,63 @@
 //! The handle that a host holds.
 
+mod access_log;
+mod budgets;
 mod buffers;
+mod builder;
+mod charge;
 mod close;
 mod decide;
 mod detail;
+mod fences;
 mod issue;
+mod knowledge;
+mod known;
 mod leak;
 mod manage;
+mod metering;
 mod pages;
+mod press;
+mod prove;
+mod recheck;
+mod reserve;
+mod retention;
+mod rounds;
+mod signals;
+mod slide;
 mod stop;
+mod tally;
 mod throttle;
+mod unrecognized;
+mod usage;
 mod verify;
 
 pub use buffers::Maintenance;
+pub use builder::CloveBuilder;
+pub(crate) use charge::Lefts;
 pub use close::Closed;
 pub use issue::{Issued, NewKey};
+pub(crate) use known::Known;
 pub use manage::{ActiveKeys, Applied, Edit};
-pub use pages::{Cursor, ListAudit, ListKeys, MAX_PAGE, Page};
+pub use pages::{Cursor, ListAccess, ListAudit, ListKeys, MAX_PAGE, Page};
+pub(crate) use reserve::Hold;
 pub use stop::Stopped;
+pub use usage::ListUsage;
 
 use crate::{
-    clock::{Clock, SystemClock},
+    clock::Clock,
     hash_queue::HashQueue,
     policy::Policy,
     store::Store,
+    sync::{Arc, atomic::AtomicBool},
 };
+use access_log::Log;
 use buffers::Buffers;
-use std::{fmt, sync::Arc};
+use charge::Leases;
+use knowledge::Knowledge;
+use known::Keys;
+use metering::Metering;
+use signals::Signals;
+use std::fmt;
 use throttle::Throttle;
 
 /// Issues, verifies and manages API keys. Cheap to clone, safe to share.
@@ -36,34 +67,34 @@ pub struct Clove {
 }
 
 struct Inner {
-    store: Box<dyn Store>,
+    store: Arc<dyn Store>,
     policy: Policy,
-    clock: Box<dyn Clock>,
+    clock: Arc<dyn Clock>,
     throttle: Throttle,
     hash_queue: HashQueue,
-    buffers: Buffers,
+    buffers: Arc<Buffers>,
+    leases: Leases,
+    keys: Keys,
+    knowledge: Knowledge,
+    /// Of counts, whether the last slice that was forgotten was a full one.
+    has_more_to_forget: AtomicBool,
+    metering: Arc<Metering>,
+    log: Arc<Log>,
+    /// `None` without observers. Apart, since a verification looks at no more than that.
+    signals: Option<Box<Signals>>,
 }
 
 impl Clove {
     /// Keys in `store` under `policy`, on the system's clock.
     #[must_use]
     pub fn new(store: impl Store, policy: Policy) -> Self {
-        Self::with_clock(store, policy, SystemClock)
+        Self::builder(store, policy).build()
     }
 
     /// The same on a clock of the caller's, for tests.
     #[must_use]
     pub fn with_clock(store: impl Store, policy: Policy, clock: impl Clock) -> Self {
-        let throttle = Throttle::new(policy.imports.unwrap_or_default());
-        let inner = Inner {
-            store: Box::new(store),
-            policy,
-            clock: Box::new(clock),
-            throttle,
-            hash_queue: HashQueue::new(),
-            buffers: Buffers::default(),
-        };
-        Self { inner: Arc::new(inner) }
+        Self::builder(store, policy).clock(clock).build()
     }
 
     /// The policy.

@@ -11,7 +11,7 @@ use crate::{
     id::{KeyId, Scope},
     key::{Key, KeyState},
     lifecycle::{Effect, effect},
-    store::{Changes, Decision, Facts, KeyChange, Reads},
+    store::{Changes, Decision, EpochShard, Facts, KeyChange, Reads},
 };
 
 /// What a command that kills did to a key.
@@ -29,7 +29,7 @@ impl Clove {
     /// # Errors
     /// [`Refusal::NotFound`]; [`Refusal::Unreadable`] where its state cannot be read: revoke or delete it; or the store's failure.
     pub async fn disable(&self, scope: impl Into<Scope>, id: KeyId, by: &By) -> Result<Stopped, Error> {
-        self.stop(Action::Disable, scope.into(), id, by).await
+        self.kill(Action::Disable, scope.into(), id, by).await
     }
 
     /// Switches a key off for good; its record stays. Never refused.
@@ -37,7 +37,7 @@ impl Clove {
     /// # Errors
     /// [`Refusal::NotFound`], or the store's failure.
     pub async fn revoke(&self, scope: impl Into<Scope>, id: KeyId, by: &By) -> Result<Stopped, Error> {
-        self.stop(Action::Revoke, scope.into(), id, by).await
+        self.kill(Action::Revoke, scope.into(), id, by).await
     }
 
     /// Marks a key as known to others: it is off for good. Never refused.
@@ -45,7 +45,7 @@ impl Clove {
     /// # Errors
     /// [`Refusal::NotFound`], or the store's failure.
     pub async fn flag_compromised(&self, scope: impl Into<Scope>, id: KeyId, by: &By) -> Result<Stopped, Error> {
-        self.stop(Action::FlagCompromised, scope.into(), id, by).await
+        self.kill(Action::FlagCompromised, scope.into(), id, by).await
     }
 
     /// Removes a key and its secrets; the audit trail stays. Never refused.
@@ -53,10 +53,10 @@ impl Clove {
     /// # Errors
     /// [`Refusal::NotFound`], or the store's failure.
     pub async fn delete(&self, scope: impl Into<Scope>, id: KeyId, by: &By) -> Result<(), Error> {
-        self.stop(Action::Delete, scope.into(), id, by).await.map(drop)
+        self.kill(Action::Delete, scope.into(), id, by).await.map(drop)
     }
 
-    async fn stop(&self, command: Action, scope: Scope, id: KeyId, by: &By) -> Result<Stopped, Error> {
+    async fn kill(&self, command: Action, scope: Scope, id: KeyId, by: &By) -> Result<Stopped, Error> {
         let order = Order::new(by, self.now());
         let by_row = self.change_state(command, scope.clone(), id, order.clone()).await;
         let decision = self.or_stop_remains(by_row, command, scope.clone(), id, order).await?;
@@ -119,6 +119,7 @@ fn stop(command: Action, order: &Order, facts: &Facts) -> Result<Decision, Refus
     }
     let detail = "what is stored of the key or its owner could not be read";
     let event = order.event(command, Subject::Remains(remains, to), change.is_some(), detail);
+    let outdates = change.iter().map(|_| EpochShard::of(&remains.owner)).collect();
     let (owners, keys) = (owner.into_iter().collect(), change.into_iter().collect());
-    Ok(Decision::Commit(Changes { owners, keys, events: vec![event], ..Changes::default() }))
+    Ok(Decision::Commit(Changes { owners, keys, events: vec![event], outdates, ..Changes::default() }))
 }

@@ -2,13 +2,12 @@
 //!
 //! In the memory of one process, on its monotonic clock, in fixed windows of a minute and a day.
 
-use crate::{id::KeyId, policy::GuessLimit};
-use std::{
-    collections::HashMap,
-    hash::BuildHasher,
+use crate::{
+    id::KeyId,
+    policy::GuessLimit,
     sync::{Mutex, PoisonError},
-    time::Duration,
 };
+use std::{collections::HashMap, hash::BuildHasher, time::Duration};
 
 /// The most pairs of key and peer that are counted, of existing and of unknown keys each.
 const MAX_PAIRS: usize = 65_536;

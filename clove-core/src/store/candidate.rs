@@ -7,7 +7,8 @@ use crate::{
     error::{CorruptRow, StoreError},
     id::{KeyId, Owner},
     key::KeyState,
-    store::StoredKey,
+    limit::LimitChoice,
+    store::{ActiveLimit, OrganizationRecord, OwnerRecord, StoredKey},
 };
 use std::{
     fmt,
@@ -73,22 +74,28 @@ pub struct Candidate {
     pub expiry_latched: bool,
     /// Whether both the owner and the organization are open.
     pub owner_open: bool,
+    /// What its request limits follow from; `None` where nothing differs from the policy.
+    pub limits: Option<Box<CandidateLimits>>,
     /// The key's id.
     pub id: KeyId,
     /// What it may do.
     pub capabilities: CapabilitySet,
     /// Whose key.
-    pub owner: Owner,
+    pub owner: Arc<Owner>,
     /// The record's revision.
     pub revision: u64,
 }
 
 impl Candidate {
-    /// What a verification needs of a whole key; `owner_open` is whether both its owner and its organization are.
+    /// What a verification needs of a whole key, its owner's row and its organization's.
     ///
     /// # Errors
     /// [`StoreError::Corrupt`] if the key has no secret, or more than two.
-    pub fn of(stored: &StoredKey, owner_open: bool) -> Result<Arc<Self>, StoreError> {
+    pub fn of(
+        stored: &StoredKey,
+        owner: Option<&OwnerRecord>,
+        organization: Option<&OrganizationRecord>,
+    ) -> Result<Arc<Self>, StoreError> {
         let key = &stored.key;
         let corrupt = || StoreError::Corrupt { row: CorruptRow::Key(key.id), what: "the number of its secrets" };
         let secrets = Secrets::from_slice(&stored.secrets).ok_or_else(corrupt)?;
@@ -97,12 +104,37 @@ impl Candidate {
             expires_at: key.expires_at.map(Into::into),
             state: key.state,
             expiry_latched: key.expiry_latched,
-            owner_open,
+            owner_open: owner.is_none_or(|record| record.open) && organization.is_none_or(|record| record.open),
             id: key.id,
             capabilities: key.capabilities.clone(),
-            owner: key.owner.clone(),
+            owner: Arc::new(key.owner.clone()),
+            limits: CandidateLimits::unless_default(
+                key.limits.clone(),
+                owner.map(|record| record.request_limits.clone()).unwrap_or_default(),
+                owner.and_then(|record| record.limit),
+            ),
             revision: key.revision,
         }))
+    }
+}
+
+/// What the request limits of a key and its account follow from. Apart, since few keys have any of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CandidateLimits {
+    /// The key's request limits.
+    pub key: LimitChoice,
+    /// The account's over all its keys.
+    pub account: LimitChoice,
+    /// The account's own active limit, where it has one: its request limits by default follow from it.
+    pub active: Option<ActiveLimit>,
+}
+
+impl CandidateLimits {
+    /// Nothing where all is as the policy says.
+    #[must_use]
+    pub fn unless_default(key: LimitChoice, account: LimitChoice, active: Option<ActiveLimit>) -> Option<Box<Self>> {
+        let limits = Self { key, account, active };
+        (limits != Self::default()).then(|| Box::new(limits))
     }
 }
 

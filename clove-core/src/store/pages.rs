@@ -2,8 +2,9 @@
 
 use crate::{
     audit::{Action, AuditEvent},
+    clock::Timestamp,
     error::CorruptRow,
-    id::{AuditId, KeyId, Scope},
+    id::{AuditId, KeyId, Owner, Scope},
     key::{Key, KeyState},
 };
 use chrono::{DateTime, Utc};
@@ -61,6 +62,17 @@ pub struct KeyPage {
     pub more: bool,
     /// Where the last row of the page stands, whether the rest of it could be read or not.
     pub last: Option<Place>,
+}
+
+/// As much of a key that is about to expire as it takes to tell of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExpiringKey {
+    /// Its id.
+    pub id: KeyId,
+    /// Whose key.
+    pub owner: Owner,
+    /// When it expires.
+    pub expires_at: Timestamp,
 }
 
 /// Where a key stands in the order of a page, by id or by (`expires_at`, id).

@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use super::Options;
-use crate::SqliteStore;
+use crate::{SqliteStore, epochs::Poller};
 use chrono::TimeDelta;
 use clove_core::{ActiveLimit, Edit, Hashing, ListAudit, ListKeys, Name, NewKey, Pepper, Policy, Status};
 use clove_testkit::Fixture;
@@ -42,10 +42,10 @@ impl Watched {
             };
             connection.authorizer(Some(note)).unwrap();
         };
-        let (writer, scanners, readers) =
-            (options.connect().unwrap(), options.connect_to_read(1).unwrap(), options.connect_to_read(1).unwrap());
-        std::iter::once(&writer).chain(&scanners).chain(&readers).for_each(watch);
-        let store = options.start(writer, scanners, readers).unwrap();
+        let writer = options.connect().unwrap();
+        let [poller, scanner, reader] = [(); 3].map(|()| options.connect_to_read().unwrap());
+        [&writer, &poller, &scanner, &reader].into_iter().for_each(watch);
+        let store = options.start(writer, Poller::new(poller), vec![scanner], vec![reader]).unwrap();
         Self { store, compiled, _folder: folder }
     }
 
@@ -96,7 +96,12 @@ async fn scan(fixture: &Fixture) {
 
 fn fixture(store: &SqliteStore) -> Fixture {
     let hashing = Hashing::hmac(Pepper::new(1, &[7; 32]).unwrap());
-    let policy = Policy::builder().active_limit(ActiveLimit::Unlimited).hashing(hashing).build().unwrap();
+    let policy = Policy::builder()
+        .limits(clove_core::Tier::unlimited())
+        .active_limit(ActiveLimit::Unlimited)
+        .hashing(hashing)
+        .build()
+        .unwrap();
     Fixture::on(store.clone(), policy).unwrap()
 }
 

@@ -2,9 +2,9 @@
 
 use super::{list_cases, tools::*};
 use clove_core::{
-    Argon2Cost, KeyId, KeyState,
+    Argon2Cost, KeyId, KeyState, LimitChoice,
     digest::Scheme,
-    store::{Candidate, SecretRecord, Secrets},
+    store::{Candidate, CandidateLimits, SecretRecord, Secrets},
 };
 use std::sync::Arc;
 
@@ -29,12 +29,13 @@ async fn a_key_is_found_by_id_and_digest_whatever_its_state(bench: Arc<Bench>) {
         let digest = bench.insert(&key).await;
         let wanted = Candidate {
             id: key.id,
-            owner: owner.clone(),
+            owner: Arc::new(owner.clone()),
             capabilities: key.capabilities,
             state,
             expires_at: key.expires_at.map(Into::into),
             expiry_latched: latched,
             revision: 1,
+            limits: CandidateLimits::unless_default(key.limits, LimitChoice::Default, None),
             owner_open: true,
             secrets: Secrets::one(current(digest)),
         };

@@ -3,7 +3,7 @@
 use super::{list_cases, tools::*};
 use clove_core::{
     KeyId, KeyState, Scope,
-    store::{ExpiringQuery, ExpiryFilter, KeyQuery, Place},
+    store::{ExpiringKey, ExpiringQuery, ExpiryFilter, KeyQuery, Place},
 };
 use std::sync::Arc;
 
@@ -13,6 +13,7 @@ list_cases![
     lists_stay_within_their_scope,
     states_and_expiry_filter_at_their_edges,
     expiring_keys_come_soonest_first,
+    keys_of_all_owners_that_expire_soon_come_soonest_first,
 ];
 
 async fn pages_hold_each_key_once_while_others_come_and_go(bench: Arc<Bench>) {
@@ -125,6 +126,49 @@ async fn expiring_keys_come_soonest_first(bench: Arc<Bench>) {
         }
         assert_eq!(found, wanted, "after from, up to until");
     }
+}
+
+async fn keys_of_all_owners_that_expire_soon_come_soonest_first(bench: Arc<Bench>) {
+    let owners = [bench.owner("acme", "ada"), bench.owner("acme", "bob"), bench.owner("zenith", "ada")];
+    let mut all = Vec::new();
+    for (place, state, seconds, latched) in [
+        (0, KeyState::Active, Some(30), false),
+        (1, KeyState::Suspended, Some(10), false),
+        (2, KeyState::Active, Some(10), false),
+        (2, KeyState::Active, Some(0), false),
+        (0, KeyState::Active, Some(31), false),
+        (1, KeyState::Revoked, Some(10), false),
+        (2, KeyState::Compromised, Some(10), false),
+        (0, KeyState::Active, Some(10), true),
+        (1, KeyState::Active, None, false),
+        (2, KeyState::Active, Some(20), false),
+    ] {
+        let mut key = key(&owners[place]);
+        (key.state, key.expires_at, key.expiry_latched) = (state, seconds.map(after), latched);
+        bench.insert(&key).await;
+        all.push(key);
+    }
+    let wanted: Vec<ExpiringKey> = [1, 2, 9, 0]
+        .map(|place: usize| &all[place])
+        .map(|key| ExpiringKey { id: key.id, owner: key.owner.clone(), expires_at: key.expires_at.unwrap().into() })
+        .to_vec();
+    let (from, until) = (start().into(), after(30).into());
+    for limit in 1..=5 {
+        // A place before the range begins it, and does not widen it.
+        let (mut found, mut place): (Vec<ExpiringKey>, _) = (Vec::new(), Some((after(-1).into(), all[3].id)));
+        loop {
+            let page = bench.store.expiring_soon(from, until, place, limit).await.unwrap();
+            assert!(page.len() <= limit, "no more than asked");
+            place = page.last().map(|last| (last.expires_at, last.id));
+            found.extend(page.clone());
+            assert!(found.len() <= wanted.len(), "each once: {found:?}");
+            if page.len() < limit {
+                break;
+            }
+        }
+        assert_eq!(found, wanted, "after from, up to until");
+    }
+    assert_eq!(bench.store.expiring_soon(from, until, None, 9).await.unwrap(), wanted);
 }
 
 async fn a_page_counts_only_what_matches(bench: Arc<Bench>) {

@@ -2,8 +2,8 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use clove_core::{
-    Action, AuditEvent, CapabilitySet, Description, Key, KeyId, KeyState, Metadata, Name, OperationId, OrganizationId, Owner,
-    Refusal, Scope, Store, StoreError,
+    Action, AuditEvent, CapabilitySet, Description, Key, KeyId, KeyState, LimitChoice, Limits, Metadata, Name, OperationId,
+    OrganizationId, Owner, Refusal, Scope, Store, StoreError,
     audit::{Arguments, AuditedKey},
     digest::{Digest, Scheme},
     id::{Actor, AuditId},
@@ -65,6 +65,7 @@ pub(super) fn key(owner: &Owner) -> Key {
         name: Name::new("a key").unwrap(),
         description: Description::new("for tests\non two lines").unwrap(),
         capabilities: CapabilitySet::new(["messages:write", "models:*"]).unwrap(),
+        limits: LimitChoice::Own(Limits::standard()),
         metadata: Metadata::from_stored(r#"{ "kept" :"as given", "ü":1 }"#).unwrap(),
         created_at: start(),
         expires_at: None,

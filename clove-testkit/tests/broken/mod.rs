@@ -1,19 +1,27 @@
 //! Stores broken on purpose: a memory store, and in front of it one fault.
 
+mod budgets;
+mod usage;
+
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use clove_core::{
-    Key, KeyId, KeyState, MemoryStore, Metadata, OperationId, OrganizationId, Owner, Refusal, Scope, Store, StoreError,
+    AccessEntry, BudgetState, GrantId, Key, KeyId, KeyState, MemoryStore, Metadata, OperationId, OrganizationId, Owner, Refusal,
+    Scope, Store, StoreError, Timestamp, Window,
     audit::Arguments,
     digest::{Digest, Scheme},
     error::Unique,
+    id::NodeId,
     store::{
-        AuditPage, AuditQuery, Candidate, Changes, Decision, ExpiringQuery, ExpiryFilter, Facts, KeyChange, KeyPage, KeyQuery,
-        Lookup, OrganizationRecord, OwnerFacts, OwnerRecord, Place, Reads, Rehash, SecretRecord, Transaction,
+        AccessPage, AccessQuery, AuditPage, AuditQuery, BudgetQuery, COUNT_LIFETIME_MICROS, Candidate, Changes, Decision,
+        EpochShard, Epochs, ExpiringKey, ExpiringQuery, ExpiryFilter, Facts, Freshness, KeyChange, KeyPage, KeyQuery, Lease,
+        Leased, Lookup, OrganizationRecord, OwnerFacts, OwnerRecord, Place, Reads, Rehash, Reserve, Reserved, SecretRecord,
+        Transaction, UnrecognizedCount, Unspent, UsageBatch, UsagePage, UsageQuery, Want,
     },
+    usage::Day,
 };
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -61,6 +69,56 @@ pub(crate) enum Fault {
     MovesLastUseBack,
     KeepsPeppersInAByte,
     MissesTheEdge,
+    LeasesOneTooMany,
+    RacesForPlaces,
+    NamesWindowsByLength,
+    CountsOneProcess,
+    KeepsPlaces,
+    ForgetsCountsWithTheirWindow,
+    AddsRefusals,
+    AddsTotalsUp,
+    CountsBatchesAgain,
+    CountsOneProcessesRefusals,
+    CountsUsageInFloats,
+    CutsEntries,
+    DoublesEntries,
+    ForgetsAllBatches,
+    ForgetsNoAudit,
+    ForgetsReportsADayEarly,
+    ForgetsReportsBeyondTheLimit,
+    ForgetsSumsWithTheirKey,
+    ForgetsTheNewest,
+    ForgetsWithoutEnd,
+    IgnoresKeysOfUsage,
+    IgnoresUnits,
+    KeepsALedgerAProcess,
+    KeepsALedgerOfGrantsAlone,
+    KeepsReports,
+    KnowsOneProcess,
+    LeaksTheLog,
+    LeaksUsage,
+    LogsInHalves,
+    LosesTheLastDay,
+    MissesTheLogsEdge,
+    MovesEpochsForNothing,
+    MovesNoEpoch,
+    PagesUsageAnew,
+    PromisesMoreUsage,
+    RacesBatches,
+    TellsItsOwnBound,
+    TellsOldEpochs,
+    TellsTheOrganizationToOwners,
+    WrapsSums,
+    NoticesOneOrganization,
+    NoticesAnew,
+    ReservesTwice,
+    RacesForBudgets,
+    ReservesInHalves,
+    ReservesForAsking,
+    KeepsWhatIsSettled,
+    ForgetsSettlements,
+    MistakesWeeks,
+    IgnoresOwnBudgets,
 }
 
 impl Fault {
@@ -108,6 +166,9 @@ impl Fault {
         match self {
             Self::LosesEvents | Self::WritesInHalves => changes.events.clear(),
             Self::ForgetsOperations => changes.events.iter_mut().for_each(|event| event.operation = OperationId::new(event.at)),
+            Self::IgnoresOwnBudgets => changes.budget = None,
+            Self::MovesNoEpoch => changes.outdates.clear(),
+            Self::MovesEpochsForNothing => changes.outdates.extend([EpochShard::EVERYONE]),
             Self::OpensOwners => changes.owner_flag.iter_mut().for_each(|(_, open)| *open = true),
             Self::ForgetsArguments => changes.events.iter_mut().for_each(|event| event.arguments = Arguments::default()),
             Self::IgnoresClosedOrganizations => changes.organization.iter_mut().for_each(|record| record.open = true),
@@ -151,7 +212,7 @@ fn folded(owner: &Owner) -> Owner {
 }
 
 fn empty_row(owner: &Owner) -> OwnerRecord {
-    OwnerRecord { owner: owner.clone(), open: true, held: 0, records: 0, limit: None, creation_day: None, creations: 0 }
+    OwnerRecord::new(owner.clone())
 }
 
 fn salt(secret: &mut SecretRecord) {
@@ -167,11 +228,17 @@ pub(crate) struct Broken {
     offset: Mutex<usize>,
     cache: Mutex<HashMap<KeyId, Arc<Candidate>>>,
     uses: Mutex<HashMap<KeyId, DateTime<Utc>>>,
+    epochs: Mutex<Option<Arc<Epochs>>>,
+    usage: usage::Mistakes,
+    budgets: budgets::Mistakes,
+    logged: Mutex<HashSet<GrantId>>,
+    refusals: Mutex<HashMap<(NodeId, Timestamp), u64>>,
 }
 
 impl Broken {
     pub(crate) fn new(fault: Fault) -> Self {
-        Self { inner: MemoryStore::new(), fault, offset: Mutex::default(), cache: Mutex::default(), uses: Mutex::default() }
+        let (offset, cache, uses, epochs, usage, budgets, logged, refusals) = Default::default();
+        Self { inner: MemoryStore::new(), fault, offset, cache, uses, epochs, usage, budgets, logged, refusals }
     }
 
     fn is(&self, fault: Fault) -> bool {
@@ -257,6 +324,18 @@ impl Broken {
 
 #[async_trait]
 impl Store for Broken {
+    fn freshness(&self) -> Freshness {
+        Freshness::Polled(Duration::from_millis(100))
+    }
+    async fn epochs(&self, bound: Duration) -> Result<Arc<Epochs>, StoreError> {
+        let mut now = self.inner.epochs(bound).await?;
+        if self.is(Fault::TellsItsOwnBound) {
+            Arc::make_mut(&mut now).bound = bound;
+        }
+        let mut first = self.epochs.lock().unwrap();
+        let first = first.get_or_insert_with(|| Arc::clone(&now));
+        Ok(if self.is(Fault::TellsOldEpochs) { Arc::clone(first) } else { now })
+    }
     fn find_by_id(&self, id: KeyId) -> Lookup<'_> {
         Lookup::waits(async move {
             let found = self.inner.find_by_id(id).await?;
@@ -349,6 +428,20 @@ impl Store for Broken {
         }
         Ok(page)
     }
+    async fn expiring_soon(
+        &self,
+        from: Timestamp,
+        until: Timestamp,
+        after: Option<(Timestamp, KeyId)>,
+        limit: usize,
+    ) -> Result<Vec<ExpiringKey>, StoreError> {
+        let after = after.filter(|_| !self.is(Fault::NoticesAnew));
+        let mut keys = self.inner.expiring_soon(from, until, after, limit).await?;
+        if self.is(Fault::NoticesOneOrganization) {
+            keys.retain(|key| key.owner.organization.as_str() == "acme");
+        }
+        Ok(keys)
+    }
     async fn owner(&self, owner: &Owner, now: DateTime<Utc>) -> Result<Option<OwnerFacts>, StoreError> {
         let owner = if self.is(Fault::FoldsCase) { folded(owner) } else { owner.clone() };
         self.inner.owner(&owner, now).await
@@ -391,5 +484,134 @@ impl Store for Broken {
             self.uses.lock().unwrap().extend(uses.iter().copied());
         }
         self.inner.touch(uses).await
+    }
+    async fn lease(&self, lease: Arc<Lease>) -> Result<Vec<Leased>, StoreError> {
+        let mut lease = (*lease).clone();
+        if self.is(Fault::LeasesOneTooMany) {
+            lease.wants.iter_mut().for_each(|want| {
+                want.window = Window::new(want.window.count() + 1, Duration::from_secs(want.window.seconds().into())).unwrap();
+            });
+        }
+        if self.is(Fault::NamesWindowsByLength) {
+            lease.wants.iter_mut().for_each(|want| want.start = DateTime::UNIX_EPOCH.into());
+        }
+        if self.is(Fault::CountsOneProcess) {
+            lease.node = usage::one_node();
+        }
+        if self.is(Fault::RacesForPlaces) {
+            // What is charged is read first, and taken later whatever has become of it.
+            let asked =
+                Lease { wants: lease.wants.iter().map(|want| Want { least: 0, wanted: 0, ..*want }).collect(), ..lease.clone() };
+            let seen = self.inner.lease(Arc::new(asked)).await?;
+            std::thread::sleep(Duration::from_millis(1));
+            for (want, seen) in lease.wants.iter_mut().zip(seen) {
+                let room = clove_core::limit::MAX_COUNT - want.window.count();
+                if want.take(seen.charged, 1) > 0 {
+                    let length = Duration::from_secs(want.window.seconds().into());
+                    want.window = Window::new(want.window.count() + room.min(99), length).unwrap();
+                }
+            }
+        }
+        self.inner.lease(Arc::new(lease)).await
+    }
+    async fn give_back(&self, unspent: &[Unspent]) -> Result<(), StoreError> {
+        if self.is(Fault::KeepsPlaces) {
+            return Ok(());
+        }
+        self.inner.give_back(unspent).await
+    }
+    async fn forget_counts(&self, now: Timestamp, limit: usize) -> Result<usize, StoreError> {
+        let day = if self.is(Fault::ForgetsCountsWithTheirWindow) { COUNT_LIFETIME_MICROS } else { 0 };
+        self.inner.forget_counts(Timestamp::from_micros(now.as_micros() + day).unwrap(), limit).await
+    }
+    async fn record(&self, batch: Arc<UsageBatch>) -> Result<(), StoreError> {
+        let batch = self.usage.tamper(self.fault, &batch);
+        if let Some(batch) = batch { self.inner.record(Arc::new(batch)).await } else { Ok(()) }
+    }
+    async fn usage(&self, query: &UsageQuery) -> Result<UsagePage, StoreError> {
+        let query = usage::mistaken(self.fault, query);
+        let mut page = self.inner.usage(&query).await?;
+        usage::spoil(self.fault, &query, &mut page);
+        if self.is(Fault::ForgetsSumsWithTheirKey) {
+            let mut left = Vec::new();
+            for sum in page.sums {
+                let gone = match sum.key {
+                    Some(key) => self.inner.get(&query.scope, key).await?.is_none(),
+                    None => false,
+                };
+                left.extend(Some(sum).filter(|_| !gone));
+            }
+            page.sums = left;
+        }
+        Ok(page)
+    }
+    async fn forget_reports(&self, before: Day, limit: usize) -> Result<usize, StoreError> {
+        let (before, most) = self.usage.forgets(self.fault, before, limit);
+        self.inner.forget_reports(before, most).await.map(|forgotten| forgotten.min(limit))
+    }
+    async fn reserve(&self, reserve: Arc<Reserve>) -> Result<Reserved, StoreError> {
+        self.budgets.reserve(self.fault, &self.inner, &reserve).await
+    }
+    async fn budget(&self, query: &BudgetQuery) -> Result<Option<BudgetState>, StoreError> {
+        self.inner.budget(&budgets::mistaken(self.fault, query)).await
+    }
+
+    async fn log_access(&self, entries: Arc<[AccessEntry]>) -> Result<(), StoreError> {
+        let mut entries = entries.to_vec();
+        for entry in &mut entries {
+            if self.is(Fault::CutsEntries) {
+                entry.endpoint = None;
+            }
+            if self.is(Fault::DoublesEntries) && !self.logged.lock().unwrap().insert(entry.id) {
+                entry.id = GrantId::new(entry.at);
+            }
+        }
+        if self.is(Fault::LogsInHalves) {
+            let rest = entries.split_off(entries.len() / 2);
+            self.inner.log_access(entries.into()).await?;
+            tokio::task::yield_now().await;
+            return self.inner.log_access(rest.into()).await;
+        }
+        self.inner.log_access(entries.into()).await
+    }
+    async fn access_log(&self, query: &AccessQuery) -> Result<AccessPage, StoreError> {
+        let mut query = query.clone();
+        if self.is(Fault::LeaksTheLog) {
+            query.scope = query.scope.organization().into();
+        }
+        if self.is(Fault::MissesTheLogsEdge) {
+            query.from = query.from.map(|from| from + TimeDelta::microseconds(1));
+        }
+        self.inner.access_log(&query).await
+    }
+    async fn forget_access(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
+        let before = if self.is(Fault::ForgetsTheNewest) { DateTime::<Utc>::MAX_UTC.into() } else { before };
+        let limit = if self.is(Fault::ForgetsWithoutEnd) { usize::MAX } else { limit };
+        self.inner.forget_access(before, limit).await
+    }
+    async fn forget_audit(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
+        if self.is(Fault::ForgetsNoAudit) {
+            return Ok(0);
+        }
+        let limit = if self.is(Fault::ForgetsWithoutEnd) { usize::MAX } else { limit };
+        self.inner.forget_audit(before, limit).await
+    }
+    async fn count_unrecognized(&self, counts: &[UnrecognizedCount]) -> Result<(), StoreError> {
+        let mut counts = counts.to_vec();
+        for count in &mut counts {
+            if self.is(Fault::CountsOneProcessesRefusals) {
+                count.node = usage::one_node();
+            }
+            if self.is(Fault::AddsRefusals) {
+                let mut refusals = self.refusals.lock().unwrap();
+                let sum = refusals.entry((count.node, count.hour)).or_insert(0_u64);
+                *sum = sum.saturating_add(count.count);
+                count.count = *sum;
+            }
+        }
+        self.inner.count_unrecognized(&counts).await
+    }
+    async fn unrecognized(&self, from: Timestamp, until: Timestamp) -> Result<Vec<(Timestamp, u64)>, StoreError> {
+        self.inner.unrecognized(from, until).await
     }
 }

@@ -1,0 +1,272 @@
+//! Charging requests to windows.
+//!
+//! The store counts what is charged to each window's name, and a process takes places there ahead of the requests that spend
+//! them. All windows of a request are tested and charged under the locks of its key and its account, so that no other request
+//! sees it half done.
+
+use super::{
+    Clove, Inner,
+    known::Known,
+    tally::{Flight, Held, Moment, Standing, Tally, lock},
+};
+use crate::{
+    clock::Timestamp,
+    error::{Fault, StoreError},
+    id::NodeId,
+    limit::{Limits, MAX_WINDOWS},
+    store::{Lease, Store, Want},
+    sync::{Arc, Mutex, Weak, atomic::Ordering},
+    verdict::{Exhausted, Limited},
+};
+use futures_util::future::FutureExt;
+use std::{panic::AssertUnwindSafe, time::Duration};
+
+/// Who takes places, and what it has yet to give back.
+pub(super) struct Leases {
+    pub(super) node: NodeId,
+    /// Those that hold places.
+    holding: Mutex<Vec<Weak<Tally>>>,
+    /// Those of sliding windows: what is counted there must outlive the row.
+    sliding: Mutex<Vec<Arc<Tally>>>,
+    /// The minute, on the monotonic clock, and how many requests were granted in it without being counted.
+    uncounted: Mutex<(u64, u64)>,
+}
+
+impl Leases {
+    pub(super) fn new(now: Timestamp) -> Self {
+        let (holding, sliding, uncounted) = Default::default();
+        Self { node: NodeId::new(now), holding, sliding, uncounted }
+    }
+}
+
+/// What one request is to be charged.
+#[derive(Clone, Copy)]
+pub(super) struct Charge {
+    pub(super) now: Timestamp,
+    pub(super) cost: u64,
+    /// Whether to charge it, or only to say how it would go.
+    pub(super) charges: bool,
+}
+
+/// What is left of a key's windows, and of its account's.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Lefts {
+    pub(crate) key: [u64; MAX_WINDOWS],
+    pub(crate) account: [u64; MAX_WINDOWS],
+    /// Whether the request was granted without being counted.
+    pub(crate) uncounted: bool,
+}
+
+pub(super) enum Step {
+    Charged(Lefts),
+    Refused(Exhausted),
+    Waits(Flight),
+}
+
+impl Inner {
+    /// Charges all windows of a key and its account or none, if what this process knows suffices to say. A charged request is noted as
+    /// the key's last use.
+    #[inline(always)]
+    pub(super) fn try_charge(&self, known: &Arc<Known>, charge: Charge) -> Step {
+        let Charge { now, cost, charges } = charge;
+        let plan = &*known.plan;
+        // The key's before the account's: in one order everywhere.
+        let mut key = known.tally.lock();
+        let mut account = (!plan.account.windows().is_empty()).then(|| known.account.lock());
+        let at = Moment { now, steady: if plan.slides { self.clock.monotonic() } else { Duration::ZERO } };
+        let suffices =
+            key.suffices(&plan.key, at, cost) && account.as_mut().is_none_or(|account| account.suffices(&plan.account, at, cost));
+        if !suffices && let Some(step) = self.lacks(known, &mut key, account.as_deref_mut(), at, cost) {
+            return step;
+        }
+        let taken = if charges { cost } else { 0 };
+        let mut lefts = Lefts { key: key.spend(&plan.key, at, taken), ..Lefts::default() };
+        key.was_used = true;
+        if let Some(account) = &mut account {
+            lefts.account = account.spend(&plan.account, at, taken);
+            account.was_used = true;
+        }
+        if plan.slides {
+            self.keep_slides(known, &mut key, account.as_deref_mut(), at.steady);
+        }
+        if charges {
+            self.buffers.used(&known.tally, &mut key, now, cost);
+        }
+        Step::Charged(lefts)
+    }
+
+    /// What keeps a request from being charged; `None` if nothing does, once each window has its lot.
+    #[cold]
+    fn lacks(&self, known: &Known, key: &mut Held, account: Option<&mut Held>, at: Moment, cost: u64) -> Option<Step> {
+        let (plan, clock) = (&*known.plan, &*self.clock);
+        let mut exhausted: Option<Exhausted> = None;
+        let mut of_side = |of: Limited, held: &mut Held, limits: &Limits| {
+            let mut wants = Vec::new();
+            for &window in limits.windows() {
+                match held.standing(window, at, cost, clock) {
+                    None | Some(Standing::Fits) => {}
+                    Some(Standing::Lacks(want)) => wants.push(want),
+                    Some(Standing::Exhausted { left, retry_at }) => {
+                        let new = Exhausted { of, window, left, retry_at: retry_at.map(Into::into) };
+                        // Of several the one that lasts longest, and for ever longer than that.
+                        let lasts = |one: &Exhausted| (one.retry_at.is_none(), one.retry_at);
+                        if exhausted.as_ref().is_none_or(|old| lasts(old) < lasts(&new)) {
+                            exhausted = Some(new);
+                        }
+                    }
+                }
+            }
+            wants
+        };
+        let of_key = of_side(Limited::Key, key, &plan.key);
+        let of_account = match account {
+            Some(held) => (of_side(Limited::Account, held, &plan.account), Some(held)),
+            None => (Vec::new(), None),
+        };
+        if let Some(exhausted) = exhausted {
+            return Some(Step::Refused(exhausted));
+        }
+        if !of_key.is_empty() {
+            return Some(Step::Waits(self.flight(&known.tally, key, of_key, at.now)));
+        }
+        match of_account {
+            (wants, Some(held)) if !wants.is_empty() => Some(Step::Waits(self.flight(&known.account, held, wants, at.now))),
+            _ => None,
+        }
+    }
+
+    /// Keeps what counts requests of sliding windows for as long as it does.
+    fn keep_slides(&self, known: &Known, key: &mut Held, account: Option<&mut Held>, steady: Duration) {
+        let sides = [(Some(key), &known.plan.key, &known.tally), (account, &known.plan.account, &known.account)];
+        for (held, limits, tally) in sides {
+            let Some(held) = held.filter(|held| limits.slide() && !held.is_kept) else { continue };
+            held.is_kept = true;
+            let mut sliding = lock(&self.leases.sliding);
+            if sliding.len() == sliding.capacity() {
+                // Those locked here, or by whoever is at it, are in use.
+                sliding.retain(|tally| tally.try_lock().is_none_or(|mut held| held.still_slides(steady)));
+                // Not again before there are twice as many.
+                let left = sliding.len();
+                sliding.reserve(left.max(16));
+            }
+            sliding.push(Arc::clone(tally));
+        }
+    }
+
+    /// Waits until what lacks is known, and charges.
+    pub(super) async fn charge_when_known(
+        &self,
+        known: &Arc<Known>,
+        charge: Charge,
+        mut flight: Flight,
+    ) -> Result<Result<Lefts, Exhausted>, Fault> {
+        loop {
+            if let Err(error) = flight.await {
+                if self.may_go_uncounted(charge) {
+                    if charge.charges {
+                        self.buffers.used(&known.tally, &mut known.tally.lock(), charge.now, charge.cost);
+                    }
+                    return Ok(Ok(Lefts { uncounted: true, ..Lefts::default() }));
+                }
+                return Err(StoreError::unavailable("taking places of request windows", error).into());
+            }
+            match self.try_charge(known, charge) {
+                Step::Charged(lefts) => return Ok(Ok(lefts)),
+                Step::Refused(exhausted) => return Ok(Err(exhausted)),
+                Step::Waits(next) => flight = next,
+            }
+        }
+    }
+
+    fn may_go_uncounted(&self, charge: Charge) -> bool {
+        let minute = self.clock.monotonic().as_secs() / 60;
+        let mut uncounted = lock(&self.leases.uncounted);
+        if uncounted.0 != minute {
+            *uncounted = (minute, 0);
+        }
+        let cost = if charge.charges { charge.cost.max(1) } else { 0 };
+        let left = u64::from(self.policy.uncounted_a_minute).saturating_sub(uncounted.1);
+        let may = left > 0 && cost <= left;
+        uncounted.1 += if may { cost } else { 0 };
+        may
+    }
+
+    /// Joins the flight on its way, or sends one.
+    fn flight(&self, tally: &Arc<Tally>, held: &mut Held, wants: Vec<Want>, at: Timestamp) -> Flight {
+        if let Some(flight) = &held.flight {
+            return (**flight).clone();
+        }
+        self.buffers.reclaim(&tally.subject, held);
+        if !std::mem::replace(&mut held.is_listed, true) {
+            let mut holding = lock(&self.leases.holding);
+            if self.buffers.dropped.load(Ordering::Relaxed) > holding.len() / 4 {
+                holding.retain(|tally| tally.strong_count() > 0);
+                self.buffers.dropped.store(0, Ordering::Relaxed);
+            }
+            holding.push(Arc::downgrade(tally));
+        }
+        let lease = Arc::new(Lease { node: self.leases.node, at, subject: tally.subject.clone(), wants });
+        let (store, buffers, sent) = (Arc::clone(&self.store), Arc::clone(&self.buffers), self.clock.monotonic());
+        let tally = Arc::downgrade(tally);
+        let flight = async move {
+            let answer = AssertUnwindSafe(store.lease(Arc::clone(&lease))).catch_unwind().await;
+            let panicked = || StoreError::Unavailable { what: "taking places: the store panicked", source: None };
+            let answer = answer.unwrap_or_else(|_| Err(panicked()));
+            let leased = answer.as_deref().unwrap_or_default();
+            let unspent = match tally.upgrade() {
+                Some(tally) => tally.lock().land(&lease, leased, sent),
+                None => lease.wants.iter().zip(leased).filter_map(|(want, leased)| want.unspent(&lease, leased.taken)).collect(),
+            };
+            buffers.add_unspent(unspent);
+            answer.map(drop).map_err(Arc::new)
+        };
+        let flight = flight.boxed().shared();
+        held.flight = Some(Box::new(flight.clone()));
+        flight
+    }
+
+    /// Gives back places that are not going to be spent: of past names, and of subjects that no request came for since the last
+    /// time, or, when stopping, all.
+    pub(super) async fn give_back(&self, stopping: bool) -> Result<(), StoreError> {
+        let steady = self.clock.monotonic();
+        lock(&self.leases.sliding).retain(|tally| tally.try_lock().is_none_or(|mut held| held.still_slides(steady)));
+        // A copy: whoever stops waiting leaves the list as it was.
+        let holding = lock(&self.leases.holding).clone();
+        // What was dropped has given its places back.
+        for tally in holding.iter().filter_map(Weak::upgrade) {
+            let flight = tally.lock().flight.as_deref().cloned();
+            if let Some(flight) = flight.filter(|_| stopping) {
+                // What comes of it is told to who waits for it.
+                let _ = flight.await;
+            }
+            let mut held = tally.lock();
+            let is_idle = !std::mem::take(&mut held.was_used) && held.flight.is_none();
+            let lots = held.give_up(is_idle || stopping);
+            self.buffers.add_unspent(tally.unspent(&lots));
+            held.is_listed = !held.is_empty();
+        }
+        lock(&self.leases.holding).retain(|weak| weak.upgrade().is_some_and(|tally| tally.lock().is_listed));
+        let unspent = self.buffers.take_unspent();
+        if unspent.is_empty() {
+            return Ok(());
+        }
+        let result = self.store.give_back(&unspent).await;
+        // Only what was certainly not given back may be given back again.
+        if let Err(StoreError::Unavailable { .. }) = result {
+            self.buffers.add_unspent(unspent);
+        }
+        result
+    }
+}
+
+impl Clove {
+    /// Writes what waits, as [`Clove::flush`], and gives back the places of request windows that this process has taken and not
+    /// spent. Hosts call it before they stop; what a process that ends without it holds is lost to its windows.
+    ///
+    /// # Errors
+    /// The store's failure.
+    pub async fn shut_down(&self) -> Result<(), StoreError> {
+        let flushed = self.flush().await;
+        flushed.and(self.inner.give_back(true).await)
+    }
+}

@@ -1,0 +1,360 @@
+//! Keys as this process knows them: rows that were proven, bounded in bytes, with what it holds of their windows.
+//!
+//! A row is remembered; a verdict is not, nor that there is no row. Whether a remembered row may still be used is told by the marks
+//! of its owner's shard and of everyone's (see [`Marks`]), and by its own state, which a command on the key turns to stale before
+//! it is sent.
+
+use super::{
+    buffers::Buffers,
+    fences::{Fence, Fences},
+    tally::{Tally, lock},
+};
+use crate::{
+    access::AccessLog,
+    digest::{Digest, Pepper},
+    id::{KeyId, Owner},
+    limit::{Plan, Subject},
+    policy::Policy,
+    store::{Candidate, EpochShard, Marks},
+    sync::{
+        Arc, Mutex, OnceLock, Weak,
+        atomic::{AtomicU8, Ordering},
+    },
+};
+use foldhash::fast::RandomState;
+use quick_cache::{
+    Lifecycle, Weighter,
+    sync::{Cache, DefaultLifecycle, EntryAction, EntryResult},
+};
+use std::{
+    collections::HashMap,
+    hash::{BuildHasher, Hash},
+};
+use zeroize::Zeroizing;
+
+/// What a key takes, its texts apart: the record, its row, what it holds of windows, its account's share and the places in maps.
+const BYTES_OF_KEY: usize = 768;
+/// What the digest of a bare secret takes in the map of those.
+const BYTES_OF_DIGEST: u64 = 96;
+/// One in so many bytes is for digests of bare secrets.
+const DIGESTS_SHARE: u64 = 8;
+const ACCOUNT_SHARDS: usize = 16;
+/// The most owners of keys that were pushed out, between two flushes of the access log.
+const MAX_OWNERS: usize = 65_536;
+
+/// Read, and not yet known to be usable.
+const NEW: u8 = 0;
+const FRESH: u8 = 1;
+const STALE: u8 = 2;
+
+/// A key as this process knows it.
+pub(crate) struct Known {
+    state: AtomicU8,
+    shard: EpochShard,
+    /// How often its owner's shard, and everyone's, was marked before the row was read.
+    marks: (u64, u64),
+    pub(super) tally: Arc<Tally>,
+    /// Of its account, shared by its keys.
+    pub(super) account: Arc<Tally>,
+    pub(crate) plan: Arc<Plan>,
+    /// What stands for a secret that only a slow hash can prove, once one has: which it is, and its digest under this process's key.
+    proof: OnceLock<Box<(usize, Digest)>>,
+    pub(crate) row: Candidate,
+}
+
+impl Known {
+    fn weight(&self) -> u64 {
+        let texts = [self.row.owner.organization.as_str(), self.row.owner.account.as_str(), self.row.capabilities.as_str()];
+        // Each is an allocation of its own, rounded up.
+        let texts: usize = texts.iter().map(|text| text.len() + 16).sum();
+        u64::try_from(BYTES_OF_KEY + texts).unwrap_or(u64::MAX)
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Bytes;
+
+impl Weighter<KeyId, Arc<Known>> for Bytes {
+    fn weight(&self, _: &KeyId, known: &Arc<Known>) -> u64 {
+        known.weight()
+    }
+}
+
+impl Weighter<Digest, Arc<Known>> for Bytes {
+    fn weight(&self, _: &Digest, _: &Arc<Known>) -> u64 {
+        BYTES_OF_DIGEST
+    }
+}
+
+type Accounts = HashMap<Arc<Owner>, Weak<Tally>, RandomState>;
+/// Keys by the digests that they were last found by, as long as they are remembered by their ids.
+type ByDigest = Cache<Digest, Arc<Known>, Bytes, RandomState>;
+
+/// What becomes of keys that are pushed out.
+#[derive(Clone)]
+struct Evicted {
+    gone: Arc<Mutex<Gone>>,
+    by_digest: Arc<ByDigest>,
+}
+
+#[derive(Default)]
+struct Gone {
+    /// Of those that somebody held on to: read again, the key goes on with the same tally, and never has two.
+    tallies: HashMap<KeyId, Weak<Tally>, RandomState>,
+    /// Whose they were, for lines of the access log that name the key alone; those of the present flush and of the one before. `None`
+    /// where there is no log.
+    owners: Option<[HashMap<KeyId, Arc<Owner>, RandomState>; 2]>,
+}
+
+impl Evicted {
+    fn take(&self, id: KeyId) -> Option<Arc<Tally>> {
+        let mut gone = lock(&self.gone);
+        if gone.tallies.is_empty() {
+            return None;
+        }
+        gone.tallies.remove(&id)?.upgrade()
+    }
+
+    fn forget_digests(&self, known: &Known) {
+        if !self.by_digest.is_empty() {
+            known.row.secrets.iter().for_each(|secret| drop(self.by_digest.remove(&secret.digest)));
+        }
+    }
+
+    fn owner(&self, id: KeyId) -> Option<Arc<Owner>> {
+        lock(&self.gone).owners.iter().flatten().find_map(|owners| owners.get(&id).cloned())
+    }
+}
+
+impl Lifecycle<KeyId, Arc<Known>> for Evicted {
+    type RequestState = ();
+
+    /// Under the lock of the key's place, so that nobody finds it in neither.
+    fn on_evict(&self, (): &mut (), id: KeyId, known: Arc<Known>) {
+        known.state.store(STALE, Ordering::SeqCst);
+        self.forget_digests(&known);
+        let mut gone = lock(&self.gone);
+        if let Some([owners, _]) = &mut gone.owners
+            && owners.len() < MAX_OWNERS
+        {
+            owners.insert(id, Arc::clone(&known.account.owner));
+        }
+        if Arc::strong_count(&known) == 1 && Arc::strong_count(&known.tally) == 1 {
+            return;
+        }
+        if gone.tallies.len() == gone.tallies.capacity() {
+            gone.tallies.retain(|_, tally| tally.strong_count() > 0);
+            // Not again before there are twice as many.
+            let left = gone.tallies.len();
+            gone.tallies.reserve(left.max(16));
+        }
+        gone.tallies.insert(id, Arc::downgrade(&known.tally));
+    }
+}
+
+/// When a read began.
+#[derive(Clone, Copy)]
+pub(super) struct Ticket(u64);
+
+pub(super) struct Keys {
+    keys: Cache<KeyId, Arc<Known>, Bytes, RandomState, Evicted>,
+    evicted: Evicted,
+    by_digest: Arc<ByDigest>,
+    accounts: [Mutex<Accounts>; ACCOUNT_SHARDS],
+    hasher: RandomState,
+    marks: Arc<Marks>,
+    pub(super) fences: Fences,
+    /// A secret key of this process, for what stands for slow hashes; `None` where the system has no random bytes.
+    proving: Option<Pepper>,
+    buffers: Arc<Buffers>,
+}
+
+impl Keys {
+    pub(super) fn new(policy: &Policy, marks: Arc<Marks>, buffers: Arc<Buffers>) -> Self {
+        let bytes = policy.cache_bytes;
+        let digests = bytes / DIGESTS_SHARE;
+        let by_digest = Arc::new(cache(digests, BYTES_OF_DIGEST, DefaultLifecycle::default()));
+        let owners = (policy.access_log != AccessLog::Off).then(Default::default);
+        let gone = Arc::new(Mutex::new(Gone { owners, ..Gone::default() }));
+        let evicted = Evicted { gone, by_digest: Arc::clone(&by_digest) };
+        Self {
+            keys: cache(bytes - digests, 512, evicted.clone()),
+            evicted,
+            by_digest,
+            accounts: Default::default(),
+            hasher: RandomState::default(),
+            fences: Fences::default(),
+            proving: process_key(),
+            marks,
+            buffers,
+        }
+    }
+
+    pub(super) fn marks(&self) -> &Marks {
+        &self.marks
+    }
+
+    /// The key if its row is remembered and nothing has told that it changed. How old that knowledge is, the caller knows.
+    #[inline]
+    pub(super) fn fresh(&self, id: KeyId) -> Option<Arc<Known>> {
+        self.keys.get(&id).filter(|known| self.is_fresh(known))
+    }
+
+    #[inline]
+    fn is_fresh(&self, known: &Known) -> bool {
+        known.state.load(Ordering::SeqCst) == FRESH
+            && self.marks.get(known.shard) == known.marks.0
+            && self.marks.get(EpochShard::EVERYONE) == known.marks.1
+    }
+
+    /// The same by the digest of a bare secret.
+    #[inline]
+    pub(super) fn fresh_by_digest(&self, digests: &[Digest]) -> Option<Arc<Known>> {
+        digests.iter().find_map(|digest| self.by_digest.get(digest).filter(|known| self.is_fresh(known)))
+    }
+
+    /// To be taken before a read whose row is to be remembered.
+    pub(super) fn ticket(&self) -> Ticket {
+        Ticket(self.marks.total())
+    }
+
+    /// Remembers a row that was read, unless a change may have come in between, or the read is not to be relied upon: then it is known
+    /// for this verification alone.
+    pub(super) fn admit(&self, row: &Candidate, policy: &Policy, ticket: Ticket) -> Arc<Known> {
+        let shard = EpochShard::of(&row.owner);
+        let marks = (self.marks.get(shard), self.marks.get(EpochShard::EVERYONE));
+        let (id, plan, account) = (row.id, policy.plan(row.limits.as_deref()), self.account(&row.owner));
+        let make = |tally| {
+            let (plan, account) = (Arc::clone(&plan), Arc::clone(&account));
+            let row = Candidate { owner: Arc::clone(&account.owner), ..row.clone() };
+            Arc::new(Known { state: AtomicU8::new(NEW), shard, marks, tally, account, plan, proof: OnceLock::new(), row })
+        };
+        let make_tally = || Arc::new(Tally::new(Subject::Key(id), Arc::clone(&account.owner), Arc::clone(&self.buffers)));
+        let new_tally = || self.evicted.take(id).unwrap_or_else(make_tally);
+        // Whatever became of the row before, what is held of the key's windows stays.
+        let placed = self.keys.entry(&id, None, |_, before: &mut Arc<Known>| {
+            // Whoever looks for a key to turn stale finds the new one alone.
+            before.state.store(STALE, Ordering::SeqCst);
+            self.evicted.forget_digests(before);
+            let known = make(Arc::clone(&before.tally));
+            if before.row.secrets == known.row.secrets
+                && let Some(proof) = before.proof.get()
+            {
+                let _ = known.proof.set(proof.clone());
+            }
+            *before = Arc::clone(&known);
+            EntryAction::Retain(known)
+        });
+        let (known, is_placed) = match placed {
+            EntryResult::Retained(known) => (known, true),
+            EntryResult::Vacant(place) => {
+                let known = make(new_tally());
+                let is_placed = place.insert(Arc::clone(&known)).is_ok();
+                (known, is_placed)
+            }
+            // Neither is asked for above.
+            EntryResult::Removed(..) | EntryResult::Replaced(..) | EntryResult::Timeout => (make(new_tally()), false),
+        };
+        // Whoever raises a fence after this look finds the key, and turns it stale; before it, the total has moved.
+        if is_placed && !self.fences.holds(&known.row) && self.marks.total() == ticket.0 {
+            let _ = known.state.compare_exchange(NEW, FRESH, Ordering::SeqCst, Ordering::SeqCst);
+        }
+        known
+    }
+
+    /// Remembers that a slow hash has proven this secret, for as long as the row is.
+    pub(super) fn note_proof(&self, known: &Known, place: usize, secret: &[u8]) {
+        if let Some(key) = &self.proving {
+            let _ = known.proof.set(Box::new((place, key.digest(secret))));
+        }
+    }
+
+    /// The key, if a slow hash has proven this secret by the same row before.
+    pub(super) fn proven_before(&self, known: Arc<Known>, secret: &[u8]) -> Option<(Arc<Known>, usize)> {
+        let (place, digest) = **known.proof.get()?;
+        (self.proving.as_ref()?.digest(secret) == digest).then_some((known, place))
+    }
+
+    /// Whose key it is, if it was among those remembered a while ago: by whatever row, since no key changes hands.
+    pub(super) fn owner(&self, id: KeyId) -> Option<Arc<Owner>> {
+        self.keys.peek(&id).map(|known| Arc::clone(&known.account.owner)).or_else(|| self.evicted.owner(id))
+    }
+
+    /// Nobody will ask for the owners of keys that had gone before the last time.
+    pub(super) fn forget_owners(&self) {
+        if let Some([present, before]) = &mut lock(&self.evicted.gone).owners {
+            *before = std::mem::take(present);
+        }
+    }
+
+    /// Remembers by which of its digests a key was found.
+    pub(super) fn note_digest(&self, digest: Digest, known: &Arc<Known>) {
+        self.by_digest.insert(digest, Arc::clone(known));
+    }
+
+    /// The account's, for as long as anybody holds it: a key of its, or what keeps counts of sliding windows.
+    fn account(&self, owner: &Arc<Owner>) -> Arc<Tally> {
+        let place = usize::try_from(self.hasher.hash_one(owner)).unwrap_or_default() % ACCOUNT_SHARDS;
+        let make = || Arc::new(Tally::new(Subject::Account(Arc::clone(owner)), Arc::clone(owner), Arc::clone(&self.buffers)));
+        let Some(shard) = self.accounts.get(place) else { return make() };
+        let mut accounts = lock(shard);
+        if let Some(account) = accounts.get(owner).and_then(Weak::upgrade) {
+            return account;
+        }
+        if accounts.len() == accounts.capacity() {
+            accounts.retain(|_, account| account.strong_count() > 0);
+            // Not again before there are twice as many.
+            let left = accounts.len();
+            accounts.reserve(left.max(16));
+        }
+        let account = make();
+        accounts.insert(Arc::clone(owner), Arc::downgrade(&account));
+        account
+    }
+
+    /// The row that is remembered of a key is not to be used any more.
+    pub(super) fn outdate(&self, id: KeyId) {
+        if let Some(known) = self.keys.peek(&id) {
+            known.state.store(STALE, Ordering::SeqCst);
+        }
+    }
+
+    /// Nothing that the fence names is remembered until it is lifted.
+    pub(super) fn raise(&self, fence: &Fence) {
+        self.fences.raise(fence);
+        if let Some(shard) = fence.shard() {
+            self.marks.mark(shard);
+        }
+        self.marks.discard_fills();
+        // Of a key that lies outside its scope the command changes nothing.
+        if let Some((id, scope)) = fence.key()
+            && let Some(known) = self.keys.peek(id).filter(|known| scope.holds(&known.row.owner))
+        {
+            known.state.store(STALE, Ordering::SeqCst);
+        }
+    }
+
+    pub(super) fn lift(&self, fence: &Fence) {
+        // What was read behind the fence may be older than its command.
+        self.marks.discard_fills();
+        self.fences.lift(fence);
+    }
+}
+
+fn process_key() -> Option<Pepper> {
+    let mut bytes = Zeroizing::new([0; Pepper::MIN_BYTES]);
+    getrandom::fill(&mut *bytes).ok()?;
+    Pepper::new(1, &*bytes).ok()
+}
+
+fn cache<K: Eq + Hash, V: Clone, L: Lifecycle<K, V> + Clone>(
+    bytes: u64,
+    each: u64,
+    lifecycle: L,
+) -> Cache<K, V, Bytes, RandomState, L>
+where
+    Bytes: Weighter<K, V>,
+{
+    let items = usize::try_from(bytes / each).unwrap_or(usize::MAX);
+    Cache::with(items, bytes, Bytes, RandomState::default(), lifecycle)
+}

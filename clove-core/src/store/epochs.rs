@@ -1,0 +1,201 @@
+//! How a process learns that rows it remembers have changed: epochs, one for each of 1,024 shards of owners, and one for what is
+//! everyone's.
+
+use crate::{
+    id::{Owner, Scope},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+use crc::{CRC_32_ISO_HDLC, Crc};
+use std::{fmt, time::Duration};
+
+/// How many shards of owners there are.
+#[cfg(not(shuttle))]
+pub const OWNER_SHARDS: u16 = 1024;
+/// Few: to look at one is a step of a schedule.
+#[cfg(shuttle)]
+pub const OWNER_SHARDS: u16 = 2;
+const ALL: u16 = OWNER_SHARDS + 1;
+
+/// Whose rows share an epoch: a shard of owners, or everyone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EpochShard(u16);
+
+impl EpochShard {
+    /// What is changed of an organization is changed for all of its owners, whatever their shards.
+    pub const EVERYONE: Self = Self(OWNER_SHARDS);
+
+    /// An owner's shard: CRC-32 (as in gzip, RFC 1952 section 8) of organization, a NUL and account, modulo 1,024. The same in all
+    /// processes and versions.
+    #[must_use]
+    pub fn of(owner: &Owner) -> Self {
+        static CRC: Crc<u32> = Crc::<u32>::new(&CRC_32_ISO_HDLC);
+        let mut digest = CRC.digest();
+        // An identifier holds no NUL.
+        for part in [owner.organization.as_str(), "\0", owner.account.as_str()] {
+            digest.update(part.as_bytes());
+        }
+        let shard = digest.finalize() % u32::from(OWNER_SHARDS);
+        Self(u16::try_from(shard).unwrap_or_default())
+    }
+
+    /// The shard of what a scope names.
+    #[must_use]
+    pub fn of_scope(scope: &Scope) -> Self {
+        match scope {
+            Scope::Owner(owner) => Self::of(owner),
+            Scope::Organization(_) => Self::EVERYONE,
+        }
+    }
+
+    /// 0 to 1,024, for a store to keep.
+    #[must_use]
+    pub fn number(self) -> u16 {
+        self.0
+    }
+
+    fn all() -> impl Iterator<Item = Self> {
+        (0..ALL).map(Self)
+    }
+}
+
+/// How verifications learn that a row they remember has changed.
+#[derive(Clone, Debug)]
+pub enum Freshness {
+    /// The store is this process's memory, and whoever changes a row marks its shard here before anyone can read it: a remembered
+    /// row is as good as a read one.
+    Marked(Arc<Marks>),
+    /// By asking for the epochs now and then ([`Store::epochs`](super::Store::epochs)). Rows are used no longer than this after the
+    /// last poll was sent, unless the policy or the store's other users say less.
+    Polled(Duration),
+}
+
+/// The epochs as a poll found them.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Epochs {
+    values: Vec<u64>,
+    /// The shortest time that any process of this store has asked for: nobody uses a row for longer without a poll.
+    pub bound: Duration,
+}
+
+impl Epochs {
+    /// Where nothing has changed yet.
+    #[must_use]
+    pub fn new(bound: Duration) -> Self {
+        Self { values: vec![0; usize::from(ALL)], bound }
+    }
+
+    /// Sets one that was read; a number that is no shard's is passed over.
+    pub fn set(&mut self, number: u16, epoch: u64) {
+        if let Some(value) = self.values.get_mut(usize::from(number)) {
+            *value = epoch;
+        }
+    }
+
+    /// The epoch of a shard.
+    #[must_use]
+    pub fn get(&self, shard: EpochShard) -> u64 {
+        self.values.get(usize::from(shard.0)).copied().unwrap_or_default()
+    }
+
+    /// The shards whose epochs differ. Any difference counts: an older one is that of a database that was restored.
+    pub(crate) fn differing<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = EpochShard> + 'a {
+        EpochShard::all().filter(|&shard| self.get(shard) != other.get(shard))
+    }
+}
+
+impl fmt::Debug for Epochs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Epochs").field("bound", &self.bound).finish_non_exhaustive()
+    }
+}
+
+/// How often each shard was marked as changed, in the memory of one process.
+pub struct Marks {
+    /// How often anything was. Moves before a shard's own count does: who finds it where it was before a read, and then takes the
+    /// shard's count, holds a count from before any change that the read has not seen.
+    total: AtomicU64,
+    counts: Vec<AtomicU64>,
+    /// The shortest that was asked for, in microseconds.
+    bound: AtomicU64,
+}
+
+impl Marks {
+    /// None marked yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            total: AtomicU64::new(0),
+            counts: EpochShard::all().map(|_| AtomicU64::new(0)).collect(),
+            bound: AtomicU64::new(u64::MAX),
+        }
+    }
+
+    /// Marks a shard as changed: after the change can be read, or while nobody can read.
+    pub fn mark(&self, shard: EpochShard) {
+        self.discard_fills();
+        if let Some(count) = self.counts.get(usize::from(shard.0)) {
+            count.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    /// How often it was marked.
+    #[must_use]
+    pub fn get(&self, shard: EpochShard) -> u64 {
+        self.counts.get(usize::from(shard.0)).map_or(0, |count| count.load(Ordering::SeqCst))
+    }
+
+    /// What is being read is not to be remembered.
+    pub(crate) fn discard_fills(&self) {
+        self.total.fetch_add(1, Ordering::SeqCst);
+    }
+
+    pub(crate) fn total(&self) -> u64 {
+        self.total.load(Ordering::SeqCst)
+    }
+
+    /// What [`Store::epochs`](super::Store::epochs) tells.
+    #[must_use]
+    pub fn epochs(&self, bound: Duration) -> Epochs {
+        let asked = u64::try_from(bound.as_micros()).unwrap_or(u64::MAX);
+        let bound = Duration::from_micros(self.bound.fetch_min(asked, Ordering::SeqCst).min(asked));
+        Epochs { values: EpochShard::all().map(|shard| self.get(shard)).collect(), bound }
+    }
+}
+
+impl Default for Marks {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Marks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Marks").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn an_owners_shard_is_frozen() {
+        let shard = |organization, account| EpochShard::of(&Owner::new(organization, account).unwrap()).number();
+        assert_eq!([shard("acme", "ada"), shard("acme", "bob"), shard("ac", "mebob")], [1015, 479, 427]);
+    }
+
+    #[test]
+    fn only_shards_that_changed_either_way_differ() {
+        let (marks, before) = (Marks::new(), Marks::new().epochs(Duration::ZERO));
+        assert_eq!(before.differing(&marks.epochs(Duration::ZERO)).count(), 0);
+        [EpochShard(7), EpochShard::EVERYONE].into_iter().for_each(|shard| marks.mark(shard));
+        let after = marks.epochs(Duration::ZERO);
+        for (one, other) in [(&before, &after), (&after, &before)] {
+            assert_eq!(one.differing(other).collect::<Vec<_>>(), [EpochShard(7), EpochShard::EVERYONE]);
+        }
+    }
+}
