@@ -165,7 +165,7 @@ impl Queue {
     }
 
     fn put_back(&mut self, chunks: Vec<Chunk>) {
-        for mut chunk in chunks.into_iter().take(SHARDS.saturating_sub(self.spare.len())) {
+        for mut chunk in chunks.into_iter().take(MAX_CHUNKS.saturating_sub(self.spare.len())) {
             chunk.clear();
             self.spare.push(chunk);
         }

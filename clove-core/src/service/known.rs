@@ -233,6 +233,10 @@ impl Keys {
         let new_tally = || self.evicted.take(id).unwrap_or_else(make_tally);
         // Whatever became of the row before, what is held of the key's windows stays.
         let placed = self.keys.entry(&id, None, |_, before: &mut Arc<Known>| {
+            // The same as is remembered already: nothing has told that it changed, and it did not.
+            if before.state.load(Ordering::SeqCst) == FRESH && before.marks == marks && before.row == *row {
+                return EntryAction::Retain(Arc::clone(before));
+            }
             // Whoever looks for a key to turn stale finds the new one alone.
             before.state.store(STALE, Ordering::SeqCst);
             self.evicted.forget_digests(before);
