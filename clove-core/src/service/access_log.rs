@@ -17,8 +17,9 @@ use crate::{
     error::StoreError,
     id::{GrantId, KeyId},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering},
+        lock,
     },
     verdict::{Attempt, DenialReason, Grant, Limited, Verdict},
 };
@@ -38,10 +39,6 @@ const LABELS: usize = 32;
 const GIVEN_UP: Duration = Duration::from_secs(60);
 
 pub(super) type Flight = Shared<BoxFuture<'static, Result<(), Arc<StoreError>>>>;
-
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// What is not to share a line of the processor's cache with its neighbours.
 #[derive(Default)]

@@ -7,7 +7,7 @@
 use super::{
     Clove, Inner,
     known::Known,
-    tally::{Flight, Held, Moment, Standing, Tally, lock},
+    tally::{Flight, Held, Moment, Standing, Tally},
 };
 use crate::{
     clock::Timestamp,
@@ -15,7 +15,7 @@ use crate::{
     id::NodeId,
     limit::{Limits, MAX_WINDOWS},
     store::{Lease, Store, Want},
-    sync::{Arc, Mutex, Weak, atomic::Ordering},
+    sync::{Arc, Mutex, Weak, atomic::Ordering, lock},
     verdict::{Exhausted, Limited},
 };
 use futures_util::future::FutureExt;

@@ -3,11 +3,12 @@
 //! A command raises one before it is sent to the store, and lifts it when its outcome is known. Where the outcome stays unknown, or its
 //! caller has gone, the fence is left standing: the command may be carried out yet.
 
-use super::{Inner, tally::lock};
+use super::Inner;
 use crate::{
     id::{KeyId, OrganizationId, Owner, Scope},
     store::{Candidate, EpochShard, Reads},
     sync::Mutex,
+    sync::lock,
 };
 use std::{collections::HashMap, hash::Hash, time::Duration};
 

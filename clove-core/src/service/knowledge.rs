@@ -1,6 +1,6 @@
 //! How old is what this process knows: polls of the store's epochs, and until when a remembered row may be used.
 
-use super::{Inner, tally::lock};
+use super::Inner;
 use crate::{
     clock::{COARSE_LAG, Timestamp},
     error::StoreError,
@@ -8,6 +8,7 @@ use crate::{
     sync::{
         Arc, Mutex,
         atomic::{AtomicI64, AtomicU64, Ordering},
+        lock,
     },
 };
 use std::time::Duration;

@@ -7,7 +7,7 @@
 use super::{
     buffers::Buffers,
     fences::{Fence, Fences},
-    tally::{Tally, lock},
+    tally::Tally,
 };
 use crate::{
     access::AccessLog,
@@ -19,6 +19,7 @@ use crate::{
     sync::{
         Arc, Mutex, OnceLock, Weak,
         atomic::{AtomicU8, Ordering},
+        lock,
     },
 };
 use foldhash::fast::RandomState;

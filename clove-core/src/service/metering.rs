@@ -3,7 +3,7 @@
 //! A batch that was sent may have been written, whatever became of its answer or of who waited for it. So it is sent again as it
 //! is, under its sequence, until the store says that it is written; what has come since goes into the next one.
 
-use super::{Clove, Inner, buffers::thread_number, tally::lock};
+use super::{Clove, Inner, buffers::thread_number};
 use crate::{
     clock::Timestamp,
     error::{CorruptRow, RecordError, StoreError},
@@ -12,6 +12,7 @@ use crate::{
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering},
+        lock,
     },
     usage::{Day, LEDGER_DAYS, MAX_AMOUNT, REPORT_DAYS, Unit},
     verdict::Grant,

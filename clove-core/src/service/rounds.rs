@@ -2,14 +2,14 @@
 
 use super::{
     Inner,
-    access_log::{CHUNK, Flight, lock, told},
+    access_log::{CHUNK, Flight, told},
 };
 use crate::{
     access::AccessEntry,
     clock::Clock,
     error::{Fault, StoreError},
     store::Store,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, lock},
 };
 use futures_util::future::{BoxFuture, Either, FutureExt, select};
 use std::{panic::AssertUnwindSafe, pin::pin, time::Duration};

@@ -7,7 +7,7 @@ use crate::{
     id::{KeyId, Owner},
     limit::{Limits, MAX_WINDOWS, Subject, Window},
     store::{Lease, Leased, Unspent, Want},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, atomic::Ordering},
+    sync::{Arc, Mutex, MutexGuard, TryLockError, atomic::Ordering, lock},
     usage::Day,
 };
 use futures_util::future::Shared;
@@ -18,9 +18,6 @@ use std::{future::Future, pin::Pin, time::Duration};
 const USED_UP: u32 = 1000;
 /// How many lots of other windows than the present ones are held.
 const MAX_RETIRED: usize = 8;
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// One key's or account's. Dropped, it leaves what it holds to be written.
 pub(super) struct Tally {

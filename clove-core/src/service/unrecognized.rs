@@ -1,11 +1,7 @@
 //! Requests refused without a proven secret: how many, and nothing else. What was presented proves nothing, and an id in it may be
 //! anyone's.
 
-use super::{
-    Clove, Inner,
-    access_log::{Apart, lock},
-    buffers::thread_number,
-};
+use super::{Clove, Inner, access_log::Apart, buffers::thread_number};
 use crate::{
     access::AccessLog,
     clock::Timestamp,
@@ -15,6 +11,7 @@ use crate::{
     sync::{
         Mutex,
         atomic::{AtomicU64, Ordering},
+        lock,
     },
 };
 use chrono::{DateTime, Utc};
