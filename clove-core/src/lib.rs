@@ -73,7 +73,7 @@ pub use retention::Retention;
 pub use secret::{Credential, Secret, SecretFormat};
 pub use service::{
     ActiveKeys, Applied, Closed, Clove, CloveBuilder, Cursor, Edit, Issued, ListAccess, ListAudit, ListKeys, ListUsage, NewKey,
-    Page, Stopped,
+    Page, Stopped, Verification,
 };
 #[cfg(feature = "metrics")]
 pub use signal::MetricsObserver;

@@ -315,10 +315,6 @@ impl Denial {
         Self { reason, proven: Some(known) }
     }
 
-    pub(crate) fn known(&self) -> Option<&Arc<Known>> {
-        self.proven.as_ref()
-    }
-
     /// Why.
     #[must_use]
     pub fn reason(&self) -> &DenialReason {

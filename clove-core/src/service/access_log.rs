@@ -4,7 +4,7 @@
 //! them to the store, one at a time. Where entries must be on record first, requests go by `rounds` instead.
 
 use super::{
-    Clove, Inner,
+    Clove, Inner, Lefts,
     buffers::thread_number,
     known::{Keys, Known},
     press::Press,
@@ -21,7 +21,7 @@ use crate::{
         atomic::{AtomicU64, Ordering},
         lock,
     },
-    verdict::{Attempt, DenialReason, Grant, Limited, Verdict},
+    verdict::{Attempt, DenialReason, Limited},
 };
 use futures_util::future::{BoxFuture, FutureExt, Shared};
 use std::{collections::VecDeque, time::Duration};
@@ -96,7 +96,24 @@ struct Note<'a> {
     endpoint: Option<&'a EndpointLabel>,
 }
 
-impl Note<'_> {
+impl<'a> Note<'a> {
+    fn new(
+        id: GrantId,
+        key: &'a Arc<Known>,
+        at: Timestamp,
+        outcome: AccessOutcome,
+        limit: Option<AccessLimit>,
+        attempt: &Attempt<'a>,
+    ) -> Self {
+        let cost = if attempt.charges { attempt.cost.min(i64::MAX.unsigned_abs()) } else { 0 };
+        Self { id, at, key, outcome, limit, cost, endpoint: attempt.endpoint }
+    }
+
+    fn of_grant(id: GrantId, key: &'a Arc<Known>, lefts: &Lefts, at: Timestamp, attempt: &Attempt<'a>) -> Self {
+        let outcome = if lefts.uncounted { AccessOutcome::GrantedUncounted } else { AccessOutcome::Granted };
+        Self::new(id, key, at, outcome, smallest_share(key, lefts), attempt)
+    }
+
     fn entry(&self) -> AccessEntry {
         AccessEntry {
             id: self.id,
@@ -272,28 +289,36 @@ pub(super) fn told(error: Arc<StoreError>) -> StoreError {
 }
 
 impl Inner {
-    /// Notes how a request ended. Where a grant must be on record before it is returned, gives what is to be waited for.
+    /// Notes a grant. Where it must be on record before it is returned, gives what is to be waited for.
     #[inline(always)]
-    pub(super) fn note(&self, verdict: &Verdict, at: Timestamp, attempt: &Attempt<'_>) -> Option<Written> {
+    pub(super) fn note_grant(
+        &self,
+        id: GrantId,
+        key: &Arc<Known>,
+        lefts: &Lefts,
+        at: Timestamp,
+        attempt: &Attempt<'_>,
+    ) -> Option<Written> {
         match self.policy.access_log {
             AccessLog::Off => None,
-            AccessLog::BestEffort => self.note_for_later(verdict, at, attempt),
-            AccessLog::Required => self.note_first(verdict, at, attempt),
+            AccessLog::BestEffort => {
+                self.log.push(&Note::of_grant(id, key, lefts, at, attempt));
+                None
+            }
+            AccessLog::Required => Some(self.log.rounds.join(Note::of_grant(id, key, lefts, at, attempt).entry(), self)),
         }
     }
 
-    #[inline(never)]
-    fn note_for_later(&self, verdict: &Verdict, at: Timestamp, attempt: &Attempt<'_>) -> Option<Written> {
-        self.log.push(&noted(verdict, at, attempt)?);
-        None
-    }
-
-    #[inline(never)]
-    fn note_first(&self, verdict: &Verdict, at: Timestamp, attempt: &Attempt<'_>) -> Option<Written> {
-        match verdict {
-            Verdict::Granted(_) => Some(self.log.rounds.join(noted(verdict, at, attempt)?.entry(), self)),
-            Verdict::Denied(_) => self.note_for_later(verdict, at, attempt),
-        }
+    /// Notes a refusal of a proven secret.
+    pub(super) fn note_denial(&self, reason: &DenialReason, key: &Arc<Known>, at: Timestamp, attempt: &Attempt<'_>) {
+        let Some(outcome) = AccessOutcome::of_denial(reason).filter(|_| self.policy.access_log != AccessLog::Off) else { return };
+        let limit = match reason {
+            DenialReason::LimitReached(exhausted) => {
+                Some(AccessLimit { of: exhausted.of, window: exhausted.window, left: exhausted.left })
+            }
+            _ => None,
+        };
+        self.log.push(&Note::new(GrantId::new(at), key, at, outcome, limit, attempt));
     }
 
     /// Writes what waits of the access log, and counts of refusals.
@@ -307,31 +332,9 @@ impl Inner {
     }
 }
 
-/// What is noted of a request; nothing where no secret was proven.
-fn noted<'a>(verdict: &'a Verdict, at: Timestamp, attempt: &Attempt<'a>) -> Option<Note<'a>> {
-    let cost = if attempt.charges { attempt.cost.min(i64::MAX.unsigned_abs()) } else { 0 };
-    let note = |id, key, outcome, limit| Note { id, at, key, outcome, limit, cost, endpoint: attempt.endpoint };
-    Some(match verdict {
-        Verdict::Granted(grant) => {
-            let uncounted = grant.is_uncounted();
-            let outcome = if uncounted { AccessOutcome::GrantedUncounted } else { AccessOutcome::Granted };
-            note(grant.id, &grant.known, outcome, smallest_share(grant))
-        }
-        Verdict::Denied(denial) => {
-            let limit = match denial.reason() {
-                DenialReason::LimitReached(exhausted) => {
-                    Some(AccessLimit { of: exhausted.of, window: exhausted.window, left: exhausted.left })
-                }
-                _ => None,
-            };
-            note(GrantId::new(at), denial.known()?, AccessOutcome::of_denial(denial.reason())?, limit)
-        }
-    })
-}
-
 /// The window with the smallest share left.
-fn smallest_share(grant: &Grant) -> Option<AccessLimit> {
-    let (plan, lefts) = (&*grant.known.plan, &grant.lefts);
+fn smallest_share(key: &Known, lefts: &Lefts) -> Option<AccessLimit> {
+    let plan = &*key.plan;
     let mut smallest: Option<AccessLimit> = None;
     for (limits, lefts, of) in [(&plan.key, &lefts.key, Limited::Key), (&plan.account, &lefts.account, Limited::Account)] {
         for (&window, &left) in limits.windows().iter().zip(lefts) {

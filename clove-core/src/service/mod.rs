@@ -6,6 +6,7 @@ mod buffers;
 mod builder;
 mod charge;
 mod close;
+mod deadline;
 mod decide;
 mod detail;
 mod fences;
@@ -30,6 +31,7 @@ mod tally;
 mod throttle;
 mod unrecognized;
 mod usage;
+mod verification;
 mod verify;
 
 pub use builder::CloveBuilder;
@@ -43,6 +45,7 @@ pub use pages::{Cursor, ListAccess, ListAudit, ListKeys, MAX_PAGE, Page};
 pub(crate) use reserve::Hold;
 pub use stop::Stopped;
 pub use usage::ListUsage;
+pub use verification::Verification;
 
 use crate::{
     clock::Clock,

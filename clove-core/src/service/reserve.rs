@@ -17,7 +17,7 @@ use crate::{
     id::GrantId,
     store::{Meter, Reserve, Reserved, Reserving, Store, budgets::meter},
     usage::{Day, Unit},
-    verdict::{Attempt, BudgetExhausted, Denial, DenialReason, Exhausted, Grant, Reservation, Verdict},
+    verdict::{Attempt, BudgetExhausted, DenialReason, Exhausted, Grant, Reservation, Verdict},
 };
 use std::sync::{
     Arc,
@@ -79,27 +79,20 @@ impl Clove {
         attempt: Attempt<'_>,
         (unit, amount): (&Unit, u64),
     ) -> Result<Verdict, Fault> {
-        let limited = |known, exhausted| Denial::proven(DenialReason::LimitReached(Box::new(exhausted)), known);
-        let verdict = match self.charge_all(&known, Charge { charges: false, ..charge }).await? {
-            Err(exhausted) => Verdict::Denied(limited(known, exhausted)),
-            Ok(asked) => match self.hold(&known, charge.now, unit, amount, charge.charges).await? {
-                Err(exhausted) => Verdict::Denied(Denial::proven(DenialReason::BudgetExhausted(exhausted), known)),
-                Ok((id, hold)) => {
-                    let charged = if charge.charges { self.charge_all(&known, charge).await? } else { Ok(asked) };
-                    match charged {
-                        Err(exhausted) => Verdict::Denied(limited(known, exhausted)),
-                        Ok(lefts) => {
-                            let hold = Some(Arc::new(hold));
-                            Verdict::Granted(Grant { id, known, at: charge.now, place, lefts, hold })
-                        }
-                    }
-                }
-            },
+        let now = charge.now;
+        let asked = match self.charge_all(&known, Charge { charges: false, ..charge }).await? {
+            Ok(lefts) => lefts,
+            Err(exhausted) => return Ok(self.limited(exhausted, known, now, &attempt)),
         };
-        if let Some(written) = self.inner.note(&verdict, charge.now, &attempt) {
-            written.await?;
+        let (id, hold) = match self.hold(&known, now, unit, amount, charge.charges).await? {
+            Ok(held) => held,
+            Err(exhausted) => return Ok(self.denied(DenialReason::BudgetExhausted(exhausted), known, now, &attempt)),
+        };
+        let charged = if charge.charges { self.charge_all(&known, charge).await? } else { Ok(asked) };
+        match charged {
+            Ok(lefts) => self.granted(Grant { id, known, at: now, place, lefts, hold: Some(Arc::new(hold)) }, &attempt).await,
+            Err(exhausted) => Ok(self.limited(exhausted, known, now, &attempt)),
         }
-        Ok(verdict)
     }
 
     async fn charge_all(&self, known: &Arc<Known>, charge: Charge) -> Result<Result<Lefts, Exhausted>, Fault> {

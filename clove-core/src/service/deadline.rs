@@ -1,0 +1,58 @@
+//! The deadline of the policy, for whatever has to be waited for.
+
+use super::{Clove, prove::Boxed};
+use crate::{
+    clock::{Clock, Sleep},
+    error::Fault,
+};
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+/// When work began, and how long it may take.
+pub(super) struct Deadline {
+    clock: Arc<dyn Clock>,
+    /// On the monotonic clock.
+    began: Duration,
+    bound: Duration,
+    timer: Option<Sleep>,
+}
+
+impl Deadline {
+    pub(super) fn from_now(clove: &Clove) -> Self {
+        let clock = Arc::clone(&clove.inner.clock);
+        Self { began: clock.monotonic(), clock, bound: clove.inner.policy.deadline, timer: None }
+    }
+
+    pub(super) fn began(&self) -> Duration {
+        self.began
+    }
+
+    /// What work has come to, or a fault once the deadline has passed, be it that it waits or that it took too long at a stretch.
+    pub(super) fn hold<T>(&mut self, done: Poll<Result<T, Fault>>, context: &mut Context<'_>) -> Poll<Result<T, Fault>> {
+        let left = self.bound.saturating_sub(self.clock.monotonic().saturating_sub(self.began));
+        let exceeded = Err(Fault::DeadlineExceeded { deadline: self.bound });
+        if left.is_zero() {
+            return Poll::Ready(exceeded);
+        }
+        if done.is_ready() {
+            return done;
+        }
+        let timer = self.timer.get_or_insert_with(|| self.clock.sleep(left));
+        timer.as_mut().poll(context).map(|()| exceeded)
+    }
+}
+
+impl Clove {
+    /// Ends `work` with a fault once the policy's deadline has passed.
+    pub(super) async fn within_deadline<T>(&self, mut work: Boxed<'_, T>) -> Result<T, Fault> {
+        let mut deadline = Deadline::from_now(self);
+        std::future::poll_fn(|context| {
+            let done = work.as_mut().poll(context);
+            deadline.hold(done, context)
+        })
+        .await
+    }
+}
