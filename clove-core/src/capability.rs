@@ -1,7 +1,7 @@
 //! What a key may do: sets of `resource:action` names.
 
 use crate::error::{Invalid, size};
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, sync::Arc};
 
 /// The longest segment of a capability, in bytes.
 pub const MAX_SEGMENT_BYTES: usize = 64;
@@ -90,7 +90,7 @@ impl FromStr for Capability {
 /// Kept as its canonical text: sorted by bytes, without duplicates, joined by single spaces.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
-pub struct CapabilitySet(Box<str>);
+pub struct CapabilitySet(Arc<str>);
 
 impl CapabilitySet {
     /// The empty set, which grants nothing.

@@ -1,7 +1,7 @@
 //! Time as an argument: everything that depends on time asks a [`Clock`].
 
 use chrono::{DateTime, Utc};
-use std::{fmt, future::Future, pin::Pin, time::Duration};
+use std::{fmt, future::Future, num::NonZeroU64, pin::Pin, time::Duration};
 
 /// A future that ends when some time has passed.
 pub type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -74,45 +74,50 @@ fn micros_since_epoch() -> i64 {
 
 /// A moment in whole microseconds since the Unix epoch, UTC: the precision of every store. Verification reckons in it, since
 /// it needs no calendar.
+// Above the least of all `i64`, which no calendar reaches: so that `None` takes no room beside it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Timestamp(i64);
+pub struct Timestamp(NonZeroU64);
 
 impl Timestamp {
-    const FIRST: Self = Self(DateTime::<Utc>::MIN_UTC.timestamp_micros());
-    pub(crate) const LAST: Self = Self(DateTime::<Utc>::MAX_UTC.timestamp_micros());
+    const FIRST: Self = Self::of(DateTime::<Utc>::MIN_UTC.timestamp_micros());
+    pub(crate) const LAST: Self = Self::of(DateTime::<Utc>::MAX_UTC.timestamp_micros());
+
+    const fn of(micros: i64) -> Self {
+        Self(NonZeroU64::MIN.saturating_add(micros.wrapping_sub(i64::MIN + 1).cast_unsigned()))
+    }
 
     /// The moment so many microseconds after the Unix epoch, or before it; `None` where the calendar does not reach, which is
     /// some 262,000 years away.
     #[must_use]
     pub fn from_micros(micros: i64) -> Option<Self> {
-        Some(Self(micros)).filter(|at| (Self::FIRST..=Self::LAST).contains(at))
+        Some(Self::of(micros)).filter(|at| (Self::FIRST..=Self::LAST).contains(at))
     }
 
     /// So much later; what is finer than a microsecond counts as one.
     #[must_use]
     pub(crate) fn after(self, time: Duration) -> Self {
         let micros = i64::try_from(time.as_nanos().div_ceil(1_000)).unwrap_or(i64::MAX);
-        Self(self.0.saturating_add(micros).min(Self::LAST.0))
+        Self::of(self.as_micros().saturating_add(micros)).min(Self::LAST)
     }
 
     /// Microseconds since the Unix epoch.
     #[must_use]
     pub const fn as_micros(self) -> i64 {
-        self.0
+        self.0.get().cast_signed().wrapping_add(i64::MIN)
     }
 }
 
 impl From<DateTime<Utc>> for Timestamp {
     /// Cuts what is finer than a microsecond.
     fn from(time: DateTime<Utc>) -> Self {
-        Self(time.timestamp_micros())
+        Self::of(time.timestamp_micros())
     }
 }
 
 impl From<Timestamp> for DateTime<Utc> {
     fn from(at: Timestamp) -> Self {
         // Each timestamp lies within the calendar.
-        DateTime::from_timestamp_micros(at.0).unwrap_or_default()
+        DateTime::from_timestamp_micros(at.as_micros()).unwrap_or_default()
     }
 }
 

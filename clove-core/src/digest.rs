@@ -27,6 +27,12 @@ impl Digest {
         &self.0
     }
 
+    /// As good as random, and all that indexes need.
+    pub(crate) fn first_word(&self) -> u64 {
+        let [first, ..] = self.words();
+        first
+    }
+
     fn words(&self) -> [u64; 4] {
         let mut words = [0; 4];
         for (word, bytes) in words.iter_mut().zip(self.0.chunks_exact(8)) {
@@ -45,10 +51,8 @@ impl PartialEq for Digest {
 impl Eq for Digest {}
 
 impl std::hash::Hash for Digest {
-    /// The first word alone: each part of a digest is as good as random.
     fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
-        let [first, ..] = self.words();
-        state.write_u64(first);
+        state.write_u64(self.first_word());
     }
 }
 

@@ -24,6 +24,8 @@ use tokio::runtime::{Builder, Runtime};
 const AHEAD: u64 = 4_000_000;
 /// How many requests wait for places together: they share commits.
 const TOGETHER: usize = 64;
+/// After so many rounds is written what they left: well before there is so much that maintenance writes it at once.
+const ROUNDS_A_FLUSH: u64 = 32;
 /// How near the end of a minute no round begins.
 const EDGE: Duration = Duration::from_secs(2);
 
@@ -47,6 +49,7 @@ pub(crate) struct Crowd {
     by_secret: bool,
     /// The minute for which places are in hand.
     minute: Cell<u64>,
+    rounds: Cell<u64>,
     /// Not at its end before the store.
     _folder: TempDir,
 }
@@ -61,7 +64,16 @@ impl Crowd {
         let (store, calls) = Watched::new(SqliteStore::open(&path).expect("a store"), answers);
         let clove = Clove::new(store, policy);
         clove.maintenance().spawn_thread(|error| eprintln!("maintenance: {error}")).expect("a thread");
-        Self { clove, texts: texts(keys), calls, runtime, by_secret: false, minute: Cell::new(0), _folder: folder }
+        Self {
+            clove,
+            texts: texts(keys),
+            calls,
+            runtime,
+            by_secret: false,
+            minute: Cell::new(0),
+            rounds: Cell::new(0),
+            _folder: folder,
+        }
     }
 
     /// Remembered by their secrets too, for figures that present those alone.
@@ -79,12 +91,16 @@ impl Crowd {
     }
 
     /// Has all keys remembered, and places in hand for the rest of this minute. To be called before each round; does nothing where that
-    /// is so already.
+    /// is so already, but for writing now and then what waits to be written: it would be on another thread while a round is measured.
     pub(crate) fn ready(&self) {
         let (minute, left) = minute();
         if left < EDGE {
             std::thread::sleep(left);
         } else if self.minute.get() == minute {
+            self.rounds.set(self.rounds.get() + 1);
+            if self.rounds.get().is_multiple_of(ROUNDS_A_FLUSH) {
+                self.flush();
+            }
             return;
         }
         for _ in 0..10 {
@@ -96,11 +112,16 @@ impl Crowd {
             // Until the first poll has come nothing is remembered.
             let is_remembered = self.calls.finds.load(Relaxed) - finds <= self.texts.len() as u64 / 1000;
             if is_remembered && self::minute().0 == minute {
+                self.flush();
                 self.minute.set(minute);
                 return;
             }
         }
         panic!("keys are not remembered, or no minute is long enough for them");
+    }
+
+    fn flush(&self) {
+        self.runtime.block_on(self.clove.flush()).expect("a flush");
     }
 
     fn verify_all(&self) {

@@ -1,8 +1,8 @@
 //! Putting a handle together.
 
 use super::{
-    Clove, Inner, buffers::Buffers, charge::Leases, knowledge::Knowledge, known::Keys, metering::Metering, signals::Signals,
-    throttle::Throttle,
+    Clove, Inner, access_log::Log, buffers::Buffers, charge::Leases, knowledge::Knowledge, known::Keys, metering::Metering,
+    signals::Signals, throttle::Throttle,
 };
 use crate::{
     clock::{Clock, SystemClock},
@@ -53,11 +53,12 @@ impl CloveBuilder {
         let leases = Leases::new(clock.now());
         let metering = Arc::new(Metering::new(leases.node));
         let buffers = Arc::new(Buffers::new(Arc::clone(&metering)));
+        let log = Arc::<Log>::default();
         let (knowledge, marks) = Knowledge::of(store.freshness(), policy.freshness);
         let inner = Inner {
             store,
             throttle: Throttle::new(policy.imports.unwrap_or_default()),
-            keys: Keys::new(&policy, marks, Arc::clone(&buffers)),
+            keys: Keys::new(&policy, marks, Arc::clone(&buffers), Arc::clone(&log.press)),
             policy,
             clock,
             leases,
@@ -66,7 +67,7 @@ impl CloveBuilder {
             buffers,
             hash_queue: HashQueue::new(),
             has_more_to_forget: AtomicBool::new(false),
-            log: Arc::default(),
+            log,
             signals: Signals::new(observers),
         };
         Clove { inner: Arc::new(inner) }

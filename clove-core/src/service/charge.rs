@@ -199,7 +199,7 @@ impl Inner {
         self.buffers.reclaim(&tally.subject, held);
         if !std::mem::replace(&mut held.is_listed, true) {
             let mut holding = lock(&self.leases.holding);
-            if self.buffers.dropped.load(Ordering::Relaxed) > holding.len() / 4 {
+            if self.buffers.dropped.load(Ordering::Relaxed) > holding.len() / 8 {
                 holding.retain(|tally| tally.strong_count() > 0);
                 self.buffers.dropped.store(0, Ordering::Relaxed);
             }

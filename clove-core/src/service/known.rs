@@ -5,12 +5,15 @@
 //! it is sent.
 
 use super::{
+    accounts::Accounts,
     buffers::Buffers,
     fences::{Fence, Fences},
+    press::Press,
     tally::Tally,
 };
 use crate::{
     access::AccessLog,
+    capability::CapabilitySet,
     digest::{Digest, Pepper},
     id::{KeyId, Owner},
     limit::{Plan, Subject},
@@ -28,20 +31,24 @@ use quick_cache::{
     sync::{Cache, DefaultLifecycle, EntryAction, EntryResult},
 };
 use std::{
-    collections::HashMap,
-    hash::{BuildHasher, Hash},
+    collections::{HashMap, HashSet},
+    hash::Hash,
 };
 use zeroize::Zeroizing;
 
-/// What a key takes, its texts apart: the record, its row, what it holds of windows, its account's share and the places in maps.
-const BYTES_OF_KEY: usize = 768;
+/// What a key takes, its owner's texts apart: the record, its row, what it holds of windows, an account that has no other key, and
+/// the places in maps, with room to grow.
+const BYTES_OF_KEY: usize = 896;
 /// What the digest of a bare secret takes in the map of those.
-const BYTES_OF_DIGEST: u64 = 96;
+const BYTES_OF_DIGEST: u64 = 64;
 /// One in so many bytes is for digests of bare secrets.
-const DIGESTS_SHARE: u64 = 8;
-const ACCOUNT_SHARDS: usize = 16;
-/// The most owners of keys that were pushed out, between two flushes of the access log.
-const MAX_OWNERS: usize = 65_536;
+const DIGESTS_SHARE: u64 = 16;
+/// What the owner of a key that was pushed out takes.
+const BYTES_OF_OWNER: u64 = 192;
+/// One in so many bytes is for owners of keys that were pushed out.
+const OWNERS_SHARE: u64 = 16;
+/// The most sets of capabilities that keys share.
+const MAX_SETS: usize = 4096;
 
 /// Read, and not yet known to be usable.
 const NEW: u8 = 0;
@@ -52,8 +59,8 @@ const STALE: u8 = 2;
 pub(crate) struct Known {
     state: AtomicU8,
     shard: EpochShard,
-    /// How often its owner's shard, and everyone's, was marked before the row was read.
-    marks: (u64, u64),
+    /// How often its owner's shard and everyone's were marked before the row was read, together: neither is ever marked less.
+    marks: u64,
     pub(super) tally: Arc<Tally>,
     /// Of its account, shared by its keys.
     pub(super) account: Arc<Tally>,
@@ -65,7 +72,7 @@ pub(crate) struct Known {
 
 impl Known {
     fn weight(&self) -> u64 {
-        let texts = [self.row.owner.organization.as_str(), self.row.owner.account.as_str(), self.row.capabilities.as_str()];
+        let texts = [self.row.owner.organization.as_str(), self.row.owner.account.as_str()];
         // Each is an allocation of its own, rounded up.
         let texts: usize = texts.iter().map(|text| text.len() + 16).sum();
         u64::try_from(BYTES_OF_KEY + texts).unwrap_or(u64::MAX)
@@ -81,21 +88,25 @@ impl Weighter<KeyId, Arc<Known>> for Bytes {
     }
 }
 
-impl Weighter<Digest, Arc<Known>> for Bytes {
-    fn weight(&self, _: &Digest, _: &Arc<Known>) -> u64 {
+impl Weighter<u64, Arc<Known>> for Bytes {
+    fn weight(&self, _: &u64, _: &Arc<Known>) -> u64 {
         BYTES_OF_DIGEST
     }
 }
 
-type Accounts = HashMap<Arc<Owner>, Weak<Tally>, RandomState>;
-/// Keys by the digests that they were last found by, as long as they are remembered by their ids.
-type ByDigest = Cache<Digest, Arc<Known>, Bytes, RandomState>;
+/// Keys by the first words of the digests that they were last found by, as long as they are remembered by their ids. Of two that have
+/// the first word in common the last one is here; whether it is the one, the whole digest says.
+type ByDigest = Cache<u64, Arc<Known>, Bytes, RandomState>;
 
 /// What becomes of keys that are pushed out.
 #[derive(Clone)]
 struct Evicted {
     gone: Arc<Mutex<Gone>>,
     by_digest: Arc<ByDigest>,
+    accounts: Arc<Accounts>,
+    /// The most owners between two flushes of the access log.
+    max_owners: usize,
+    press: Arc<Press>,
 }
 
 #[derive(Default)]
@@ -118,7 +129,7 @@ impl Evicted {
 
     fn forget_digests(&self, known: &Known) {
         if !self.by_digest.is_empty() {
-            known.row.secrets.iter().for_each(|secret| drop(self.by_digest.remove(&secret.digest)));
+            known.row.secrets.iter().for_each(|secret| drop(self.by_digest.remove(&secret.digest.first_word())));
         }
     }
 
@@ -136,12 +147,18 @@ impl Lifecycle<KeyId, Arc<Known>> for Evicted {
         self.forget_digests(&known);
         let mut gone = lock(&self.gone);
         if let Some([owners, _]) = &mut gone.owners
-            && owners.len() < MAX_OWNERS
+            && owners.len() < self.max_owners
         {
             owners.insert(id, Arc::clone(&known.account.owner));
+            if owners.len() == self.max_owners / 2 {
+                self.press.press();
+            }
         }
-        if Arc::strong_count(&known) == 1 && Arc::strong_count(&known.tally) == 1 {
-            return;
+        if Arc::strong_count(&known) == 1 {
+            self.accounts.forget(&known.account);
+            if Arc::strong_count(&known.tally) == 1 {
+                return;
+            }
         }
         if gone.tallies.len() == gone.tallies.capacity() {
             gone.tallies.retain(|_, tally| tally.strong_count() > 0);
@@ -161,8 +178,9 @@ pub(super) struct Keys {
     keys: Cache<KeyId, Arc<Known>, Bytes, RandomState, Evicted>,
     evicted: Evicted,
     by_digest: Arc<ByDigest>,
-    accounts: [Mutex<Accounts>; ACCOUNT_SHARDS],
-    hasher: RandomState,
+    accounts: Arc<Accounts>,
+    /// Sets of capabilities: a host has a few, and many keys of each.
+    sets: Mutex<HashSet<CapabilitySet, RandomState>>,
     marks: Arc<Marks>,
     pub(super) fences: Fences,
     /// A secret key of this process, for what stands for slow hashes; `None` where the system has no random bytes.
@@ -171,19 +189,22 @@ pub(super) struct Keys {
 }
 
 impl Keys {
-    pub(super) fn new(policy: &Policy, marks: Arc<Marks>, buffers: Arc<Buffers>) -> Self {
+    /// Keys of which nothing is known yet; `press` has the access log written.
+    pub(super) fn new(policy: &Policy, marks: Arc<Marks>, buffers: Arc<Buffers>, press: Arc<Press>) -> Self {
         let bytes = policy.cache_bytes;
-        let digests = bytes / DIGESTS_SHARE;
+        let (digests, owners) = (bytes / DIGESTS_SHARE, bytes / OWNERS_SHARE);
         let by_digest = Arc::new(cache(digests, BYTES_OF_DIGEST, DefaultLifecycle::default()));
-        let owners = (policy.access_log != AccessLog::Off).then(Default::default);
-        let gone = Arc::new(Mutex::new(Gone { owners, ..Gone::default() }));
-        let evicted = Evicted { gone, by_digest: Arc::clone(&by_digest) };
+        let max_owners = usize::try_from(owners / BYTES_OF_OWNER / 2).unwrap_or(usize::MAX);
+        let is_logged = policy.access_log != AccessLog::Off;
+        let gone = Arc::new(Mutex::new(Gone { owners: is_logged.then(Default::default), ..Gone::default() }));
+        let accounts = Arc::new(Accounts::new(Arc::clone(&buffers)));
+        let evicted = Evicted { gone, by_digest: Arc::clone(&by_digest), accounts: Arc::clone(&accounts), max_owners, press };
         Self {
-            keys: cache(bytes - digests, 512, evicted.clone()),
+            keys: cache(bytes - digests - owners, 1024, evicted.clone()),
             evicted,
             by_digest,
-            accounts: Default::default(),
-            hasher: RandomState::default(),
+            accounts,
+            sets: Mutex::default(),
             fences: Fences::default(),
             proving: process_key(),
             marks,
@@ -203,15 +224,13 @@ impl Keys {
 
     #[inline]
     fn is_fresh(&self, known: &Known) -> bool {
-        known.state.load(Ordering::SeqCst) == FRESH
-            && self.marks.get(known.shard) == known.marks.0
-            && self.marks.get(EpochShard::EVERYONE) == known.marks.1
+        known.state.load(Ordering::SeqCst) == FRESH && self.marks.of(known.shard) == known.marks
     }
 
     /// The same by the digest of a bare secret.
     #[inline]
     pub(super) fn fresh_by_digest(&self, digests: &[Digest]) -> Option<Arc<Known>> {
-        digests.iter().find_map(|digest| self.by_digest.get(digest).filter(|known| self.is_fresh(known)))
+        digests.iter().find_map(|digest| self.by_digest.get(&digest.first_word()).filter(|known| self.is_fresh(known)))
     }
 
     /// To be taken before a read whose row is to be remembered.
@@ -223,11 +242,12 @@ impl Keys {
     /// for this verification alone.
     pub(super) fn admit(&self, row: &Candidate, policy: &Policy, ticket: Ticket) -> Arc<Known> {
         let shard = EpochShard::of(&row.owner);
-        let marks = (self.marks.get(shard), self.marks.get(EpochShard::EVERYONE));
-        let (id, plan, account) = (row.id, policy.plan(row.limits.as_deref()), self.account(&row.owner));
+        let marks = self.marks.of(shard);
+        let (id, plan, account) = (row.id, policy.plan(row.limits.as_deref()), self.accounts.get(&row.owner));
+        let capabilities = self.shared(&row.capabilities);
         let make = |tally| {
             let (plan, account) = (Arc::clone(&plan), Arc::clone(&account));
-            let row = Candidate { owner: Arc::clone(&account.owner), ..row.clone() };
+            let row = Candidate { owner: Arc::clone(&account.owner), capabilities: capabilities.clone(), ..row.clone() };
             Arc::new(Known { state: AtomicU8::new(NEW), shard, marks, tally, account, plan, proof: OnceLock::new(), row })
         };
         let make_tally = || Arc::new(Tally::new(Subject::Key(id), Arc::clone(&account.owner), Arc::clone(&self.buffers)));
@@ -294,27 +314,20 @@ impl Keys {
 
     /// Remembers by which of its digests a key was found.
     pub(super) fn note_digest(&self, digest: Digest, known: &Arc<Known>) {
-        self.by_digest.insert(digest, Arc::clone(known));
+        self.by_digest.insert(digest.first_word(), Arc::clone(known));
     }
 
-    /// The account's, for as long as anybody holds it: a key of its, or what keeps counts of sliding windows.
-    fn account(&self, owner: &Arc<Owner>) -> Arc<Tally> {
-        let place = usize::try_from(self.hasher.hash_one(owner)).unwrap_or_default() % ACCOUNT_SHARDS;
-        let make = || Arc::new(Tally::new(Subject::Account(Arc::clone(owner)), Arc::clone(owner), Arc::clone(&self.buffers)));
-        let Some(shard) = self.accounts.get(place) else { return make() };
-        let mut accounts = lock(shard);
-        if let Some(account) = accounts.get(owner).and_then(Weak::upgrade) {
-            return account;
+    /// The same set, of which there is one.
+    fn shared(&self, set: &CapabilitySet) -> CapabilitySet {
+        let mut sets = lock(&self.sets);
+        if let Some(known) = sets.get(set) {
+            return known.clone();
         }
-        if accounts.len() == accounts.capacity() {
-            accounts.retain(|_, account| account.strong_count() > 0);
-            // Not again before there are twice as many.
-            let left = accounts.len();
-            accounts.reserve(left.max(16));
+        if sets.len() >= MAX_SETS {
+            sets.clear();
         }
-        let account = make();
-        accounts.insert(Arc::clone(owner), Arc::downgrade(&account));
-        account
+        sets.insert(set.clone());
+        set.clone()
     }
 
     /// The row that is remembered of a key is not to be used any more.

@@ -1,6 +1,7 @@
 //! The handle that a host holds.
 
 mod access_log;
+mod accounts;
 mod budgets;
 mod buffers;
 mod builder;

@@ -82,8 +82,8 @@ impl Clove {
                 (known, place)
             }
             Presented::WithId(id, secret) => {
-                let digest = self.inner.policy.hashing.current_fast_digest(secret);
                 let known = self.inner.keys.fresh(id)?;
+                let digest = self.inner.policy.hashing.current_fast_digest(secret);
                 let claim = Claim { id, secret, foreign: false, peer: None };
                 match self.prove_fast(&known.row, claim, digest) {
                     Ok(Fast::Proven(place)) => (known, place),

@@ -147,6 +147,11 @@ impl Marks {
         self.counts.get(usize::from(shard.0)).map_or(0, |count| count.load(Ordering::SeqCst))
     }
 
+    /// How often a shard and everyone's were marked, together.
+    pub(crate) fn of(&self, shard: EpochShard) -> u64 {
+        self.get(shard).wrapping_add(self.get(EpochShard::EVERYONE))
+    }
+
     /// What is being read is not to be remembered.
     pub(crate) fn discard_fills(&self) {
         self.total.fetch_add(1, Ordering::SeqCst);
