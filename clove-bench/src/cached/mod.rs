@@ -64,7 +64,7 @@ pub(crate) fn names() -> Vec<String> {
 }
 
 pub(crate) fn run(wanted: &dyn Fn(&str) -> bool, report: &mut dyn FnMut(Figure)) {
-    let crowd = |counted| Crowd::new(KEYS, Answers::ByItself, policy(counted, BILLION, CACHE_BYTES, Bookkeeping::On));
+    let crowd = |counted| Crowd::new(KEYS, Answers::AtOnce, policy(counted, BILLION, CACHE_BYTES, Bookkeeping::On));
     if wanted(ONE) || wanted(BARE) {
         let crowd = crowd(Counted::ByKey).by_secret_too();
         if wanted(ONE) {
@@ -109,7 +109,7 @@ fn one_thread(name: &str, crowd: &Crowd, limit: impl Fn(&Text) -> bool, form: fn
 
 /// The same verification with what is noted of each request, beside one without.
 fn bookkeeping() -> Medians {
-    let crowd = |how| Crowd::new(KEYS, Answers::ByItself, policy(Counted::ByKey, BILLION, CACHE_BYTES, how));
+    let crowd = |how| Crowd::new(KEYS, Answers::AtOnce, policy(Counted::ByKey, BILLION, CACHE_BYTES, how));
     let (with, without) = (crowd(Bookkeeping::On), crowd(Bookkeeping::Off));
     in_turn(
         BOOKKEEPING_ROUNDS,

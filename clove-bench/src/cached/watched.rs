@@ -40,7 +40,8 @@ impl Calls {
 pub(crate) enum Answers {
     /// As the store itself does.
     ByItself,
-    /// At once, on the thread that asks, and keeping nothing: places as they are wanted, and epochs in which nothing changes. For
+    /// At once, on the thread that asks, and keeping nothing: places as they are wanted, and epochs in which nothing changes. For what a
+    /// request itself costs, without another thread that writes meanwhile on the same core, for
     /// figures of memory and of instructions, and for as many keys as no disk could take places for.
     AtOnce,
 }

@@ -81,7 +81,7 @@ struct Line {
     cost: u64,
     limit: Option<AccessLimit>,
     key: KeyId,
-    label: Option<usize>,
+    label: Option<u16>,
     outcome: AccessOutcome,
 }
 
@@ -97,6 +97,7 @@ struct Note<'a> {
 }
 
 impl<'a> Note<'a> {
+    #[inline(always)]
     fn new(
         id: GrantId,
         key: &'a Arc<Known>,
@@ -109,6 +110,7 @@ impl<'a> Note<'a> {
         Self { id, at, key, outcome, limit, cost, endpoint: attempt.endpoint }
     }
 
+    #[inline(always)]
     fn of_grant(id: GrantId, key: &'a Arc<Known>, lefts: &Lefts, at: Timestamp, attempt: &Attempt<'a>) -> Self {
         let outcome = if lefts.uncounted { AccessOutcome::GrantedUncounted } else { AccessOutcome::Granted };
         Self::new(id, key, at, outcome, smallest_share(key, lefts), attempt)
@@ -129,8 +131,9 @@ impl<'a> Note<'a> {
 }
 
 impl Chunk {
+    #[inline(always)]
     fn add(&mut self, note: &Note<'_>) {
-        let label = note.endpoint.map(|label| self.label(label));
+        let label = note.endpoint.and_then(|label| self.label(label));
         self.lines.push(Line {
             id: note.id,
             at: note.at,
@@ -142,13 +145,14 @@ impl Chunk {
         });
     }
 
-    fn label(&mut self, label: &EndpointLabel) -> usize {
+    /// Its place; there are no more than entries.
+    fn label(&mut self, label: &EndpointLabel) -> Option<u16> {
         let known = self.labels.iter().enumerate().rev().take(LABELS).find(|(_, known)| known.is(label));
-        if let Some((place, _)) = known {
-            return place;
+        let place = known.map_or(self.labels.len(), |(place, _)| place);
+        if place == self.labels.len() {
+            self.labels.push(label.clone());
         }
-        self.labels.push(label.clone());
-        self.labels.len() - 1
+        place.try_into().ok()
     }
 
     /// The entries of keys whose owner is known.
@@ -162,7 +166,7 @@ impl Chunk {
                 outcome: line.outcome,
                 limit: line.limit,
                 cost: line.cost,
-                endpoint: line.label.and_then(|label| self.labels.get(label)).cloned(),
+                endpoint: line.label.and_then(|label| self.labels.get(usize::from(label))).cloned(),
             })
         })
     }
@@ -187,6 +191,7 @@ impl Queue {
 }
 
 impl Log {
+    #[inline(always)]
     fn push(&self, note: &Note<'_>) {
         let Some(Apart(shard)) = self.shards.get(thread_number() % SHARDS) else { return };
         let mut chunk = lock(shard);
@@ -333,6 +338,7 @@ impl Inner {
 }
 
 /// The window with the smallest share left.
+#[inline(always)]
 fn smallest_share(key: &Known, lefts: &Lefts) -> Option<AccessLimit> {
     let plan = &*key.plan;
     let mut smallest: Option<AccessLimit> = None;

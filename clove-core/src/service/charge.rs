@@ -58,32 +58,33 @@ pub(crate) struct Lefts {
 }
 
 pub(super) enum Step {
-    Charged(Lefts),
+    Charged,
     Refused(Exhausted),
     Waits(Flight),
 }
 
 impl Inner {
     /// Charges all windows of a key and its account or none, if what this process knows suffices to say. A charged request is noted as
-    /// the key's last use.
+    /// the key's last use, and `lefts` say what is left. They are written where they stay: to be moved at once would have the processor
+    /// wait for them.
     #[inline(always)]
-    pub(super) fn try_charge(&self, known: &Arc<Known>, charge: Charge) -> Step {
+    pub(super) fn try_charge(&self, known: &Arc<Known>, charge: Charge, lefts: &mut Lefts) -> Step {
         let Charge { now, cost, charges } = charge;
         let plan = &*known.plan;
         // The key's before the account's: in one order everywhere.
         let mut key = known.tally.lock();
         let mut account = (!plan.account.windows().is_empty()).then(|| known.account.lock());
-        let at = Moment { now, steady: if plan.slides { self.clock.monotonic() } else { Duration::ZERO } };
+        let at = &Moment { now, steady: if plan.slides { self.clock.monotonic() } else { Duration::ZERO } };
         let suffices =
             key.suffices(&plan.key, at, cost) && account.as_mut().is_none_or(|account| account.suffices(&plan.account, at, cost));
         if !suffices && let Some(step) = self.lacks(known, &mut key, account.as_deref_mut(), at, cost) {
             return step;
         }
         let taken = if charges { cost } else { 0 };
-        let mut lefts = Lefts { key: key.spend(&plan.key, at, taken), ..Lefts::default() };
+        key.spend(&plan.key, at, taken, &mut lefts.key);
         key.was_used = true;
         if let Some(account) = &mut account {
-            lefts.account = account.spend(&plan.account, at, taken);
+            account.spend(&plan.account, at, taken, &mut lefts.account);
             account.was_used = true;
         }
         if plan.slides {
@@ -92,12 +93,12 @@ impl Inner {
         if charges {
             self.buffers.used(&known.tally, &mut key, now, cost);
         }
-        Step::Charged(lefts)
+        Step::Charged
     }
 
     /// What keeps a request from being charged; `None` if nothing does, once each window has its lot.
     #[cold]
-    fn lacks(&self, known: &Known, key: &mut Held, account: Option<&mut Held>, at: Moment, cost: u64) -> Option<Step> {
+    fn lacks(&self, known: &Known, key: &mut Held, account: Option<&mut Held>, at: &Moment, cost: u64) -> Option<Step> {
         let (plan, clock) = (&*known.plan, &*self.clock);
         let mut exhausted: Option<Exhausted> = None;
         let mut of_side = |of: Limited, held: &mut Held, limits: &Limits| {
@@ -170,8 +171,9 @@ impl Inner {
                 }
                 return Err(StoreError::unavailable("taking places of request windows", error).into());
             }
-            match self.try_charge(known, charge) {
-                Step::Charged(lefts) => return Ok(Ok(lefts)),
+            let mut lefts = Lefts::default();
+            match self.try_charge(known, charge, &mut lefts) {
+                Step::Charged => return Ok(Ok(lefts)),
                 Step::Refused(exhausted) => return Ok(Err(exhausted)),
                 Step::Waits(next) => flight = next,
             }

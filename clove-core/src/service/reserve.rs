@@ -96,8 +96,9 @@ impl Clove {
     }
 
     async fn charge_all(&self, known: &Arc<Known>, charge: Charge) -> Result<Result<Lefts, Exhausted>, Fault> {
-        match self.inner.try_charge(known, charge) {
-            Step::Charged(lefts) => Ok(Ok(lefts)),
+        let mut lefts = Lefts::default();
+        match self.inner.try_charge(known, charge, &mut lefts) {
+            Step::Charged => Ok(Ok(lefts)),
             Step::Refused(exhausted) => Ok(Err(exhausted)),
             Step::Waits(flight) => self.inner.charge_when_known(known, charge, flight).await,
         }

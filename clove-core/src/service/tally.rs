@@ -146,8 +146,7 @@ pub(super) enum Standing {
     Exhausted { left: u64, retry_at: Option<Timestamp> },
 }
 
-/// One moment on both clocks.
-#[derive(Clone, Copy)]
+/// One moment on both clocks. Handed on by reference: copied as soon as it is made, it would have the processor wait for it.
 pub(super) struct Moment {
     pub(super) now: Timestamp,
     /// On the clock that does not step; asked only for sliding windows.
@@ -157,7 +156,7 @@ pub(super) struct Moment {
 impl Held {
     /// Whether each window is known to have room.
     #[inline(always)]
-    pub(super) fn suffices(&mut self, limits: &Limits, at: Moment, cost: u64) -> bool {
+    pub(super) fn suffices(&mut self, limits: &Limits, at: &Moment, cost: u64) -> bool {
         limits.windows().iter().all(|&window| {
             if window.slides() {
                 return self.left_of_slide(window, at.steady) >= cost;
@@ -168,9 +167,8 @@ impl Held {
 
     /// Charges each window, and tells what remains of each.
     #[inline(always)]
-    pub(super) fn spend(&mut self, limits: &Limits, at: Moment, cost: u64) -> [u64; MAX_WINDOWS] {
-        let mut remaining = [0; MAX_WINDOWS];
-        for (&window, remaining) in limits.windows().iter().zip(&mut remaining) {
+    pub(super) fn spend(&mut self, limits: &Limits, at: &Moment, cost: u64, lefts: &mut [u64; MAX_WINDOWS]) {
+        for (&window, remaining) in limits.windows().iter().zip(lefts) {
             if window.slides() {
                 if let Some(slide) = self.slide(window) {
                     slide.charge(cost, at.steady);
@@ -181,7 +179,6 @@ impl Held {
                 *remaining = lot.remaining(window.count());
             }
         }
-        remaining
     }
 
     #[inline]
@@ -202,7 +199,7 @@ impl Held {
     }
 
     /// How a request of this cost stands with a window.
-    pub(super) fn standing(&mut self, window: Window, at: Moment, cost: u64, clock: &dyn Clock) -> Option<Standing> {
+    pub(super) fn standing(&mut self, window: Window, at: &Moment, cost: u64, clock: &dyn Clock) -> Option<Standing> {
         if !window.slides() {
             return self.lot(window, at.now).map(|lot| lot.standing(window, cost, clock));
         }

@@ -1,7 +1,7 @@
 //! The way of one request, top to bottom.
 
 use super::{
-    Clove, Known,
+    Clove, Known, Lefts,
     charge::{Charge, Step},
     known::Ticket,
     prove::{Boxed, Claim, Fast, Proof, Proven, is_imported},
@@ -82,8 +82,8 @@ impl Clove {
                 (known, place)
             }
             Presented::WithId(id, secret) => {
-                let known = self.inner.keys.fresh(id)?;
                 let digest = self.inner.policy.hashing.current_fast_digest(secret);
+                let known = self.inner.keys.fresh(id)?;
                 let claim = Claim { id, secret, foreign: false, peer: None };
                 match self.prove_fast(&known.row, claim, digest) {
                     Ok(Fast::Proven(place)) => (known, place),
@@ -149,8 +149,9 @@ impl Clove {
         if let Some(asked) = attempt.reserving {
             return later(Box::pin(self.reserve_and_charge(known, place, charge, *attempt, asked)));
         }
-        match self.inner.try_charge(&known, charge) {
-            Step::Charged(lefts) => {
+        let mut lefts = Lefts::default();
+        match self.inner.try_charge(&known, charge, &mut lefts) {
+            Step::Charged => {
                 let id = GrantId::new(now);
                 if let Some(written) = self.inner.note_grant(id, &known, &lefts, now, attempt) {
                     let grant = Grant { id, known, at: now, place, lefts, hold: None };
