@@ -56,6 +56,11 @@ impl Inner {
         (now.as_micros() < knowledge.until_day.load(Ordering::SeqCst)).then_some(now)
     }
 
+    /// Whether remembered rows are never used: nobody has polled yet, or the bound is zero.
+    pub(super) fn knows_nothing(&self) -> bool {
+        self.knowledge.bound.is_some_and(|bound| bound.is_zero() || self.knowledge.until.load(Ordering::SeqCst) == 0)
+    }
+
     /// How long to wait between two polls; `None` where there is nothing to poll.
     pub(super) fn poll_interval(&self) -> Option<Duration> {
         let own = self.knowledge.bound.filter(|bound| !bound.is_zero())?;

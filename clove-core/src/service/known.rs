@@ -240,18 +240,28 @@ impl Keys {
 
     /// Remembers a row that was read, unless a change may have come in between, or the read is not to be relied upon: then it is known
     /// for this verification alone.
-    pub(super) fn admit(&self, row: &Candidate, policy: &Policy, ticket: Ticket) -> Arc<Known> {
+    ///
+    /// Where rows are `never_used` from memory, since nobody asks what has changed, only those are kept that requests are counted of.
+    pub(super) fn admit(&self, row: &Candidate, policy: &Policy, ticket: Ticket, never_used: bool) -> Arc<Known> {
         let shard = EpochShard::of(&row.owner);
         let marks = self.marks.of(shard);
-        let (id, plan, account) = (row.id, policy.plan(row.limits.as_deref()), self.accounts.get(&row.owner));
-        let capabilities = self.shared(&row.capabilities);
-        let make = |tally| {
-            let (plan, account) = (Arc::clone(&plan), Arc::clone(&account));
-            let row = Candidate { owner: Arc::clone(&account.owner), capabilities: capabilities.clone(), ..row.clone() };
+        let (id, plan) = (row.id, policy.plan(row.limits.as_deref()));
+        let is_counted = !(plan.key.windows().is_empty() && plan.account.windows().is_empty());
+        if never_used && !is_counted {
+            return self.known_once(row, shard, plan);
+        }
+        // Locks are taken in this order: of the key's place, of an account's.
+        let make = |tally: &dyn Fn(&Arc<Owner>) -> Arc<Tally>| {
+            let account = self.accounts.get(&row.owner);
+            let (owner, capabilities) = (Arc::clone(&account.owner), self.shared(&row.capabilities));
+            let (tally, plan) = (tally(&owner), Arc::clone(&plan));
+            let row = Candidate { owner, capabilities, ..row.clone() };
             Arc::new(Known { state: AtomicU8::new(NEW), shard, marks, tally, account, plan, proof: OnceLock::new(), row })
         };
-        let make_tally = || Arc::new(Tally::new(Subject::Key(id), Arc::clone(&account.owner), Arc::clone(&self.buffers)));
-        let new_tally = || self.evicted.take(id).unwrap_or_else(make_tally);
+        let new_tally = |owner: &Arc<Owner>| {
+            let new = || Arc::new(Tally::new(Subject::Key(id), Arc::clone(owner), Arc::clone(&self.buffers)));
+            self.evicted.take(id).unwrap_or_else(new)
+        };
         // Whatever became of the row before, what is held of the key's windows stays.
         let placed = self.keys.entry(&id, None, |_, before: &mut Arc<Known>| {
             // The same as is remembered already: nothing has told that it changed, and it did not.
@@ -261,7 +271,7 @@ impl Keys {
             // Whoever looks for a key to turn stale finds the new one alone.
             before.state.store(STALE, Ordering::SeqCst);
             self.evicted.forget_digests(before);
-            let known = make(Arc::clone(&before.tally));
+            let known = make(&|_| Arc::clone(&before.tally));
             if before.row.secrets == known.row.secrets
                 && let Some(proof) = before.proof.get()
             {
@@ -273,18 +283,25 @@ impl Keys {
         let (known, is_placed) = match placed {
             EntryResult::Retained(known) => (known, true),
             EntryResult::Vacant(place) => {
-                let known = make(new_tally());
+                let known = make(&new_tally);
                 let is_placed = place.insert(Arc::clone(&known)).is_ok();
                 (known, is_placed)
             }
             // Neither is asked for above.
-            EntryResult::Removed(..) | EntryResult::Replaced(..) | EntryResult::Timeout => (make(new_tally()), false),
+            EntryResult::Removed(..) | EntryResult::Replaced(..) | EntryResult::Timeout => (make(&new_tally), false),
         };
         // Whoever raises a fence after this look finds the key, and turns it stale; before it, the total has moved.
         if is_placed && !self.fences.holds(&known.row) && self.marks.total() == ticket.0 {
             let _ = known.state.compare_exchange(NEW, FRESH, Ordering::SeqCst, Ordering::SeqCst);
         }
         known
+    }
+
+    /// A key for one verification. Of its account nothing is counted: one tally stands for both.
+    fn known_once(&self, row: &Candidate, shard: EpochShard, plan: Arc<Plan>) -> Arc<Known> {
+        let tally = Arc::new(Tally::new(Subject::Key(row.id), Arc::clone(&row.owner), Arc::clone(&self.buffers)));
+        let (account, row) = (Arc::clone(&tally), row.clone());
+        Arc::new(Known { state: AtomicU8::new(STALE), shard, marks: 0, tally, account, plan, proof: OnceLock::new(), row })
     }
 
     /// Remembers that a slow hash has proven this secret, for as long as the row is.
@@ -314,6 +331,9 @@ impl Keys {
 
     /// Remembers by which of its digests a key was found.
     pub(super) fn note_digest(&self, digest: Digest, known: &Arc<Known>) {
+        if known.state.load(Ordering::SeqCst) != FRESH {
+            return;
+        }
         self.by_digest.insert(digest.first_word(), Arc::clone(known));
     }
 

@@ -109,7 +109,7 @@ impl Clove {
     /// Remembers the row that a secret was proven by.
     fn admit(&self, proven: &Proven, read: &Read<'_>) -> Judged {
         let Proven { candidate, place } = proven;
-        let known = self.inner.keys.admit(candidate, &self.inner.policy, read.ticket);
+        let known = self.inner.keys.admit(candidate, &self.inner.policy, read.ticket, self.inner.knows_nothing());
         match (candidate.secrets.get(*place), read.presented) {
             (Some(stored), Presented::Bare(_)) => self.inner.keys.note_digest(stored.digest, &known),
             (Some(stored), presented) if !stored.is_fast() => self.inner.keys.note_proof(&known, *place, presented.secret()),
