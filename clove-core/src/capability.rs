@@ -89,8 +89,14 @@ impl FromStr for Capability {
 ///
 /// Kept as its canonical text: sorted by bytes, without duplicates, joined by single spaces.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct CapabilitySet(Arc<str>);
+
+#[cfg(feature = "serde")]
+impl serde::Serialize for CapabilitySet {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
 
 impl CapabilitySet {
     /// The empty set, which grants nothing.
