@@ -15,8 +15,8 @@ use clove::{
         AccessPage, AccessQuery, AuditPage, AuditQuery, BudgetQuery, BudgetRow, BudgetSums, COUNT_LIFETIME_MICROS, Candidate,
         Changes, Decision, Epochs, ExpiringKey, ExpiringQuery, ExpiryFilter, Facts, Flag, Found, Freshness, KeyChange, KeyPage,
         KeyQuery, Lease, Leased, Lookup, Marks, Meter, NODE_LIFETIME_MICROS, OrganizationRecord, OwnerFacts, OwnerRecord, Place,
-        Reads, Rehash, Remains, Reported, Reserve, Reserved, Reserving, SecretRecord, StoredKey, Transaction, UnrecognizedCount,
-        Unspent, UsageBatch, UsagePage, UsageQuery,
+        Reads, Rehash, Remains, Reported, Reserve, Reserved, Reserving, SecretRecord, SlidingCharge, SlidingCharged, StoredKey,
+        Transaction, UnrecognizedCount, Unspent, UsageBatch, UsagePage, UsageQuery,
     },
     usage::{Day, MAX_AMOUNT, Unit},
 };
@@ -444,6 +444,27 @@ impl Store for VecStore {
             leased.push(Leased { taken, charged });
         }
         Ok(leased)
+    }
+
+    async fn charge_sliding(&self, charge: Arc<SlidingCharge>) -> Result<SlidingCharged, StoreError> {
+        let mut tables = self.tables();
+        let charged = |(subject, window): &(clove::limit::Subject, clove::Window)| {
+            let since = charge.since(*window);
+            let is_in = |row: &&Unspent| (&row.subject, row.seconds) == (subject, window.seconds()) && row.start > since;
+            let mut names: Vec<_> = tables.counts.iter().filter(is_in).map(|row| (row.start, row.places)).collect();
+            names.sort_unstable();
+            names
+        };
+        let charged: Vec<_> = charge.windows.iter().map(charged).collect();
+        let decided = charge.decide(&charged);
+        for (subject, window) in charge.windows.iter().filter(|_| decided.is_charged) {
+            let (subject, seconds, start) = (subject.clone(), window.seconds(), charge.at);
+            let same = |row: &Unspent| (&row.subject, row.seconds, row.start) == (&subject, seconds, start);
+            let before = tables.counts.iter().find(|row| same(row)).map_or(0, |row| row.places);
+            let row = Unspent { subject: subject.clone(), seconds, start, places: before + charge.places };
+            put(&mut tables.counts, &row, same);
+        }
+        Ok(decided)
     }
 
     async fn give_back(&self, unspent: &[Unspent]) -> Result<(), StoreError> {

@@ -100,6 +100,13 @@ impl Timestamp {
         Self::of(self.as_micros().saturating_add(micros)).min(Self::LAST)
     }
 
+    /// So much earlier; what is finer than a microsecond is cut.
+    #[must_use]
+    pub(crate) fn before(self, time: Duration) -> Self {
+        let micros = i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
+        Self::of(self.as_micros().saturating_sub(micros)).max(Self::FIRST)
+    }
+
     /// Microseconds since the Unix epoch.
     #[must_use]
     pub const fn as_micros(self) -> i64 {

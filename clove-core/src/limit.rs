@@ -17,6 +17,8 @@ pub const MAX_WINDOWS: usize = 4;
 pub const MAX_COUNT: u64 = 1_000_000_000_000;
 /// The most requests of a sliding window, each of which is remembered until it has slid out.
 pub const MAX_SLIDING_COUNT: u64 = 100_000;
+/// The most requests of a sliding window that processes share: a store reads them all with each request.
+pub const MAX_SHARED_SLIDING_COUNT: u64 = 10_000;
 /// The longest window, in seconds: 366 days.
 pub const MAX_SECONDS: u32 = 366 * 86_400;
 /// The longest name of a tier, in bytes.
@@ -29,6 +31,7 @@ pub struct Window {
     count: u64,
     seconds: u32,
     slides: bool,
+    shared: bool,
 }
 
 impl Window {
@@ -42,14 +45,14 @@ impl Window {
         }
         let seconds = u32::try_from(length.as_secs()).ok().filter(|seconds| (1..=MAX_SECONDS).contains(seconds));
         match seconds.filter(|_| length.subsec_nanos() == 0) {
-            Some(seconds) => Ok(Self { count, seconds, slides: false }),
+            Some(seconds) => Ok(Self { count, seconds, slides: false, shared: false }),
             None => Err(Invalid::new("length of a window", "must be whole seconds, 1 to 31622400", format!("{length:?}"))),
         }
     }
 
     /// A window that slides: never more than `count` requests within any stretch of this length, of 1 to 100,000 requests. Counted in
     /// the memory of one process, on a clock that does not step: exact within that process, and forgotten when it ends. Each of
-    /// several processes allows as many.
+    /// several processes allows as many; see [`Window::sliding_shared`].
     ///
     /// # Errors
     /// If either is out of range.
@@ -60,10 +63,29 @@ impl Window {
         Self::new(count, length).map(|window| Self { slides: true, ..window })
     }
 
+    /// A window that slides, of 1 to 10,000 requests over all processes together: never more than `count` within any stretch of this
+    /// length, by the time of day. The store keeps each request's charge for a day beyond its length, and each request of a key, or of
+    /// an account, with such a window takes one durable transaction of the store: for few requests that matter.
+    ///
+    /// # Errors
+    /// If either is out of range.
+    pub fn sliding_shared(count: u64, length: Duration) -> Result<Self, Invalid> {
+        if count > MAX_SHARED_SLIDING_COUNT {
+            return Err(Invalid::new("requests of a shared sliding window", "must be 1 to 10000", count.to_string()));
+        }
+        Self::new(count, length).map(|window| Self { slides: true, shared: true, ..window })
+    }
+
     /// Whether it slides; if not, it is aligned to the Unix epoch.
     #[must_use]
     pub const fn slides(self) -> bool {
         self.slides
+    }
+
+    /// Whether processes share what is charged to it: all but a window that slides in one process.
+    #[must_use]
+    pub const fn is_shared(self) -> bool {
+        self.shared || !self.slides
     }
 
     /// How many requests.
@@ -137,7 +159,8 @@ impl Limits {
     /// 60 a minute and 5,000 a day.
     #[must_use]
     pub fn standard() -> Self {
-        let [minute, day] = [(60, 60), (5_000, 86_400)].map(|(count, seconds)| Window { count, seconds, slides: false });
+        let [minute, day] =
+            [(60, 60), (5_000, 86_400)].map(|(count, seconds)| Window { count, seconds, slides: false, shared: false });
         Self(Some([minute, day].into()))
     }
 
@@ -147,16 +170,25 @@ impl Limits {
         self.0.as_deref().unwrap_or_default()
     }
 
-    /// Whether one of them slides.
-    pub(crate) fn slide(&self) -> bool {
-        self.windows().iter().any(|window| window.slides)
+    /// Whether one of them slides in this process.
+    pub(crate) fn slide_here(&self) -> bool {
+        self.windows().iter().any(|window| !window.is_shared())
+    }
+
+    /// Those that slide for all processes together.
+    pub(crate) fn slide_shared(&self) -> impl Iterator<Item = (usize, Window)> + '_ {
+        self.windows().iter().copied().enumerate().filter(|(_, window)| window.slides && window.shared)
     }
 
     /// The same windows for `factor` times as many requests, as far as a window may have them.
     #[must_use]
     pub fn times(&self, factor: u32) -> Self {
         let scaled = |window: &Window| {
-            let most = if window.slides { MAX_SLIDING_COUNT } else { MAX_COUNT };
+            let most = match (window.slides, window.shared) {
+                (false, _) => MAX_COUNT,
+                (true, false) => MAX_SLIDING_COUNT,
+                (true, true) => MAX_SHARED_SLIDING_COUNT,
+            };
             Window { count: window.count.saturating_mul(factor.into()).clamp(1, most), ..*window }
         };
         Self(self.0.as_ref().map(|windows| windows.iter().map(scaled).collect()))
@@ -171,6 +203,7 @@ impl fmt::Debug for Limits {
 
 const UNLIMITED: &str = "unlimited";
 const SLIDES: &str = "s";
+const SLIDES_SHARED: &str = "S";
 const TIER: &str = "tier:";
 
 impl Limits {
@@ -178,7 +211,12 @@ impl Limits {
         if self.windows().is_empty() {
             return UNLIMITED.to_owned();
         }
-        let window = |window: &Window| format!("{}/{}{}", window.count, window.seconds, if window.slides { SLIDES } else { "" });
+        let kind = |window: &Window| match (window.slides, window.shared) {
+            (false, _) => "",
+            (true, false) => SLIDES,
+            (true, true) => SLIDES_SHARED,
+        };
+        let window = |window: &Window| format!("{}/{}{}", window.count, window.seconds, kind(window));
         let windows: Vec<String> = self.windows().iter().map(window).collect();
         windows.join(" ")
     }
@@ -189,9 +227,10 @@ impl Limits {
         }
         let window = |text: &str| {
             let (count, length) = text.split_once('/')?;
-            let slides = length.strip_suffix(SLIDES);
-            let (count, length) = (count.parse().ok()?, Duration::from_secs(slides.unwrap_or(length).parse().ok()?));
-            if slides.is_some() { Window::sliding(count, length) } else { Window::new(count, length) }.ok()
+            let kinds: [(&str, fn(u64, Duration) -> Result<Window, Invalid>); 3] =
+                [(SLIDES, Window::sliding), (SLIDES_SHARED, Window::sliding_shared), ("", Window::new)];
+            let (seconds, make) = kinds.into_iter().find_map(|(kind, make)| Some((length.strip_suffix(kind)?, make)))?;
+            make(count.parse().ok()?, Duration::from_secs(seconds.parse().ok()?)).ok()
         };
         let windows: Option<Vec<Window>> = text.split(' ').map(window).collect();
         Self::new(windows.unwrap_or_default())
@@ -268,13 +307,17 @@ impl Tier {
 pub(crate) struct Plan {
     pub(crate) key: Limits,
     pub(crate) account: Limits,
-    /// Whether a window slides.
+    /// Whether a window slides in this process.
     pub(crate) slides: bool,
+    /// Whether one slides for all processes together.
+    pub(crate) slides_shared: bool,
 }
 
 impl Plan {
     pub(crate) fn new(key: Limits, account: Limits) -> Self {
-        Self { slides: key.slide() || account.slide(), key, account }
+        let is_any = |slide: fn(&Limits) -> bool| slide(&key) || slide(&account);
+        let (slides, slides_shared) = (is_any(Limits::slide_here), is_any(|limits| limits.slide_shared().next().is_some()));
+        Self { slides, slides_shared, key, account }
     }
 }
 
@@ -382,10 +425,14 @@ mod tests {
             assert_eq!(Window::new(count, length).unwrap_err().field, field);
         }
         assert_eq!(Window::sliding(MAX_SLIDING_COUNT + 1, second).unwrap_err().field, "requests of a sliding window");
+        let shared = Window::sliding_shared(MAX_SHARED_SLIDING_COUNT + 1, second);
+        assert_eq!(shared.unwrap_err().field, "requests of a shared sliding window");
         let window = Window::new(1, second).unwrap();
-        for windows in
-            [vec![], vec![window, window], (1..=5).map(|seconds| Window { count: 1, seconds, slides: false }).collect()]
-        {
+        for windows in [
+            vec![],
+            vec![window, window],
+            (1..=5).map(|seconds| Window { count: 1, seconds, slides: false, shared: false }).collect(),
+        ] {
             assert_eq!(Limits::new(windows).unwrap_err().field, "limits");
         }
         for name in ["", "Pro", "a b", "é", &"x".repeat(65)] {
@@ -394,10 +441,10 @@ mod tests {
     }
 
     fn windows() -> impl Strategy<Value = Window> {
-        (1..=MAX_COUNT, 1..=MAX_SECONDS, any::<bool>()).prop_map(|(count, seconds, slides)| Window {
-            count: if slides { count % MAX_SLIDING_COUNT + 1 } else { count },
-            seconds,
-            slides,
+        (1..=MAX_COUNT, 1..=MAX_SECONDS, 0..3).prop_map(|(count, seconds, kind)| match kind {
+            0 => Window { count, seconds, slides: false, shared: false },
+            1 => Window { count: count % MAX_SLIDING_COUNT + 1, seconds, slides: true, shared: false },
+            _ => Window { count: count % MAX_SHARED_SLIDING_COUNT + 1, seconds, slides: true, shared: true },
         })
     }
 
@@ -441,6 +488,8 @@ mod tests {
             "UNLIMITED",
             "-1/60",
             "60/60ss",
+            "60/60sS",
+            "10001/60S",
             "60/s",
             "100001/60s",
         ] {

@@ -13,12 +13,12 @@ use crate::{
     error::StoreError,
     id::{AuditId, KeyId, OrganizationId, Owner, Scope},
     key::{Key, KeyState},
-    limit::Subject,
+    limit::{Subject, Window},
     store::{
         AccessPage, AccessQuery, AuditPage, AuditQuery, BudgetQuery, COUNT_LIFETIME_MICROS, Decision, Epochs, ExpiringKey,
         ExpiringQuery, ExpiryFilter, Freshness, KeyPage, KeyQuery, Lease, Leased, Lookup, Marks, NODE_LIFETIME_MICROS,
-        OrganizationRecord, OwnerFacts, Place, Rehash, Reserve, Reserved, SecretRecord, Store, Transaction, UnrecognizedCount,
-        Unspent, UsageBatch, UsagePage, UsageQuery,
+        OrganizationRecord, OwnerFacts, Place, Rehash, Reserve, Reserved, SecretRecord, SlidingCharge, SlidingCharged, Store,
+        Transaction, UnrecognizedCount, Unspent, UsageBatch, UsagePage, UsageQuery,
     },
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
     usage::Day,
@@ -28,6 +28,7 @@ use chrono::{DateTime, Utc};
 use state::{State, pepper};
 use std::{
     collections::{BTreeSet, HashMap},
+    ops::Bound,
     time::Duration,
 };
 
@@ -222,6 +223,24 @@ impl Store for MemoryStore {
             leased.push(Leased { taken, charged });
         }
         Ok(leased)
+    }
+
+    async fn charge_sliding(&self, charge: Arc<SlidingCharge>) -> Result<SlidingCharged, StoreError> {
+        let mut state = self.write();
+        let charged = |(subject, window): &(Subject, Window)| {
+            let name = |name| (subject.clone(), window.seconds(), name);
+            let names = (Bound::Excluded(name(charge.since(*window))), Bound::Included(name(Timestamp::LAST)));
+            state.charged.range(names).map(|((_, _, name), places)| (*name, *places)).collect()
+        };
+        let charged: Vec<_> = charge.windows.iter().map(charged).collect();
+        let decided = charge.decide(&charged);
+        if decided.is_charged {
+            for (subject, window) in &charge.windows {
+                let places = state.charged.entry((subject.clone(), window.seconds(), charge.at)).or_default();
+                *places = places.saturating_add(charge.places);
+            }
+        }
+        Ok(decided)
     }
 
     async fn give_back(&self, unspent: &[Unspent]) -> Result<(), StoreError> {

@@ -23,7 +23,9 @@ pub use candidate::{Candidate, CandidateLimits, Found, Lookup, SecretRecord, Sec
 pub use epochs::{EpochShard, Epochs, Freshness, Marks, OWNER_SHARDS};
 pub use owners::{ActiveLimit, OrganizationRecord, OwnerFacts, OwnerRecord};
 pub use pages::{AuditPage, AuditQuery, ExpiringKey, ExpiringQuery, ExpiryFilter, KeyPage, KeyQuery, Place};
-pub use places::{COUNT_LIFETIME_MICROS, Lease, Leased, NODE_LIFETIME_MICROS, Unspent, Want};
+pub use places::{
+    COUNT_LIFETIME_MICROS, Lease, Leased, NODE_LIFETIME_MICROS, SlidingCharge, SlidingCharged, SlidingState, Unspent, Want,
+};
 pub use transaction::{Changes, Decision, Facts, Flag, KeyChange, Reads, Remains, StoredKey, Transaction};
 pub use usage::{Meter, Report, UsageBatch, UsagePage, UsagePlace, UsageQuery};
 
@@ -183,6 +185,16 @@ pub trait Store: Send + Sync + 'static {
     /// Cancelled at any point, or with an unknown outcome, places may be charged that nobody spends; never the other way about.
     async fn lease(&self, lease: Arc<Lease>) -> Result<Vec<Leased>, StoreError>;
 
+    /// Charges a request to sliding windows that processes share, in one isolated and durable transaction: reads for each window how
+    /// much is charged to its names after [`SlidingCharge::since`], as [`Store::lease`] keeps them, and where
+    /// [`SlidingCharge::decide`] charges, charges its places to the name [`SlidingCharge::at`] of each. No node counts for it.
+    ///
+    /// Cancelled at any point, or with an unknown outcome, places may be charged for nothing; never the other way about.
+    ///
+    /// # Errors
+    /// [`Unavailable`](StoreError::Unavailable) or [`OutcomeUnknown`](StoreError::OutcomeUnknown).
+    async fn charge_sliding(&self, charge: Arc<SlidingCharge>) -> Result<SlidingCharged, StoreError>;
+
     /// Gives places back to their names. Never run twice for the same places; need not be durable when it returns.
     async fn give_back(&self, unspent: &[Unspent]) -> Result<(), StoreError>;
 
@@ -339,6 +351,9 @@ macro_rules! forward {
             }
             async fn lease(&self, lease: Arc<Lease>) -> Result<Vec<Leased>, StoreError> {
                 (**self).lease(lease).await
+            }
+            async fn charge_sliding(&self, charge: Arc<SlidingCharge>) -> Result<SlidingCharged, StoreError> {
+                (**self).charge_sliding(charge).await
             }
             async fn give_back(&self, unspent: &[Unspent]) -> Result<(), StoreError> {
                 (**self).give_back(unspent).await

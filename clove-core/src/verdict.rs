@@ -204,6 +204,13 @@ pub struct Exhausted {
     pub retry_at: Option<DateTime<Utc>>,
 }
 
+impl Exhausted {
+    /// Of several the one that lasts longest counts, and for ever is longer than that.
+    pub(crate) fn lasts(&self) -> (bool, Option<DateTime<Utc>>) {
+        (self.retry_at.is_none(), self.retry_at)
+    }
+}
+
 impl Grant {
     /// The id of this request, minted here; no client can choose it.
     #[must_use]

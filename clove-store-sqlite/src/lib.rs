@@ -47,8 +47,8 @@ use clove_core::{
     digest::Digest,
     store::{
         AccessPage, AccessQuery, AuditPage, AuditQuery, BudgetQuery, Decision, Epochs, ExpiringKey, ExpiringQuery, Freshness,
-        KeyPage, KeyQuery, Lease, Leased, Lookup, OrganizationRecord, OwnerFacts, Rehash, Reserve, Reserved, Transaction,
-        UnrecognizedCount, Unspent, UsageBatch, UsagePage, UsageQuery,
+        KeyPage, KeyQuery, Lease, Leased, Lookup, OrganizationRecord, OwnerFacts, Rehash, Reserve, Reserved, SlidingCharge,
+        SlidingCharged, Transaction, UnrecognizedCount, Unspent, UsageBatch, UsagePage, UsageQuery,
     },
     usage::Day,
 };
@@ -238,6 +238,13 @@ impl Store for SqliteStore {
     async fn lease(&self, lease: Arc<Lease>) -> Result<Vec<Leased>, StoreError> {
         match self.inner.writer.write(Work::Lease(lease)).await? {
             Done::Leased(leased) => Ok(leased),
+            _ => Err(StoreError::OutcomeUnknown { source: None }),
+        }
+    }
+
+    async fn charge_sliding(&self, charge: Arc<SlidingCharge>) -> Result<SlidingCharged, StoreError> {
+        match self.inner.writer.write(Work::ChargeSliding(charge)).await? {
+            Done::ChargedSliding(charged) => Ok(charged),
             _ => Err(StoreError::OutcomeUnknown { source: None }),
         }
     }

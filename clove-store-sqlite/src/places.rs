@@ -2,10 +2,10 @@
 
 use crate::{read::failed, sql, transact::execute};
 use clove_core::{
-    StoreError, Timestamp,
-    store::{COUNT_LIFETIME_MICROS, Lease, Leased, NODE_LIFETIME_MICROS, Unspent},
+    StoreError, Timestamp, Window,
+    store::{COUNT_LIFETIME_MICROS, Lease, Leased, NODE_LIFETIME_MICROS, SlidingCharge, SlidingCharged, Unspent},
 };
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 /// Charges what the wants take. Where nothing is left to take, nothing is written.
 pub(crate) fn lease(connection: &Connection, lease: &Lease) -> Result<Vec<Leased>, StoreError> {
@@ -41,6 +41,35 @@ fn charged(connection: &Connection, subject: &[u8], seconds: u32, start: i64) ->
     let places: Option<i64> =
         statement.query_row(params![subject, seconds, start], |row| row.get(0)).optional().map_err(failed)?;
     Ok(places.map_or(0, |places| u64::try_from(places).unwrap_or(u64::MAX)))
+}
+
+pub(crate) fn charge_sliding(connection: &Connection, charge: &SlidingCharge) -> Result<SlidingCharged, StoreError> {
+    let windows: Vec<_> = charge.windows.iter().map(|(subject, window)| (subject.to_bytes(), *window)).collect();
+    let charged = windows.iter().map(|(subject, window)| charged_since(connection, subject, *window, charge.since(*window)));
+    let decided = charge.decide(&charged.collect::<Result<Vec<_>, _>>()?);
+    if decided.is_charged {
+        for (subject, window) in &windows {
+            let (seconds, at, ends) = (window.seconds(), charge.at.as_micros(), window.end(charge.at).as_micros());
+            execute(connection, sql::CHARGE, params![subject, seconds, at, signed(charge.places), ends])?;
+        }
+    }
+    Ok(decided)
+}
+
+fn charged_since(
+    connection: &Connection,
+    subject: &[u8],
+    window: Window,
+    since: Timestamp,
+) -> Result<Vec<(Timestamp, u64)>, StoreError> {
+    let mut statement = connection.prepare_cached(sql::PLACES_SINCE).map_err(failed)?;
+    let read = |row: &Row<'_>| {
+        let (start, places): (i64, i64) = (row.get(0)?, row.get(1)?);
+        // As above, and a name that cannot be read has not slid out either.
+        Ok((Timestamp::from_micros(start).unwrap_or(since), u64::try_from(places).unwrap_or(u64::MAX)))
+    };
+    let rows = statement.query_map(params![subject, window.seconds(), since.as_micros()], read).map_err(failed)?;
+    rows.collect::<Result<_, _>>().map_err(failed)
 }
 
 pub(crate) fn give_back(connection: &Connection, unspent: &[Unspent]) -> Result<(), StoreError> {

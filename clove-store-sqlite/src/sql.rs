@@ -186,6 +186,8 @@ pub(crate) const REHASH: &str = "UPDATE OR IGNORE secrets SET digest = ?3, schem
 pub(crate) const TOUCH: &str = "UPDATE keys SET last_used_at = ?2 WHERE id = ?1 AND (last_used_at IS NULL OR last_used_at < ?2)";
 
 pub(crate) const PLACES: &str = "SELECT places FROM counts WHERE subject = ?1 AND seconds = ?2 AND start = ?3";
+pub(crate) const PLACES_SINCE: &str =
+    "SELECT start, places FROM counts WHERE subject = ?1 AND seconds = ?2 AND start > ?3 ORDER BY start";
 pub(crate) const CHARGE: &str = "INSERT INTO counts (subject, seconds, start, places, ends) VALUES (?1, ?2, ?3, ?4, ?5) \
      ON CONFLICT (subject, seconds, start) DO UPDATE SET places = places + excluded.places";
 pub(crate) const GIVE_BACK: &str =
@@ -276,7 +278,7 @@ mod tests {
     }
 
     /// Each statement, and the index or key that it must go by; those that only insert go by none.
-    const PLANS: [(&str, &str, &str); 72] = plans![
+    const PLANS: [(&str, &str, &str); 73] = plans![
         FIND_BY_ID: "SEARCH k USING PRIMARY KEY (id=?)",
         FIND_BY_DIGEST: "SEARCH s USING INDEX secrets_by_digest (digest=?)",
         FIND_BY_DIGESTS: "SEARCH s USING INDEX secrets_by_digest (digest=?)",
@@ -314,6 +316,7 @@ mod tests {
         REHASH: "SEARCH secrets USING COVERING INDEX secrets_by_digest (digest=?)",
         TOUCH: "SEARCH keys USING PRIMARY KEY (id=?)",
         PLACES: "SEARCH counts USING PRIMARY KEY (subject=? AND seconds=? AND start=?)",
+        PLACES_SINCE: "SEARCH counts USING PRIMARY KEY (subject=? AND seconds=? AND start>?)",
         CHARGE: "",
         GIVE_BACK: "SEARCH counts USING PRIMARY KEY (subject=? AND seconds=? AND start=?)",
         FORGET_COUNTS: "SEARCH counts USING COVERING INDEX counts_by_end (ends<?)",

@@ -4,7 +4,10 @@ use crate::{access, budgets, epochs, places, transact, usage};
 use chrono::{DateTime, Utc};
 use clove_core::{
     AccessEntry, KeyId, StoreError, Timestamp,
-    store::{Decision, Lease, Leased, Reads, Rehash, Reserve, Reserved, Transaction, UnrecognizedCount, Unspent, UsageBatch},
+    store::{
+        Decision, Lease, Leased, Reads, Rehash, Reserve, Reserved, SlidingCharge, SlidingCharged, Transaction, UnrecognizedCount,
+        Unspent, UsageBatch,
+    },
     usage::Day,
 };
 use futures_channel::oneshot::{self, Receiver, Sender};
@@ -48,6 +51,7 @@ pub(crate) enum Work {
     Rehash(Vec<Rehash>),
     Touch(Vec<(KeyId, DateTime<Utc>)>),
     Lease(Arc<Lease>),
+    ChargeSliding(Arc<SlidingCharge>),
     GiveBack(Vec<Unspent>),
     ForgetCounts(Timestamp, usize),
     NoteBound(Duration),
@@ -63,7 +67,7 @@ pub(crate) enum Work {
 impl Work {
     fn is_telemetry(&self) -> bool {
         match self {
-            Self::Transact(_) | Self::Lease(_) => false,
+            Self::Transact(_) | Self::Lease(_) | Self::ChargeSliding(_) | Self::Reserve(_) => false,
             // Few entries may be those that requests wait for.
             Self::LogAccess(entries) => entries.len() > MANY_ENTRIES,
             _ => true,
@@ -78,7 +82,7 @@ impl Work {
             }
             Self::Transact(_) => MAX_WAITING,
             // Requests wait for it, and deny nobody by waiting.
-            Self::Lease(_) | Self::Reserve(_) | Self::LogAccess(_) => MAX_BEFORE_CREATIONS,
+            Self::Lease(_) | Self::ChargeSliding(_) | Self::Reserve(_) | Self::LogAccess(_) => MAX_BEFORE_CREATIONS,
             Self::Rehash(_)
             | Self::Touch(_)
             | Self::GiveBack(_)
@@ -97,6 +101,7 @@ impl Work {
 pub(crate) enum Done {
     Decided(Decision),
     Leased(Vec<Leased>),
+    ChargedSliding(SlidingCharged),
     Reserved(Reserved),
     Forgotten(usize),
     Written,
@@ -358,6 +363,7 @@ fn run(connection: &Connection, work: &Work) -> Outcome {
         Work::Rehash(changes) => transact::rehash(connection, changes).map(|()| Done::Written),
         Work::Touch(uses) => transact::touch(connection, uses).map(|()| Done::Written),
         Work::Lease(lease) => places::lease(connection, lease).map(Done::Leased),
+        Work::ChargeSliding(charge) => places::charge_sliding(connection, charge).map(Done::ChargedSliding),
         Work::GiveBack(unspent) => places::give_back(connection, unspent).map(|()| Done::Written),
         Work::ForgetCounts(now, limit) => places::forget(connection, *now, *limit).map(Done::Forgotten),
         Work::NoteBound(bound) => epochs::note_bound(connection, *bound).map(|()| Done::Written),

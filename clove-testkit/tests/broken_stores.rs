@@ -120,6 +120,9 @@ caught! {
     peppers_in_a_byte_are_caught: KeepsPeppersInAByte by "peppers_are_listed";
     a_missed_edge_is_caught: MissesTheEdge by "states_and_expiry_filter_at_their_edges", "edges_are_a_microsecond_sharp";
     one_place_too_many_is_caught: LeasesOneTooMany by "a_lease_stops_at_the_limit", "racing_leases_stop_at_the_limit";
+    windows_that_slide_in_steps_are_caught: SlidesInSteps by "a_sliding_window_counts_what_has_not_slid_out_of_it";
+    sliding_windows_charged_one_by_one_are_caught: ChargesSlidingOneByOne by "sliding_windows_are_charged_all_or_none";
+    a_race_for_sliding_windows_is_caught: RacesForSliding by "racing_charges_of_a_sliding_window_stop_at_the_limit";
     a_race_for_places_is_caught: RacesForPlaces by "racing_leases_stop_at_the_limit";
     windows_without_a_start_are_caught: NamesWindowsByLength by "places_are_charged_to_the_name_of_their_window";
     processes_taken_for_one_are_caught: CountsOneProcess by "processes_that_lease_share_what_is_left";

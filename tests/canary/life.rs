@@ -11,7 +11,7 @@ use clove::{
     Edit, EndpointLabel, Error, Expiry, Fault, GrantId, GuessLimit, Hashing, KeyId, KeyState, LimitChoice, Limits, ListAccess,
     ListAudit, ListKeys, ListUsage, MemoryStore, Metadata, Name, NewKey, OperationId, Pepper, Policy, RecordError, Refill,
     Refusal, Requirement, Retention, Role, Scope, Secret, SecretFormat, Signal, SignalThresholds, Store, StoreError, SystemClock,
-    Tier, TierName, Verdict,
+    Tier, TierName, Verdict, Window,
     error::{CorruptRow, Unique},
     lifecycle,
     store::Remains,
@@ -22,7 +22,10 @@ use std::time::Duration;
 
 pub(crate) fn policy(hashing: Hashing) -> Policy {
     let signals = SignalThresholds { limit_near: 1, budget_near: 1, refusals_a_minute: 1, expiry_notice: TimeDelta::days(366) };
-    let policy = Policy::builder().hashing(hashing).imports(GuessLimit::default()).access_log(AccessLog::BestEffort);
+    let windows = [(60, 60), (5_000, 86_400)].map(|(count, seconds)| Window::new(count, Duration::from_secs(seconds)).unwrap());
+    let shared = Window::sliding_shared(9_999, Duration::from_secs(3_600)).unwrap();
+    let tier = Tier { key: Limits::new(windows.into_iter().chain([shared])).unwrap(), account: None };
+    let policy = Policy::builder().limits(tier).hashing(hashing).imports(GuessLimit::default()).access_log(AccessLog::BestEffort);
     let tokens = || Unit::new("tokens").unwrap();
     let budget = |amount| Budget::new(amount, Refill::Daily).unwrap();
     let policy = policy.budget(BudgetOf::Key, tokens(), budget(1_000)).budget(BudgetOf::Account, tokens(), budget(5_000));
@@ -128,7 +131,7 @@ async fn present(clove: &Clove, secrets: &[String], ids: [KeyId; 2], ear: &Ear) 
         let with_id = ids.map(|id| format!("{id};{secret}"));
         for text in with_id.into_iter().chain([secret.clone(), format!("{secret}x")]) {
             let attempt = Attempt::new(&text).requiring(&required).from_peer("canary").at_endpoint(&endpoint);
-            hear!(ear, attempt);
+            hear!(ear, attempt, clove.verify(attempt));
             denied(ear, clove.verify(attempt).await.unwrap());
             let verdict = clove.verify(Attempt::new(&text).at_endpoint(&endpoint)).await.unwrap();
             hear!(ear, verdict);

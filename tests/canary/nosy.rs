@@ -9,8 +9,8 @@ use clove::{
     store::{
         AccessPage, AccessQuery, AuditPage, AuditQuery, BudgetQuery, BudgetSums, Candidate, Decision, EpochShard, Epochs,
         ExpiringKey, ExpiringQuery, Freshness, KeyChange, KeyPage, KeyQuery, Lease, Leased, Lookup, Marks, OrganizationRecord,
-        OwnerFacts, Rehash, Reported, Reserve, Reserved, SecretRecord, Transaction, UnrecognizedCount, Unspent, UsageBatch,
-        UsagePage, UsageQuery,
+        OwnerFacts, Rehash, Reported, Reserve, Reserved, SecretRecord, SlidingCharge, SlidingCharged, Transaction,
+        UnrecognizedCount, Unspent, UsageBatch, UsagePage, UsageQuery,
     },
     usage::Day,
 };
@@ -198,6 +198,12 @@ impl Store for Nosy {
         let leased = self.store.lease(lease).await?;
         leased.iter().for_each(|leased| hear!(self.ear, *leased));
         Ok(leased)
+    }
+    async fn charge_sliding(&self, charge: Arc<SlidingCharge>) -> Result<SlidingCharged, StoreError> {
+        let charged = self.store.charge_sliding(Arc::clone(&charge)).await?;
+        charged.windows.iter().for_each(|state| hear!(self.ear, *state));
+        hear!(self.ear, *charge, charged);
+        Ok(charged)
     }
     async fn give_back(&self, unspent: &[Unspent]) -> Result<(), StoreError> {
         unspent.iter().for_each(|unspent| hear!(self.ear, *unspent));

@@ -6,8 +6,8 @@ use clove::{
     digest::Digest,
     store::{
         AccessPage, AccessQuery, AuditPage, AuditQuery, BudgetQuery, Decision, Epochs, ExpiringKey, ExpiringQuery, Freshness,
-        KeyPage, KeyQuery, Lease, Leased, Lookup, OrganizationRecord, OwnerFacts, Rehash, Reserve, Reserved, Transaction,
-        UnrecognizedCount, Unspent, UsageBatch, UsagePage, UsageQuery,
+        KeyPage, KeyQuery, Lease, Leased, Lookup, OrganizationRecord, OwnerFacts, Rehash, Reserve, Reserved, SlidingCharge,
+        SlidingCharged, Transaction, UnrecognizedCount, Unspent, UsageBatch, UsagePage, UsageQuery,
     },
     usage::Day,
 };
@@ -158,6 +158,9 @@ impl Store for Gate {
     }
     async fn lease(&self, lease: Arc<Lease>) -> Result<Vec<Leased>, StoreError> {
         self.through(self.inner.lease(lease)).await
+    }
+    async fn charge_sliding(&self, charge: Arc<SlidingCharge>) -> Result<SlidingCharged, StoreError> {
+        self.through(self.inner.charge_sliding(charge)).await
     }
     async fn give_back(&self, unspent: &[Unspent]) -> Result<(), StoreError> {
         self.through(self.inner.give_back(unspent)).await

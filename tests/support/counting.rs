@@ -3,8 +3,9 @@
 use super::{
     AccessEntry, AccessPage, AccessQuery, Arc, AuditPage, AuditQuery, BTreeSet, BudgetQuery, BudgetState, DateTime, Day,
     Decision, Digest, Duration, Epochs, ExpiringKey, ExpiringQuery, Freshness, Key, KeyId, KeyPage, KeyQuery, Lease, Leased,
-    Lookup, OrganizationId, OrganizationRecord, Owner, OwnerFacts, Rehash, Reserve, Reserved, Scope, Store, StoreError,
-    Timestamp, Transaction, UnrecognizedCount, Unspent, UsageBatch, UsagePage, UsageQuery, Utc,
+    Lookup, OrganizationId, OrganizationRecord, Owner, OwnerFacts, Rehash, Reserve, Reserved, Scope, SlidingCharge,
+    SlidingCharged, Store, StoreError, Timestamp, Transaction, UnrecognizedCount, Unspent, UsageBatch, UsagePage, UsageQuery,
+    Utc,
 };
 use std::{
     cell::Cell,
@@ -97,6 +98,9 @@ impl<S: Store + Clone> Store for Counting<S> {
     }
     async fn lease(&self, lease: Arc<Lease>) -> Result<Vec<Leased>, StoreError> {
         self.inner.lease(lease).await
+    }
+    async fn charge_sliding(&self, charge: Arc<SlidingCharge>) -> Result<SlidingCharged, StoreError> {
+        self.inner.charge_sliding(charge).await
     }
     async fn give_back(&self, unspent: &[Unspent]) -> Result<(), StoreError> {
         self.inner.give_back(unspent).await

@@ -14,7 +14,7 @@ use clove::{
     store::{
         AccessPage, AccessQuery, AuditPage, AuditQuery, BudgetQuery, Candidate, Decision, Epochs, ExpiringKey, ExpiringQuery,
         Freshness, KeyPage, KeyQuery, Lease, Leased, Lookup, OrganizationRecord, OwnerFacts, Reads, Rehash, Reserve, Reserved,
-        Transaction, UnrecognizedCount, Unspent, UsageBatch, UsagePage, UsageQuery,
+        SlidingCharge, SlidingCharged, Transaction, UnrecognizedCount, Unspent, UsageBatch, UsagePage, UsageQuery,
     },
     usage::Day,
 };
@@ -336,6 +336,10 @@ impl Store for Spy {
         let leased = self.inner.lease(lease).await;
         self.answer("lease").await;
         leased
+    }
+    async fn charge_sliding(&self, charge: Arc<SlidingCharge>) -> Result<SlidingCharged, StoreError> {
+        self.call("charge_sliding").await?;
+        self.inner.charge_sliding(charge).await
     }
     async fn give_back(&self, unspent: &[Unspent]) -> Result<(), StoreError> {
         self.call("give_back").await?;

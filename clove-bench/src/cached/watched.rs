@@ -7,8 +7,8 @@ use clove_core::{
     digest::Digest,
     store::{
         AccessPage, AccessQuery, AuditPage, AuditQuery, BudgetQuery, Decision, Epochs, ExpiringKey, ExpiringQuery, Freshness,
-        KeyPage, KeyQuery, Lease, Leased, Lookup, OrganizationRecord, OwnerFacts, Rehash, Reserve, Reserved, Transaction,
-        UnrecognizedCount, Unspent, UsageBatch, UsagePage, UsageQuery,
+        KeyPage, KeyQuery, Lease, Leased, Lookup, OrganizationRecord, OwnerFacts, Rehash, Reserve, Reserved, SlidingCharge,
+        SlidingCharged, Transaction, UnrecognizedCount, Unspent, UsageBatch, UsagePage, UsageQuery,
     },
 };
 use std::{
@@ -142,6 +142,9 @@ impl<S: Store> Store for Watched<S> {
         }
         let take = |taken| Leased { taken, charged: taken };
         Ok(lease.wants.iter().map(|want| take(want.take(0, 1))).collect())
+    }
+    async fn charge_sliding(&self, charge: Arc<SlidingCharge>) -> Result<SlidingCharged, StoreError> {
+        self.other().charge_sliding(charge).await
     }
     async fn give_back(&self, unspent: &[Unspent]) -> Result<(), StoreError> {
         match self.asked() {

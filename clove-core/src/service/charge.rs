@@ -109,9 +109,7 @@ impl Inner {
                     Some(Standing::Lacks(want)) => wants.push(want),
                     Some(Standing::Exhausted { left, retry_at }) => {
                         let new = Exhausted { of, window, left, retry_at: retry_at.map(Into::into) };
-                        // Of several the one that lasts longest, and for ever longer than that.
-                        let lasts = |one: &Exhausted| (one.retry_at.is_none(), one.retry_at);
-                        if exhausted.as_ref().is_none_or(|old| lasts(old) < lasts(&new)) {
+                        if exhausted.as_ref().is_none_or(|old| old.lasts() < new.lasts()) {
                             exhausted = Some(new);
                         }
                     }
@@ -140,7 +138,7 @@ impl Inner {
     fn keep_slides(&self, known: &Known, key: &mut Held, account: Option<&mut Held>, steady: Duration) {
         let sides = [(Some(key), &known.plan.key, &known.tally), (account, &known.plan.account, &known.account)];
         for (held, limits, tally) in sides {
-            let Some(held) = held.filter(|held| limits.slide() && !held.is_kept) else { continue };
+            let Some(held) = held.filter(|held| limits.slide_here() && !held.is_kept) else { continue };
             held.is_kept = true;
             let mut sliding = lock(&self.leases.sliding);
             if sliding.len() == sliding.capacity() {
@@ -164,10 +162,7 @@ impl Inner {
         loop {
             if let Err(error) = flight.await {
                 if self.may_go_uncounted(charge) {
-                    if charge.charges {
-                        self.buffers.used(&known.tally, &mut known.tally.lock(), charge.now, charge.cost);
-                    }
-                    return Ok(Ok(Lefts { uncounted: true, ..Lefts::default() }));
+                    return Ok(Ok(self.uncounted(known, charge)));
                 }
                 return Err(StoreError::unavailable("taking places of request windows", error).into());
             }
@@ -180,7 +175,15 @@ impl Inner {
         }
     }
 
-    fn may_go_uncounted(&self, charge: Charge) -> bool {
+    /// What is left where nobody counted, of a request that is noted as the key's last use.
+    pub(super) fn uncounted(&self, known: &Arc<Known>, charge: Charge) -> Lefts {
+        if charge.charges {
+            self.buffers.used(&known.tally, &mut known.tally.lock(), charge.now, charge.cost);
+        }
+        Lefts { uncounted: true, ..Lefts::default() }
+    }
+
+    pub(super) fn may_go_uncounted(&self, charge: Charge) -> bool {
         let minute = self.clock.monotonic().as_secs() / 60;
         let mut uncounted = lock(&self.leases.uncounted);
         if uncounted.0 != minute {

@@ -241,13 +241,15 @@ impl Keys {
     /// Remembers a row that was read, unless a change may have come in between, or the read is not to be relied upon: then it is known
     /// for this verification alone.
     ///
-    /// Where rows are `never_used` from memory, since nobody asks what has changed, only those are kept that requests are counted of.
+    /// Where rows are `never_used` from memory, since nobody asks what has changed, only those are kept that requests are counted of,
+    /// or that lines of the access log name.
     pub(super) fn admit(&self, row: &Candidate, policy: &Policy, ticket: Ticket, never_used: bool) -> Arc<Known> {
         let shard = EpochShard::of(&row.owner);
         let marks = self.marks.of(shard);
         let (id, plan) = (row.id, policy.plan(row.limits.as_deref()));
-        let is_counted = !(plan.key.windows().is_empty() && plan.account.windows().is_empty());
-        if never_used && !is_counted {
+        let is_named =
+            !(plan.key.windows().is_empty() && plan.account.windows().is_empty()) || policy.access_log != AccessLog::Off;
+        if never_used && !is_named {
             return self.known_once(row, shard, plan);
         }
         // Locks are taken in this order: of the key's place, of an account's.

@@ -25,6 +25,7 @@ mod recheck;
 mod reserve;
 mod retention;
 mod rounds;
+mod share;
 mod signals;
 mod slide;
 mod stop;

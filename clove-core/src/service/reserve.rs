@@ -4,12 +4,7 @@
 //! budgets or of none; and then the windows are charged. So a request that a budget refuses is charged to no window, and where the last
 //! place of a window was taken in between, what was reserved is given back.
 
-use super::{
-    Clove, Lefts,
-    charge::{Charge, Step},
-    known::Known,
-    metering::Metering,
-};
+use super::{Clove, charge::Charge, known::Known, metering::Metering};
 use crate::{
     budget::BudgetOf,
     clock::Timestamp,
@@ -17,7 +12,7 @@ use crate::{
     id::GrantId,
     store::{Meter, Reserve, Reserved, Reserving, Store, budgets::meter},
     usage::{Day, Unit},
-    verdict::{Attempt, BudgetExhausted, DenialReason, Exhausted, Grant, Reservation, Verdict},
+    verdict::{Attempt, BudgetExhausted, DenialReason, Grant, Reservation, Verdict},
 };
 use std::sync::{
     Arc,
@@ -80,7 +75,7 @@ impl Clove {
         (unit, amount): (&Unit, u64),
     ) -> Result<Verdict, Fault> {
         let now = charge.now;
-        let asked = match self.charge_all(&known, Charge { charges: false, ..charge }).await? {
+        let asked = match self.inner.charge_all(&known, Charge { charges: false, ..charge }).await? {
             Ok(lefts) => lefts,
             Err(exhausted) => return Ok(self.limited(exhausted, known, now, &attempt)),
         };
@@ -88,19 +83,10 @@ impl Clove {
             Ok(held) => held,
             Err(exhausted) => return Ok(self.denied(DenialReason::BudgetExhausted(exhausted), known, now, &attempt)),
         };
-        let charged = if charge.charges { self.charge_all(&known, charge).await? } else { Ok(asked) };
+        let charged = if charge.charges { self.inner.charge_all(&known, charge).await? } else { Ok(asked) };
         match charged {
             Ok(lefts) => self.granted(Grant { id, known, at: now, place, lefts, hold: Some(Arc::new(hold)) }, &attempt).await,
             Err(exhausted) => Ok(self.limited(exhausted, known, now, &attempt)),
-        }
-    }
-
-    async fn charge_all(&self, known: &Arc<Known>, charge: Charge) -> Result<Result<Lefts, Exhausted>, Fault> {
-        let mut lefts = Lefts::default();
-        match self.inner.try_charge(known, charge, &mut lefts) {
-            Step::Charged => Ok(Ok(lefts)),
-            Step::Refused(exhausted) => Ok(Err(exhausted)),
-            Step::Waits(flight) => self.inner.charge_when_known(known, charge, flight).await,
         }
     }
 

@@ -159,7 +159,8 @@ impl Held {
     pub(super) fn suffices(&mut self, limits: &Limits, at: &Moment, cost: u64) -> bool {
         limits.windows().iter().all(|&window| {
             if window.slides() {
-                return self.left_of_slide(window, at.steady) >= cost;
+                // What processes share of sliding windows is the store's to say.
+                return window.is_shared() || self.left_of_slide(window, at.steady) >= cost;
             }
             self.present(window, at.now).is_some_and(|lot| lot.suffices(window, cost))
         })
@@ -170,6 +171,9 @@ impl Held {
     pub(super) fn spend(&mut self, limits: &Limits, at: &Moment, cost: u64, lefts: &mut [u64; MAX_WINDOWS]) {
         for (&window, remaining) in limits.windows().iter().zip(lefts) {
             if window.slides() {
+                if window.is_shared() {
+                    continue;
+                }
                 if let Some(slide) = self.slide(window) {
                     slide.charge(cost, at.steady);
                 }
@@ -202,6 +206,9 @@ impl Held {
     pub(super) fn standing(&mut self, window: Window, at: &Moment, cost: u64, clock: &dyn Clock) -> Option<Standing> {
         if !window.slides() {
             return self.lot(window, at.now).map(|lot| lot.standing(window, cost, clock));
+        }
+        if window.is_shared() {
+            return Some(Standing::Fits);
         }
         let left = self.left_of_slide(window, at.steady);
         if cost <= left {

@@ -5,7 +5,6 @@ use super::{
     charge::{Charge, Step},
     known::Ticket,
     prove::{Boxed, Claim, Fast, Proof, Proven, is_imported},
-    tally::Flight,
     verification::{Verification, Verified, Work},
 };
 use crate::{
@@ -149,6 +148,9 @@ impl Clove {
         if let Some(asked) = attempt.reserving {
             return later(Box::pin(self.reserve_and_charge(known, place, charge, *attempt, asked)));
         }
+        if known.plan.slides_shared {
+            return later(Box::pin(self.charge_and_grant(known, place, charge, *attempt)));
+        }
         let mut lefts = Lefts::default();
         match self.inner.try_charge(&known, charge, &mut lefts) {
             Step::Charged => {
@@ -160,19 +162,18 @@ impl Clove {
                 Poll::Ready(Ok(Verdict::Granted(Grant { id, known, at: now, place, lefts, hold: None })))
             }
             Step::Refused(exhausted) => Poll::Ready(Ok(self.limited(exhausted, known, now, attempt))),
-            Step::Waits(flight) => later(Box::pin(self.charge_when_known(known, place, charge, flight, *attempt))),
+            Step::Waits(_) => later(Box::pin(self.charge_and_grant(known, place, charge, *attempt))),
         }
     }
 
-    async fn charge_when_known(
+    async fn charge_and_grant(
         &self,
         known: Arc<Known>,
         place: usize,
         charge: Charge,
-        flight: Flight,
         attempt: Attempt<'_>,
     ) -> Result<Verdict, Fault> {
-        match self.inner.charge_when_known(&known, charge, flight).await? {
+        match self.inner.charge_all(&known, charge).await? {
             Ok(lefts) => {
                 let id = GrantId::new(charge.now);
                 self.granted(Grant { id, known, at: charge.now, place, lefts, hold: None }, &attempt).await

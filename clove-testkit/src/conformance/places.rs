@@ -5,7 +5,7 @@ use clove_core::{
     KeyId, StoreError, Timestamp, Window,
     id::NodeId,
     limit::Subject,
-    store::{COUNT_LIFETIME_MICROS, Lease, Leased, Unspent, Want},
+    store::{COUNT_LIFETIME_MICROS, Lease, Leased, SlidingCharge, SlidingState, Unspent, Want},
 };
 use std::{sync::Arc, time::Duration};
 
@@ -16,6 +16,9 @@ list_cases![
     places_that_are_given_back_are_free_again,
     processes_that_lease_share_what_is_left,
     counts_are_forgotten_a_day_after_their_window,
+    a_sliding_window_counts_what_has_not_slid_out_of_it,
+    sliding_windows_are_charged_all_or_none,
+    racing_charges_of_a_sliding_window_stop_at_the_limit,
 ];
 
 const MINUTE: i64 = 60_000_000;
@@ -145,4 +148,76 @@ async fn counts_are_forgotten_a_day_after_their_window(bench: Arc<Bench>) {
     assert_eq!(bench.store.forget_counts(day(9, 0), 2).await.unwrap(), 2, "no more than asked");
     let left: Result<usize, StoreError> = bench.store.forget_counts(day(9, 0), 9).await;
     assert_eq!(left.unwrap(), 1);
+}
+
+fn sliding(count: u64, seconds: u64) -> Window {
+    Window::sliding_shared(count, Duration::from_secs(seconds)).unwrap()
+}
+
+/// Seconds after the start, as `at`.
+fn seconds(seconds: i64, micros: i64) -> Timestamp {
+    Timestamp::from_micros(at(0).as_micros() + seconds * 1_000_000 + micros).unwrap()
+}
+
+/// Charges so many places of these windows. Whether it did, and how each stands.
+async fn slide(bench: &Bench, at: Timestamp, places: u64, windows: &[(Subject, Window)]) -> (bool, Vec<SlidingState>) {
+    let charge = SlidingCharge { at, places, charges: true, windows: windows.to_vec() };
+    let charged = bench.store.charge_sliding(Arc::new(charge)).await.unwrap();
+    (charged.is_charged, charged.windows)
+}
+
+fn fits(left: u64) -> SlidingState {
+    SlidingState { left, lacks: false, again_at: None }
+}
+
+fn lacks(left: u64, again_at: Option<Timestamp>) -> SlidingState {
+    SlidingState { left, lacks: true, again_at }
+}
+
+async fn a_sliding_window_counts_what_has_not_slid_out_of_it(bench: Arc<Bench>) {
+    let subject = Subject::Key(KeyId::new(start()));
+    let window = [(subject.clone(), sliding(5, 60))];
+    assert_eq!(slide(&bench, seconds(0, 0), 2, &window).await, (true, vec![fits(3)]));
+    assert_eq!(slide(&bench, seconds(0, 0), 1, &window).await, (true, vec![fits(2)]), "two of one name add up");
+    assert_eq!(slide(&bench, seconds(59, 0), 2, &window).await, (true, vec![fits(0)]));
+    let end = |of: i64| Some(seconds(of + 60, 0));
+    assert_eq!(slide(&bench, seconds(60, -1), 1, &window).await, (false, vec![lacks(0, end(0))]));
+    assert_eq!(slide(&bench, seconds(60, -1), 4, &window).await, (false, vec![lacks(0, end(59))]));
+    assert_eq!(slide(&bench, seconds(60, -1), 6, &window).await, (false, vec![lacks(0, None)]));
+    assert_eq!(slide(&bench, seconds(60, -1), 0, &window).await, (false, vec![fits(0)]), "what takes none lacks none");
+    // Each is counted by its own length and its own subject.
+    let others = [(subject.clone(), sliding(5, 30)), (Subject::Key(KeyId::new(start())), sliding(5, 60))];
+    assert_eq!(slide(&bench, seconds(59, 0), 5, &others).await, (true, vec![fits(0), fits(0)]));
+    // A clock that steps back finds what lies ahead of it.
+    assert_eq!(slide(&bench, seconds(-3_600, 0), 1, &window).await, (false, vec![lacks(0, end(0))]));
+    assert_eq!(slide(&bench, seconds(60, 0), 3, &window).await, (true, vec![fits(0)]), "the first name has slid out");
+    let unspent = Unspent { subject, seconds: 60, start: seconds(60, 0), places: 2 };
+    bench.store.give_back(&[unspent]).await.unwrap();
+    assert_eq!(slide(&bench, seconds(61, 0), 2, &window).await, (true, vec![fits(0)]));
+    let nodes = lease(NodeId::new(at(1)), &window[0].0, &[(self::window(1_000, 3_600), at(0), 1, 1_000)]);
+    assert_eq!(bench.store.lease(nodes).await.unwrap()[0].taken, 500, "a charge is no lease");
+}
+
+async fn sliding_windows_are_charged_all_or_none(bench: Arc<Bench>) {
+    let key = || Subject::Key(KeyId::new(start()));
+    let (one, other, account) = (key(), key(), Subject::Account(bench.owner("acme", "ada").into()));
+    let of = |key: &Subject| [(key.clone(), sliding(3, 60)), (account.clone(), sliding(4, 60))];
+    assert_eq!(slide(&bench, at(0), 3, &of(&one)).await, (true, vec![fits(0), fits(1)]));
+    assert_eq!(slide(&bench, seconds(1, 0), 2, &of(&other)).await, (false, vec![fits(3), lacks(1, Some(at(1)))]));
+    let asks = SlidingCharge { at: seconds(1, 0), places: 1, charges: false, windows: of(&other).to_vec() };
+    let asked = bench.store.charge_sliding(Arc::new(asks)).await.unwrap();
+    assert_eq!((asked.is_charged, asked.windows), (false, vec![fits(3), fits(1)]), "asking charges nothing");
+    assert_eq!(slide(&bench, seconds(1, 0), 1, &of(&other)).await, (true, vec![fits(2), fits(0)]));
+}
+
+async fn racing_charges_of_a_sliding_window_stop_at_the_limit(bench: Arc<Bench>) {
+    let subject = Subject::Key(KeyId::new(start()));
+    for round in 0..20 {
+        let racers = (0..16).map(|racer| {
+            let (bench, window) = (Arc::clone(&bench), [(subject.clone(), sliding(10, 30))]);
+            async move { slide(&bench, seconds(round * 60, racer), 1, &window).await.0 }
+        });
+        let charged = at_once(racers.collect()).into_iter().filter(|is_charged| *is_charged).count();
+        assert_eq!(charged, 10);
+    }
 }

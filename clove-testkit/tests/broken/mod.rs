@@ -16,7 +16,7 @@ use clove_core::{
         AccessPage, AccessQuery, AuditPage, AuditQuery, BudgetQuery, COUNT_LIFETIME_MICROS, Candidate, Changes, Decision,
         EpochShard, Epochs, ExpiringKey, ExpiringQuery, ExpiryFilter, Facts, Freshness, KeyChange, KeyPage, KeyQuery, Lease,
         Leased, Lookup, OrganizationRecord, OwnerFacts, OwnerRecord, Place, Reads, Rehash, Reserve, Reserved, SecretRecord,
-        Transaction, UnrecognizedCount, Unspent, UsageBatch, UsagePage, UsageQuery, Want,
+        SlidingCharge, SlidingCharged, Transaction, UnrecognizedCount, Unspent, UsageBatch, UsagePage, UsageQuery, Want,
     },
     usage::Day,
 };
@@ -70,6 +70,9 @@ pub(crate) enum Fault {
     KeepsPeppersInAByte,
     MissesTheEdge,
     LeasesOneTooMany,
+    SlidesInSteps,
+    ChargesSlidingOneByOne,
+    RacesForSliding,
     RacesForPlaces,
     NamesWindowsByLength,
     CountsOneProcess,
@@ -513,6 +516,34 @@ impl Store for Broken {
             }
         }
         self.inner.lease(Arc::new(lease)).await
+    }
+    async fn charge_sliding(&self, charge: Arc<SlidingCharge>) -> Result<SlidingCharged, StoreError> {
+        if self.is(Fault::SlidesInSteps) {
+            let minute = charge.at.as_micros() - charge.at.as_micros().rem_euclid(60_000_000);
+            let at = Timestamp::from_micros(minute).unwrap();
+            return self.inner.charge_sliding(Arc::new(SlidingCharge { at, ..(*charge).clone() })).await;
+        }
+        if self.is(Fault::ChargesSlidingOneByOne) {
+            let mut all = SlidingCharged { is_charged: true, windows: Vec::new() };
+            for window in &charge.windows {
+                let one = SlidingCharge { windows: vec![window.clone()], ..(*charge).clone() };
+                let charged = self.inner.charge_sliding(Arc::new(one)).await?;
+                all.is_charged &= charged.is_charged;
+                all.windows.extend(charged.windows);
+            }
+            return Ok(all);
+        }
+        if self.is(Fault::RacesForSliding) && charge.charges {
+            let asked = self.inner.charge_sliding(Arc::new(SlidingCharge { charges: false, ..(*charge).clone() })).await?;
+            std::thread::sleep(Duration::from_millis(1));
+            if asked.windows.iter().all(|state| !state.lacks) {
+                let most = |window: Window| Window::sliding_shared(10_000, Duration::from_secs(window.seconds().into())).unwrap();
+                let windows = charge.windows.iter().map(|(subject, window)| (subject.clone(), most(*window))).collect();
+                return self.inner.charge_sliding(Arc::new(SlidingCharge { windows, ..(*charge).clone() })).await;
+            }
+            return Ok(asked);
+        }
+        self.inner.charge_sliding(charge).await
     }
     async fn give_back(&self, unspent: &[Unspent]) -> Result<(), StoreError> {
         if self.is(Fault::KeepsPlaces) {
