@@ -4,7 +4,7 @@ use super::{
     Clove,
     known::Keys,
     metering::Metering,
-    tally::{Held, Tally, Used, Uses},
+    tally::{Flight, Held, Tally, Used, Uses},
 };
 use crate::{
     clock::Timestamp,
@@ -30,6 +30,8 @@ const MAX_USED: usize = 2_048;
 const MAX_USES: usize = 131_072;
 /// The most places that wait to be given back. What is beyond is lost to its windows, and granted to nobody.
 const MAX_UNSPENT: usize = 65_536;
+/// The most takings of places that wait without anybody for them. What further ones take is lost to its windows.
+const MAX_FLIGHTS: usize = 1024;
 /// The most digests waiting; further ones wait for their secret's next use.
 const MAX_REHASHES: usize = 1024;
 
@@ -45,6 +47,8 @@ pub(super) struct Buffers {
     unspent: Mutex<Vec<Unspent>>,
     /// How many tallies were dropped that were listed as holding places: as long as they are, their memory is not free.
     pub(super) dropped: AtomicUsize,
+    /// Places on their way to tallies that were dropped.
+    flights: Mutex<Vec<Flight>>,
     rehashes: Mutex<Vec<Rehash>>,
 }
 
@@ -58,8 +62,8 @@ pub(super) fn thread_number() -> usize {
 
 impl Buffers {
     pub(super) fn new(metering: Arc<Metering>) -> Self {
-        let (used, uses, unspent, dropped, rehashes) = Default::default();
-        Self { metering, used, uses, unspent, dropped, rehashes }
+        let (used, uses, unspent, dropped, flights, rehashes) = Default::default();
+        Self { metering, used, uses, unspent, dropped, flights, rehashes }
     }
 
     /// Notes a use of a key whose tally is held.
@@ -116,6 +120,17 @@ impl Buffers {
     /// Has what is held of a subject's windows take back what was to be given back of them: its key was pushed out, and is here again.
     pub(super) fn reclaim(&self, subject: &Subject, held: &mut Held) {
         lock(&self.unspent).retain(|unspent| unspent.subject != *subject || !held.reclaim(unspent));
+    }
+
+    /// Keeps places that are on their way for when they come, to be given back.
+    pub(super) fn add_flight(&self, flight: Option<Box<Flight>>) {
+        let mut flights = lock(&self.flights);
+        let room = MAX_FLIGHTS.saturating_sub(flights.len());
+        flights.extend(flight.into_iter().take(room).map(|flight| *flight));
+    }
+
+    pub(super) fn take_flights(&self) -> Vec<Flight> {
+        std::mem::take(&mut lock(&self.flights))
     }
 
     pub(super) fn take_unspent(&self) -> Vec<Unspent> {

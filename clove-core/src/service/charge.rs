@@ -18,8 +18,14 @@ use crate::{
     sync::{Arc, Mutex, Weak, atomic::Ordering, lock},
     verdict::{Exhausted, Limited},
 };
-use futures_util::future::FutureExt;
-use std::{panic::AssertUnwindSafe, time::Duration};
+use futures_util::future::{Either, FutureExt, select};
+use std::{
+    future::{Future, poll_fn},
+    panic::AssertUnwindSafe,
+    pin::pin,
+    task::Poll,
+    time::Duration,
+};
 
 /// Who takes places, and what it has yet to give back.
 pub(super) struct Leases {
@@ -77,7 +83,7 @@ impl Inner {
         let at = &Moment { now, steady: if plan.slides { self.clock.monotonic() } else { Duration::ZERO } };
         let suffices =
             key.suffices(&plan.key, at, cost) && account.as_mut().is_none_or(|account| account.suffices(&plan.account, at, cost));
-        if !suffices && let Some(step) = self.lacks(known, &mut key, account.as_deref_mut(), at, cost) {
+        if !suffices && let Some(step) = self.lacks(known, &mut key, account.as_deref_mut(), at, charge) {
             return step;
         }
         let taken = if charges { cost } else { 0 };
@@ -98,13 +104,13 @@ impl Inner {
 
     /// What keeps a request from being charged; `None` if nothing does, once each window has its lot.
     #[cold]
-    fn lacks(&self, known: &Known, key: &mut Held, account: Option<&mut Held>, at: &Moment, cost: u64) -> Option<Step> {
+    fn lacks(&self, known: &Known, key: &mut Held, account: Option<&mut Held>, at: &Moment, charge: Charge) -> Option<Step> {
         let (plan, clock) = (&*known.plan, &*self.clock);
         let mut exhausted: Option<Exhausted> = None;
         let mut of_side = |of: Limited, held: &mut Held, limits: &Limits| {
             let mut wants = Vec::new();
             for &window in limits.windows() {
-                match held.standing(window, at, cost, clock) {
+                match held.standing(window, at, charge, clock) {
                     None | Some(Standing::Fits) => {}
                     Some(Standing::Lacks(want)) => wants.push(want),
                     Some(Standing::Exhausted { left, retry_at }) => {
@@ -160,7 +166,7 @@ impl Inner {
         mut flight: Flight,
     ) -> Result<Result<Lefts, Exhausted>, Fault> {
         loop {
-            if let Err(error) = flight.await {
+            if let Err(error) = self.in_time(flight).await {
                 if self.may_go_uncounted(charge) {
                     return Ok(Ok(self.uncounted(known, charge)));
                 }
@@ -172,6 +178,22 @@ impl Inner {
                 Step::Refused(exhausted) => return Ok(Err(exhausted)),
                 Step::Waits(next) => flight = next,
             }
+            // A store that answers at once, and never enough, must not keep the deadline from being looked at.
+            yield_once().await;
+        }
+    }
+
+    /// What a store answers, or that it does not, where the host has some requests granted uncounted then: well before the deadline.
+    pub(super) async fn in_time<T>(
+        &self,
+        answer: impl Future<Output = Result<T, Arc<StoreError>>>,
+    ) -> Result<T, Arc<StoreError>> {
+        if self.policy.uncounted_a_minute == 0 {
+            return answer.await;
+        }
+        match select(pin!(answer), self.clock.sleep(self.policy.deadline / 2)).await {
+            Either::Left((answer, _)) => answer,
+            Either::Right(_) => Err(Arc::new(StoreError::Unavailable { what: "counting: no answer", source: None })),
         }
     }
 
@@ -211,15 +233,19 @@ impl Inner {
             holding.push(Arc::downgrade(tally));
         }
         let lease = Arc::new(Lease { node: self.leases.node, at, subject: tally.subject.clone(), wants });
-        let (store, buffers, sent) = (Arc::clone(&self.store), Arc::clone(&self.buffers), self.clock.monotonic());
+        let (store, buffers, clock) = (Arc::clone(&self.store), Arc::clone(&self.buffers), Arc::clone(&self.clock));
         let tally = Arc::downgrade(tally);
         let flight = async move {
             let answer = AssertUnwindSafe(store.lease(Arc::clone(&lease))).catch_unwind().await;
             let panicked = || StoreError::Unavailable { what: "taking places: the store panicked", source: None };
-            let answer = answer.unwrap_or_else(|_| Err(panicked()));
+            let mut answer = answer.unwrap_or_else(|_| Err(panicked()));
+            if answer.as_ref().is_ok_and(|leased| leased.len() != lease.wants.len()) {
+                let what = "taking places: the store did not answer each want";
+                answer = Err(StoreError::Unavailable { what, source: None });
+            }
             let leased = answer.as_deref().unwrap_or_default();
             let unspent = match tally.upgrade() {
-                Some(tally) => tally.lock().land(&lease, leased, sent),
+                Some(tally) => tally.lock().land(&lease, leased, clock.monotonic()),
                 None => lease.wants.iter().zip(leased).filter_map(|(want, leased)| want.unspent(&lease, leased.taken)).collect(),
             };
             buffers.add_unspent(unspent);
@@ -240,9 +266,8 @@ impl Inner {
         // What was dropped has given its places back.
         for tally in holding.iter().filter_map(Weak::upgrade) {
             let flight = tally.lock().flight.as_deref().cloned();
-            if let Some(flight) = flight.filter(|_| stopping) {
-                // What comes of it is told to who waits for it.
-                let _ = flight.await;
+            if let Some(flight) = flight {
+                bring_in(flight, stopping).await;
             }
             let mut held = tally.lock();
             let is_idle = !std::mem::take(&mut held.was_used) && held.flight.is_none();
@@ -250,7 +275,14 @@ impl Inner {
             self.buffers.add_unspent(tally.unspent(&lots));
             held.is_listed = !held.is_empty();
         }
-        lock(&self.leases.holding).retain(|weak| weak.upgrade().is_some_and(|tally| tally.lock().is_listed));
+        // Whoever lists one holds it: to wait for it here would be for ever. What is listed twice is looked through twice.
+        let is_listed = |tally: Arc<Tally>| tally.try_lock().is_none_or(|held| held.is_listed);
+        lock(&self.leases.holding).retain(|weak| weak.upgrade().is_some_and(is_listed));
+        for flight in self.buffers.take_flights() {
+            if !bring_in(flight.clone(), stopping).await {
+                self.buffers.add_flight(Some(Box::new(flight)));
+            }
+        }
         let unspent = self.buffers.take_unspent();
         if unspent.is_empty() {
             return Ok(());
@@ -262,6 +294,24 @@ impl Inner {
         }
         result
     }
+}
+
+/// Has places that nobody may be waiting for any more come in: at once or not now, or, when stopping, whenever they do. Whether they
+/// have come. What came of it is told to who does wait.
+async fn bring_in(flight: Flight, stopping: bool) -> bool {
+    if stopping { Some(flight.await) } else { flight.now_or_never() }.is_some()
+}
+
+async fn yield_once() {
+    let mut has_yielded = false;
+    poll_fn(|context| {
+        if std::mem::replace(&mut has_yielded, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 impl Clove {

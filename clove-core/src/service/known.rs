@@ -252,7 +252,7 @@ impl Keys {
         if never_used && !is_named {
             return self.known_once(row, shard, plan);
         }
-        // Locks are taken in this order: of the key's place, of an account's.
+        // Locks are taken in this order: of the key's place in the cache, of an account's place, of a tally.
         let make = |tally: &dyn Fn(&Arc<Owner>) -> Arc<Tally>| {
             let account = self.accounts.get(&row.owner);
             let (owner, capabilities) = (Arc::clone(&account.owner), self.shared(&row.capabilities));
@@ -274,6 +274,11 @@ impl Keys {
             before.state.store(STALE, Ordering::SeqCst);
             self.evicted.forget_digests(before);
             let known = make(&|_| Arc::clone(&before.tally));
+            if known.plan != before.plan {
+                // One after the other: no request is half way through both.
+                known.tally.lock().ask_again();
+                known.account.lock().ask_again();
+            }
             if before.row.secrets == known.row.secrets
                 && let Some(proof) = before.proof.get()
             {

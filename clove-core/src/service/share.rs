@@ -17,6 +17,7 @@ use crate::{
     sync::Arc,
     verdict::{Exhausted, Limited},
 };
+use futures_util::future::TryFutureExt;
 
 impl Inner {
     /// Charges all windows of a key and its account or none, whatever has to be waited for.
@@ -46,10 +47,10 @@ impl Inner {
             windows: sliding.iter().map(|(subject, _, _, window)| (subject.clone(), *window)).collect(),
         };
         let asks = Arc::new(asks);
-        let charged = match self.store.charge_sliding(Arc::clone(&asks)).await {
+        let charged = match self.in_time(self.store.charge_sliding(Arc::clone(&asks)).map_err(Arc::new)).await {
             Ok(charged) => charged,
             Err(_) if self.may_go_uncounted(charge) => return Ok(Ok(self.uncounted(known, charge))),
-            Err(error) => return Err(StoreError::unavailable("charging sliding windows", Arc::new(error)).into()),
+            Err(error) => return Err(StoreError::unavailable("charging sliding windows", error).into()),
         };
         let taken = Taken { buffers: &self.buffers, asks: &asks, is_open: charged.is_charged };
         let states = || sliding.iter().zip(&charged.windows);

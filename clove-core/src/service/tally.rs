@@ -1,6 +1,6 @@
 //! What this process holds of one key's windows, or of one account's: places that it has taken from the store and not spent yet.
 
-use super::{buffers::Buffers, slide::Slide};
+use super::{buffers::Buffers, charge::Charge, slide::Slide};
 use crate::{
     clock::{Clock, Timestamp},
     error::StoreError,
@@ -70,7 +70,8 @@ impl Tally {
 
 impl Drop for Tally {
     fn drop(&mut self) {
-        let held = std::mem::take(&mut *self.lock());
+        let mut held = std::mem::take(&mut *self.lock());
+        self.buffers.add_flight(held.flight.take());
         let retired = held.rest.as_ref().map(|rest| rest.retired.as_slice()).unwrap_or_default();
         let unspent = self.unspent(&held.lots).chain(self.unspent(retired));
         self.buffers.add_unspent(unspent);
@@ -132,7 +133,7 @@ pub(super) struct Lot {
     left: u64,
     /// How many are charged to the name in the store, those that are left here among them, as the store last told.
     charged: u64,
-    /// When it was asked, on the clock that does not step, in milliseconds that start over every 49 days; `None` before it has answered.
+    /// When it was told, on the clock that does not step, in milliseconds that start over every 49 days; `None` before.
     asked: Option<u32>,
     /// How many were taken the last time: twice as many are wanted the next.
     size: u32,
@@ -202,11 +203,12 @@ impl Held {
         self.slide(window).map_or(0, |slide| slide.left(window.count(), window.length(), steady))
     }
 
-    /// How a request of this cost stands with a window.
-    pub(super) fn standing(&mut self, window: Window, at: &Moment, cost: u64, clock: &dyn Clock) -> Option<Standing> {
+    /// How a request stands with a window.
+    pub(super) fn standing(&mut self, window: Window, at: &Moment, charge: Charge, clock: &dyn Clock) -> Option<Standing> {
         if !window.slides() {
-            return self.lot(window, at.now).map(|lot| lot.standing(window, cost, clock));
+            return self.lot(window, at.now).map(|lot| lot.standing(window, charge, clock));
         }
+        let cost = charge.cost;
         if window.is_shared() {
             return Some(Standing::Fits);
         }
@@ -254,8 +256,13 @@ impl Held {
         self.lots.iter_mut().find(|lot| lot.seconds == window.seconds())
     }
 
+    /// What was told of each window was told for other limits: what is held is spent no further before the store has told anew.
+    pub(super) fn ask_again(&mut self) {
+        self.lots.iter_mut().for_each(|lot| lot.asked = None);
+    }
+
     /// What was taken is there to be spent, in its window. Gives what is of a window that nobody asks for any more.
-    pub(super) fn land(&mut self, lease: &Lease, leased: &[Leased], sent: Duration) -> Vec<Unspent> {
+    pub(super) fn land(&mut self, lease: &Lease, leased: &[Leased], landed: Duration) -> Vec<Unspent> {
         self.flight = None;
         let mut unspent = Vec::new();
         for (want, leased) in lease.wants.iter().zip(leased) {
@@ -266,7 +273,7 @@ impl Held {
                 continue;
             };
             lot.left = lot.left.saturating_add(leased.taken);
-            (lot.charged, lot.asked) = (leased.charged, Some(millis(sent)));
+            (lot.charged, lot.asked) = (leased.charged, Some(millis(landed)));
             lot.size = if leased.taken > 0 { u32::try_from(leased.taken).unwrap_or(u32::MAX) } else { lot.size };
         }
         unspent
@@ -321,17 +328,27 @@ impl Lot {
         self.asked.is_some() && cost <= self.left && cost <= self.remaining(window.count())
     }
 
-    fn standing(&self, window: Window, cost: u64, clock: &dyn Clock) -> Standing {
+    fn standing(&self, window: Window, Charge { cost, charges, .. }: Charge, clock: &dyn Clock) -> Standing {
         if self.suffices(window, cost) {
             return Standing::Fits;
         }
         let remaining = self.remaining(window.count());
-        if cost > window.count() {
+        let fits_never = cost > window.count();
+        if fits_never && self.asked.is_some() {
             return Standing::Exhausted { left: remaining, retry_at: None };
         }
         let is_fresh = |at| millis(clock.monotonic()).wrapping_sub(at) < USED_UP;
-        if remaining < cost && self.asked.is_some_and(is_fresh) {
-            return Standing::Exhausted { left: remaining, retry_at: Some(window.end(self.start)) };
+        if self.asked.is_some_and(is_fresh) {
+            if remaining < cost {
+                return Standing::Exhausted { left: remaining, retry_at: Some(window.end(self.start)) };
+            }
+            if !charges {
+                return Standing::Fits;
+            }
+        }
+        // It is going to take none.
+        if fits_never || !charges {
+            return Standing::Lacks(Want { window, start: self.start, least: 0, wanted: 0 });
         }
         let least = cost - self.left.min(remaining).min(cost);
         Standing::Lacks(Want { window, start: self.start, least, wanted: least.max(u64::from(self.size) * 2) })
