@@ -227,10 +227,15 @@ impl Limits {
         }
         let window = |text: &str| {
             let (count, length) = text.split_once('/')?;
-            let kinds: [(&str, fn(u64, Duration) -> Result<Window, Invalid>); 3] =
-                [(SLIDES, Window::sliding), (SLIDES_SHARED, Window::sliding_shared), ("", Window::new)];
-            let (seconds, make) = kinds.into_iter().find_map(|(kind, make)| Some((length.strip_suffix(kind)?, make)))?;
-            make(count.parse().ok()?, Duration::from_secs(seconds.parse().ok()?)).ok()
+            let count = count.parse().ok()?;
+            let length_of = |kind| Some(Duration::from_secs(length.strip_suffix(kind)?.parse().ok()?));
+            if let Some(length) = length_of(SLIDES) {
+                return Window::sliding(count, length).ok();
+            }
+            if let Some(length) = length_of(SLIDES_SHARED) {
+                return Window::sliding_shared(count, length).ok();
+            }
+            Window::new(count, length_of("")?).ok()
         };
         let windows: Option<Vec<Window>> = text.split(' ').map(window).collect();
         Self::new(windows.unwrap_or_default())
