@@ -333,6 +333,20 @@ fn of_three_requests_for_two_places_of_an_account_two_are_granted() {
     });
 }
 
+/// Each waits for locks that the other takes: a schedule in which both do for ever is found as one in which nobody goes on.
+#[test]
+fn giving_places_back_and_the_first_request_of_a_key_go_on_beside_each_other() {
+    try_out(|| {
+        let (world, _) = World::new(Marked, limits(&[per(5, MINUTE)], &[per(5, MINUTE)]).build().unwrap());
+        let (listed, new) = (world.key().1, world.key().1);
+        assert!(world.is_good(&listed));
+        let clove = world.clove.clone();
+        let gives_back = thread::spawn(move || block_on(clove.shut_down()).unwrap());
+        assert!(world.is_good(&new));
+        gives_back.join().unwrap();
+    });
+}
+
 #[test]
 fn of_three_requests_to_two_processes_for_two_places_two_are_granted() {
     try_out(|| {
