@@ -132,7 +132,8 @@ async fn counts_of_windows_and_the_ledger_are_forgotten_as_fast_as_logs() {
     fixture.clock().advance(17 * DAY);
     let mut work = pin!(fixture.clove.maintenance().run(|error| panic!("{error}")));
     rounds(&fixture, &mut work, 59);
-    let slices = |calls: &[&str]| ["forget_counts", "forget_reports"].map(|kind| calls.iter().filter(|call| **call == kind).count());
+    let slices =
+        |calls: &[&str]| ["forget_counts", "forget_reports"].map(|kind| calls.iter().filter(|call| **call == kind).count());
     for wanted in [[32, 32], [2, 2], [0, 0]] {
         assert_eq!(slices(&spy.calls()), [0, 0]);
         rounds(&fixture, &mut work, 1);

@@ -14,20 +14,23 @@ impl Inner {
     /// it. What fails is told, and tried again.
     pub(super) async fn forget(&self, failed: &mut impl FnMut(StoreError)) -> bool {
         let (now, kept, store) = (self.clock.now(), self.policy.retention, &self.store);
-        let mut more = self.forget_slices(|| store.forget_counts(now, SLICE), failed).await;
-        more |= self.forget_slices(|| self.forget_reports(SLICE), failed).await;
+        let mut more =
+            self.forget_slices("forgetting counts of windows: no answer", || store.forget_counts(now, SLICE), failed).await;
+        more |= self.forget_slices("forgetting what was reported: no answer", || self.forget_reports(SLICE), failed).await;
         if let Some(before) = before(now, kept.access_log) {
-            more |= self.forget_slices(|| store.forget_access(before, SLICE), failed).await;
+            more |=
+                self.forget_slices("forgetting the access log: no answer", || store.forget_access(before, SLICE), failed).await;
         }
         if let Some(before) = before(now, kept.audit) {
-            more |= self.forget_slices(|| store.forget_audit(before, SLICE), failed).await;
+            more |=
+                self.forget_slices("forgetting the audit trail: no answer", || store.forget_audit(before, SLICE), failed).await;
         }
         more
     }
 
     /// Forgets of one kind while there is more, and time for it; where there is not, the next round goes on. Entries that wait to be
     /// written come first.
-    async fn forget_slices<F>(&self, slice: impl Fn() -> F, failed: &mut impl FnMut(StoreError)) -> bool
+    async fn forget_slices<F>(&self, no_answer: &'static str, slice: impl Fn() -> F, failed: &mut impl FnMut(StoreError)) -> bool
     where
         F: Future<Output = Result<usize, StoreError>>,
     {
@@ -35,7 +38,7 @@ impl Inner {
             if self.log.press.is_pressed() {
                 return true;
             }
-            match slice().await {
+            match self.part(no_answer, slice()).await {
                 Ok(rows) if rows >= SLICE => {}
                 Ok(_) => return false,
                 Err(error) => {
