@@ -51,8 +51,7 @@ impl Unsettled {
 impl Drop for Unsettled {
     fn drop(&mut self) {
         if *self.is_open.get_mut() {
-            // Where there is no room for it, it stays reserved until the period ends.
-            let _ = self.metering.report(self.grant, &self.meter, 0, true);
+            self.metering.give_up(self.grant, &self.meter);
         }
     }
 }
