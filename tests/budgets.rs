@@ -19,7 +19,7 @@ use std::{
     time::Duration,
 };
 use support::{
-    DAY, Ending, Mode, Spy, actions, invalid, poll_and_drop, refusal, spied,
+    DAY, Ending, Mode, actions, invalid, poll_and_drop, refusal, spied,
     usage::{credential, tokens, total},
 };
 
@@ -284,9 +284,11 @@ async fn an_unknown_outcome_is_resolved_by_asking_again() {
         assert_eq!(stands(clove, &fixture.owner).await, (0, 40));
         clove.settle_durably(&grant, 0).await.unwrap();
     }
-    spy.end_reserves([Ending::CommitsThenUnknown; 4]);
-    assert!(matches!(ask(clove, &credential, 40).await, Err(Fault::Store(StoreError::OutcomeUnknown { .. }))));
-    assert_eq!(stands(clove, &fixture.owner).await, (0, 0), "what nobody can settle is given back");
+    for endings in [vec![Ending::CommitsThenUnknown; 4], vec![Ending::CommitsThenUnknown, Ending::Unavailable]] {
+        spy.end_reserves(endings);
+        assert!(matches!(ask(clove, &credential, 40).await, Err(Fault::Store(StoreError::OutcomeUnknown { .. }))));
+        assert_eq!(stands(clove, &fixture.owner).await, (0, 0), "what nobody can settle is given back");
+    }
 }
 
 #[tokio::test]
@@ -486,8 +488,7 @@ proptest! {
 
 #[tokio::test]
 async fn a_settlement_whose_answer_is_lost_counts_once() {
-    let spy = Spy::new();
-    let fixture = Fixture::on(spy.clone(), of_account(100)).unwrap();
+    let (fixture, spy) = spied(of_account(100));
     let (clove, credential) = (&fixture.clove, credential(&fixture).await);
     let grant = granted(clove, &credential, 60).await;
     spy.end_batches([Ending::CommitsThenUnknown, Ending::Unavailable]);

@@ -4,7 +4,11 @@
 
 mod support;
 
-use clove::{ActiveLimit, Clove, Limits, Policy, Status, StoreError, Tier, Window, policy::MIN_CACHE_BYTES};
+use chrono::TimeDelta;
+use clove::{
+    AccessLog, ActiveLimit, Clove, Limits, MemoryStore, Policy, Retention, Signal, Status, StoreError, Tier, Window,
+    policy::MIN_CACHE_BYTES,
+};
 use clove_testkit::Fixture;
 use std::{
     pin::{Pin, pin},
@@ -145,4 +149,114 @@ async fn it_gives_back_places_that_nobody_asks_for_and_forgets_old_counts() {
     assert_eq!(left, 899);
     (0..40).for_each(|_| round(&mut work));
     assert_eq!(calls(&spy), ["forget_counts", "forget_reports", "forget_access"]);
+}
+
+/// What maintenance asks of a store, and what it says where that gives no answer.
+const PARTS: [(&str, &str); 10] = [
+    ("epochs", "polling for changes: no answer"),
+    ("touch", "writing last uses: no answer"),
+    ("record", "writing usage: no answer"),
+    ("count_unrecognized", "writing the access log: no answer"),
+    ("expiring_soon", "looking for keys that are about to expire: no answer"),
+    ("give_back", "giving places back: no answer"),
+    ("forget_counts", "forgetting counts of windows: no answer"),
+    ("forget_reports", "forgetting what was reported: no answer"),
+    ("forget_access", "forgetting the access log: no answer"),
+    ("forget_audit", "forgetting the audit trail: no answer"),
+];
+
+/// Has one part of maintenance go so for two hours and then well, and asserts what it says of it meanwhile, and that no other misses its
+/// turn.
+async fn goes_on_beside(part: &'static str, mode: Mode, wanted: &str) {
+    let limits = Limits::new([Window::new(1_000, 86_400 * SECOND).unwrap()]).unwrap();
+    let kept = Some(TimeDelta::days(1));
+    let policy = Policy::builder().limits(Tier { key: limits, account: Some(Limits::unlimited()) });
+    let policy = policy.access_log(AccessLog::BestEffort).retention(Retention { access_log: kept, audit: kept }).build().unwrap();
+    let spy = Spy::over(MemoryStore::new());
+    let fixture = Fixture::on(spy.clone(), policy.clone()).unwrap();
+    let used = fixture.key_in(Status::Active).await.unwrap().credential.unwrap().reveal();
+    let clove = Clove::builder(spy.clone(), policy).clock(fixture.clock().clone()).observed_by(|_: &Signal<'_>| {}).build();
+    let said = Mutex::new(Vec::new());
+    let mut work = pin!(clove.maintenance().run(|error| said.lock().unwrap().push(error.to_string())));
+    for mode in [mode, Mode::Works] {
+        spy.only(part, mode);
+        assert!(!is_good(&clove, "unknown").await);
+        spy.calls();
+        // The last places that are taken for these are more than are spent.
+        for _ in 0..5 {
+            assert!(is_good(&clove, &used).await);
+        }
+        for _ in 0..150 {
+            assert!(poll(&mut work).is_pending());
+            fixture.clock().advance(61 * SECOND);
+        }
+        let calls = spy.calls();
+        let missed: Vec<_> = PARTS.iter().filter(|(name, _)| !calls.contains(name)).collect();
+        assert!(missed.is_empty(), "beside {part}: {missed:?}");
+    }
+    let said = said.lock().unwrap();
+    assert!(!said.is_empty() && said.iter().all(|said| said.ends_with(wanted)), "{said:?}");
+}
+
+#[tokio::test]
+async fn a_part_that_gives_no_answer_is_given_up_and_keeps_no_other_from_its_turn() {
+    for (part, wanted) in PARTS {
+        goes_on_beside(part, Mode::Hangs, wanted).await;
+    }
+}
+
+#[tokio::test]
+async fn a_part_that_panics_ends_no_other() {
+    for (part, _) in PARTS {
+        // Usage has its own answer to that: how far its batch had come is not known.
+        let wanted = if part == "record" { "the outcome of the transaction is unknown" } else { "a part of it panicked" };
+        goes_on_beside(part, Mode::Panics, wanted).await;
+    }
+}
+
+#[tokio::test]
+async fn uses_that_a_call_without_an_answer_was_given_wait_again_and_no_others() {
+    let policy = Policy::builder().active_limit(ActiveLimit::Unlimited).max_records(None).max_creations_per_day(None);
+    let (fixture, spy) = spied(policy.limits(Tier::unlimited()).build().unwrap());
+    let mut work = pin!(fixture.clove.maintenance().run(|_| {}));
+    assert!(poll(&mut work).is_pending());
+    for _ in 0..1_100 {
+        let used = fixture.key_in(Status::Active).await.unwrap().credential.unwrap().reveal();
+        assert!(is_good(&fixture.clove, &used).await);
+    }
+    spy.hold_next_answer("touch");
+    spy.calls();
+    fixture.clock().advance(SECOND);
+    assert!(poll(&mut work).is_pending());
+    spy.only("touch", Mode::Hangs);
+    spy.give_answers();
+    assert!(poll(&mut work).is_pending());
+    assert_eq!(calls(&spy), ["touch", "touch"]);
+    spy.set(Mode::Works);
+    for _ in 0..2 {
+        fixture.clock().advance(60 * SECOND);
+        assert!(poll(&mut work).is_pending());
+    }
+    assert_eq!(calls(&spy).iter().filter(|call| **call == "touch").count(), 1);
+    assert!(fixture.keys().await.unwrap().iter().all(|key| key.last_used_at.is_some()));
+}
+
+#[tokio::test]
+async fn places_whose_giving_back_got_no_answer_are_not_given_back_again() {
+    let limits = Limits::new([Window::new(1_000, 3_600 * SECOND).unwrap()]).unwrap();
+    let (fixture, spy) =
+        spied(Policy::builder().limits(Tier { key: limits, account: Some(Limits::unlimited()) }).build().unwrap());
+    let used = fixture.key_in(Status::Active).await.unwrap().credential.unwrap().reveal();
+    let mut work = pin!(fixture.clove.maintenance().run(|_| {}));
+    for _ in 0..5 {
+        assert!(is_good(&fixture.clove, &used).await);
+    }
+    spy.hold_next_answer("give_back");
+    let mut given_back = 0;
+    for _ in 0..120 {
+        assert!(poll(&mut work).is_pending());
+        fixture.clock().advance(SECOND);
+        given_back += calls(&spy).iter().filter(|call| **call == "give_back").count();
+    }
+    assert_eq!(given_back, 1);
 }

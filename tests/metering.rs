@@ -204,6 +204,25 @@ async fn a_full_buffer_says_so_keeps_what_it_has_and_takes_more_after_a_flush() 
 }
 
 #[tokio::test]
+async fn reservations_that_were_given_up_leave_half_the_room_to_what_was_used() {
+    let (fixture, spy) = spied(policy());
+    let (clove, credential, unit) = (&fixture.clove, credential(&fixture).await, tokens());
+    let reserving = Attempt::new(&credential).reserving(&unit, 1);
+    let granted = clove.verify(reserving).await.unwrap().granted().unwrap();
+    spy.only("reserve", Mode::Hangs);
+    for _ in 0..65_536 {
+        assert!(poll_and_drop(clove.verify(reserving)).is_pending());
+        // The clock forgets who waited for it.
+        fixture.clock().advance(Duration::ZERO);
+    }
+    clove.settle(&granted, 1).unwrap();
+    spy.set(Mode::Works);
+    clove.flush().await.unwrap();
+    let written: usize = spy.usage_batches().iter().map(|batch| batch.reports.len()).sum();
+    assert_eq!(written, 32_768 + 1);
+}
+
+#[tokio::test]
 async fn what_could_not_be_written_is_sent_again_as_it_was_and_what_came_since_apart_from_it() {
     for ending in [Ending::Unavailable, Ending::CommitsThenUnknown, Ending::RollsBackThenUnknown] {
         let (fixture, spy) = spied(policy());

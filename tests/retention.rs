@@ -7,7 +7,12 @@ mod support;
 use chrono::{DateTime, TimeDelta, Utc};
 use clove::{
     AccessEntry, AccessLog, AccessOutcome, Action, ActiveLimit, By, Clove, GrantId, KeyId, MemoryStore, NewKey, OperationId,
-    Owner, Policy, Retention, Status, Store, Tier, Timestamp, sqlite::SqliteStore, store::AccessQuery,
+    Owner, Policy, Retention, Status, Store, Tier, Timestamp, Unit, Window,
+    id::NodeId,
+    limit::Subject,
+    sqlite::SqliteStore,
+    store::{AccessQuery, Lease, Meter, Report, UsageBatch, Want},
+    usage::Day,
 };
 use clove_testkit::Fixture;
 use std::{
@@ -105,6 +110,35 @@ async fn logs_are_forgotten_slice_by_slice_and_more_often_while_there_is_more() 
     assert_eq!((slices(spy.calls()), entries_left(&spy.inner, &fixture.owner).await), (2, 0));
     rounds(&fixture, &mut work, 58);
     assert_eq!(slices(spy.calls()), 0);
+}
+
+#[tokio::test]
+async fn counts_of_windows_and_the_ledger_are_forgotten_as_fast_as_logs() {
+    const ROWS: i64 = 33 * 1024 + 7;
+    let spy = Spy::new();
+    let fixture = Fixture::on(spy.clone(), keeping(None, None)).unwrap();
+    let (at, owner) = (Timestamp::from(fixture.clove.now()), fixture.owner.clone());
+    let (node, window) = (NodeId::new(at), Window::new(1, Duration::from_secs(1)).unwrap());
+    let subject = Subject::Account(Arc::new(owner.clone()));
+    let want = |second| {
+        let start = Timestamp::from_micros(window.start(at).as_micros() + second * 1_000_000).unwrap();
+        Want { window, start, least: 1, wanted: 1 }
+    };
+    spy.inner.lease(Arc::new(Lease { node, at, subject, wants: (0..ROWS).map(want).collect() })).await.unwrap();
+    let meter = Meter { owner, key: KeyId::new(at), unit: Unit::new("tokens").unwrap(), day: Day::of(at) };
+    let report = |_| Report { grant: GrantId::new(at), meter: meter.clone(), total: 1, settles: false };
+    let batch = UsageBatch { node, sequence: 1, at, requests: Vec::new(), reports: (0..ROWS - 1).map(report).collect() };
+    spy.inner.record(Arc::new(batch)).await.unwrap();
+    fixture.clock().advance(17 * DAY);
+    let mut work = pin!(fixture.clove.maintenance().run(|error| panic!("{error}")));
+    rounds(&fixture, &mut work, 59);
+    let slices =
+        |calls: &[&str]| ["forget_counts", "forget_reports"].map(|kind| calls.iter().filter(|call| **call == kind).count());
+    for wanted in [[32, 32], [2, 2], [0, 0]] {
+        assert_eq!(slices(&spy.calls()), [0, 0]);
+        rounds(&fixture, &mut work, 1);
+        assert_eq!(slices(&spy.calls()), wanted);
+    }
 }
 
 #[tokio::test]

@@ -259,7 +259,9 @@ impl Store for MemoryStore {
             start.as_micros() + i64::from(*seconds) * 1_000_000 + COUNT_LIFETIME_MICROS <= now.as_micros()
         };
         let over: Vec<_> = state.charged.keys().filter(|name| is_over(name)).take(limit).cloned().collect();
-        state.charged.retain(|name, _| over.binary_search(name).is_err());
+        for name in &over {
+            state.charged.remove(name);
+        }
         Ok(over.len())
     }
 

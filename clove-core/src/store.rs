@@ -195,7 +195,12 @@ pub trait Store: Send + Sync + 'static {
     /// [`Unavailable`](StoreError::Unavailable) or [`OutcomeUnknown`](StoreError::OutcomeUnknown).
     async fn charge_sliding(&self, charge: Arc<SlidingCharge>) -> Result<SlidingCharged, StoreError>;
 
-    /// Gives places back to their names. Never run twice for the same places; need not be durable when it returns.
+    /// Gives places back to their names. Never run twice for the same places, unless nothing was given back the first time; need not be
+    /// durable when it returns.
+    ///
+    /// # Errors
+    /// [`Unavailable`](StoreError::Unavailable): nothing was given back. [`OutcomeUnknown`](StoreError::OutcomeUnknown): any of the
+    /// places may be.
     async fn give_back(&self, unspent: &[Unspent]) -> Result<(), StoreError>;
 
     /// Forgets counts of windows that were over [`COUNT_LIFETIME_MICROS`] before `now`, at most `limit`; how many it were. Need not

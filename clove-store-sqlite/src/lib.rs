@@ -94,8 +94,8 @@ enum Points {
 
 /// How late another process's command is obeyed, at most, unless the policy says otherwise.
 const FRESHNESS: Duration = Duration::from_millis(100);
-/// The most last uses of one transaction: commands wait for no more than that.
-const TOUCHES: usize = 1024;
+/// The most last uses, or places to be given back, of one transaction: commands wait for no more than that.
+const SLICE: usize = 1024;
 
 impl SqliteStore {
     /// Opens a file with the default [`Options`]; creates it if it is missing, unlike [`Options::create`]`(false)`.
@@ -229,7 +229,7 @@ impl Store for SqliteStore {
     }
 
     async fn touch(&self, uses: &[(KeyId, DateTime<Utc>)]) -> Result<(), StoreError> {
-        for uses in uses.chunks(TOUCHES) {
+        for uses in uses.chunks(SLICE) {
             self.inner.writer.write(Work::Touch(uses.to_vec())).await?;
         }
         Ok(())
@@ -250,7 +250,15 @@ impl Store for SqliteStore {
     }
 
     async fn give_back(&self, unspent: &[Unspent]) -> Result<(), StoreError> {
-        self.inner.writer.write(Work::GiveBack(unspent.to_vec())).await.map(drop)
+        let mut before = false;
+        for unspent in unspent.chunks(SLICE) {
+            if let Err(error) = self.inner.writer.write(Work::GiveBack(unspent.to_vec())).await {
+                // Of all of them it is not true that none is given back, once some are.
+                return Err(if before { StoreError::OutcomeUnknown { source: Some(error.into()) } } else { error });
+            }
+            before = true;
+        }
+        Ok(())
     }
 
     async fn forget_counts(&self, now: Timestamp, limit: usize) -> Result<usize, StoreError> {

@@ -141,7 +141,7 @@ impl Spy {
     pub(crate) fn before_epochs(&self, work: impl Future<Output = ()> + Send + 'static) {
         self.orders.lock().unwrap().before_epochs = Some(Box::pin(work));
     }
-    async fn answer(&self, name: &'static str) {
+    async fn answer<T>(&self, name: &'static str, answer: T) -> T {
         let held = {
             let mut orders = self.orders.lock().unwrap();
             orders.held.take_if(|held| *held == name).map(|_| {
@@ -153,6 +153,7 @@ impl Spy {
         if let Some(held) = held {
             held.await.unwrap();
         }
+        answer
     }
     /// The calls since this was last asked.
     pub(crate) fn calls(&self) -> Vec<&'static str> {
@@ -233,9 +234,7 @@ impl Store for Spy {
         Lookup::waits(async move {
             self.call("find_by_id").await?;
             let model = self.orders.lock().unwrap().model;
-            let found = self.inner.find_by_id(model.unwrap_or(id)).await;
-            self.answer("find_by_id").await;
-            let found = found?;
+            let found = self.answer("find_by_id", self.inner.find_by_id(model.unwrap_or(id)).await).await?;
             let Some((found, _)) = found.as_ref().zip(model) else { return Ok(found) };
             let owner = Owner::new("acme", id.to_string()).unwrap().into();
             Ok(Some(Arc::new(Candidate { id, owner, ..(**found).clone() })))
@@ -268,11 +267,7 @@ impl Store for Spy {
             before.await;
         }
         match ending {
-            None | Some(Ending::Commits) => {
-                let decision = self.inner.transact(transaction).await;
-                self.answer("transact").await;
-                decision
-            }
+            None | Some(Ending::Commits) => self.answer("transact", self.inner.transact(transaction).await).await,
             Some(Ending::CommitsThenUnknown) => {
                 self.inner.transact(transaction).await?;
                 Err(StoreError::OutcomeUnknown { source: None })
@@ -329,13 +324,11 @@ impl Store for Spy {
     }
     async fn touch(&self, uses: &[(KeyId, DateTime<Utc>)]) -> Result<(), StoreError> {
         self.call("touch").await?;
-        self.inner.touch(uses).await
+        self.answer("touch", self.inner.touch(uses).await).await
     }
     async fn lease(&self, lease: Arc<Lease>) -> Result<Vec<Leased>, StoreError> {
         self.call("lease").await?;
-        let leased = self.inner.lease(lease).await;
-        self.answer("lease").await;
-        leased
+        self.answer("lease", self.inner.lease(lease).await).await
     }
     async fn charge_sliding(&self, charge: Arc<SlidingCharge>) -> Result<SlidingCharged, StoreError> {
         self.call("charge_sliding").await?;
@@ -343,7 +336,7 @@ impl Store for Spy {
     }
     async fn give_back(&self, unspent: &[Unspent]) -> Result<(), StoreError> {
         self.call("give_back").await?;
-        self.inner.give_back(unspent).await
+        self.answer("give_back", self.inner.give_back(unspent).await).await
     }
     async fn forget_counts(&self, now: Timestamp, limit: usize) -> Result<usize, StoreError> {
         self.call("forget_counts").await?;
@@ -382,11 +375,7 @@ impl Store for Spy {
         };
         self.call("reserve").await?;
         match ending {
-            None | Some(Ending::Commits) => {
-                let reserved = self.inner.reserve(reserve).await;
-                self.answer("reserve").await;
-                reserved
-            }
+            None | Some(Ending::Commits) => self.answer("reserve", self.inner.reserve(reserve).await).await,
             Some(Ending::CommitsThenUnknown) => {
                 self.inner.reserve(reserve).await?;
                 Err(StoreError::OutcomeUnknown { source: None })

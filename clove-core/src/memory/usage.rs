@@ -96,15 +96,16 @@ impl UsageBook {
     }
 
     pub(super) fn forget(&mut self, before: Day, limit: usize) -> usize {
-        let reports: Vec<_> = self.reported.iter().filter(|(_, (_, day))| *day < before).map(|(name, _)| name.clone()).collect();
-        let nodes: Vec<_> = self.written.iter().filter(|(_, (_, day))| *day < before).map(|(node, _)| *node).collect();
-        let forgotten = (reports.len() + nodes.len()).min(limit);
-        for name in reports.iter().take(limit) {
+        let reports = self.reported.iter().filter(|(_, (_, day))| *day < before).map(|(name, _)| name.clone());
+        let reports: Vec<_> = reports.take(limit).collect();
+        let nodes = self.written.iter().filter(|(_, (_, day))| *day < before).map(|(node, _)| *node);
+        let nodes: Vec<_> = nodes.take(limit.saturating_sub(reports.len())).collect();
+        for name in &reports {
             self.reported.remove(name);
         }
-        for node in nodes.iter().take(limit.saturating_sub(reports.len())) {
+        for node in &nodes {
             self.written.remove(node);
         }
-        forgotten
+        reports.len() + nodes.len()
     }
 }

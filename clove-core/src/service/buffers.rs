@@ -32,6 +32,8 @@ const MAX_USES: usize = 131_072;
 const MAX_UNSPENT: usize = 65_536;
 /// The most takings of places that wait without anybody for them. What further ones take is lost to its windows.
 const MAX_FLIGHTS: usize = 1024;
+/// How many last uses, or places to be given back, one call of the store is given: what becomes of it becomes of no more.
+const SLICE: usize = 1024;
 /// The most digests waiting; further ones wait for their secret's next use.
 const MAX_REHASHES: usize = 1024;
 
@@ -133,8 +135,11 @@ impl Buffers {
         std::mem::take(&mut lock(&self.flights))
     }
 
+    /// A slice of the places that wait to be given back.
     pub(super) fn take_unspent(&self) -> Vec<Unspent> {
-        std::mem::take(&mut lock(&self.unspent))
+        let mut waiting = lock(&self.unspent);
+        let left = waiting.len().saturating_sub(SLICE);
+        waiting.split_off(left)
     }
 
     pub(super) fn rehash(&self, change: Rehash) {
@@ -146,9 +151,10 @@ impl Buffers {
 
     pub(super) async fn flush(&self, store: &dyn Store, keys: &Keys) -> Result<(), StoreError> {
         let mut taken = Taken { buffers: self, uses: self.take_uses(), rehashes: std::mem::take(&mut *lock(&self.rehashes)) };
-        if !taken.uses.is_empty() {
-            store.touch(&taken.uses).await?;
-            taken.uses.clear();
+        while let Some(uses) = taken.uses.rchunks(SLICE).next() {
+            let left = taken.uses.len().saturating_sub(uses.len());
+            store.touch(uses).await?;
+            taken.uses.truncate(left);
         }
         if !taken.rehashes.is_empty() {
             store.rehash(&taken.rehashes).await?;

@@ -283,16 +283,18 @@ impl Inner {
                 self.buffers.add_flight(Some(Box::new(flight)));
             }
         }
-        let unspent = self.buffers.take_unspent();
-        if unspent.is_empty() {
-            return Ok(());
+        loop {
+            let unspent = self.buffers.take_unspent();
+            if unspent.is_empty() {
+                return Ok(());
+            }
+            let result = self.store.give_back(&unspent).await;
+            // Only what was certainly not given back may be given back again: nothing where this was dropped meanwhile.
+            if let Err(StoreError::Unavailable { .. }) = result {
+                self.buffers.add_unspent(unspent);
+            }
+            result?;
         }
-        let result = self.store.give_back(&unspent).await;
-        // Only what was certainly not given back may be given back again.
-        if let Err(StoreError::Unavailable { .. }) = result {
-            self.buffers.add_unspent(unspent);
-        }
-        result
     }
 }
 

@@ -5,9 +5,10 @@ use crate::{
     error::StoreError,
     sync::{Arc, Mutex, Weak, atomic::Ordering, lock},
 };
-use futures_util::future;
+use futures_util::future::{self, Either, FutureExt};
 use std::{
     future::Future,
+    panic::AssertUnwindSafe,
     pin::pin,
     task::{Context, Wake, Waker},
     thread,
@@ -16,12 +17,16 @@ use std::{
 
 /// How long maintenance waits for a poll.
 const POLL_PATIENCE: Duration = Duration::from_secs(5);
+/// How long it waits for any other part of its work.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// How often maintenance flushes.
 const INTERVAL: Duration = Duration::from_secs(1);
 /// How many rounds of maintenance lie between two that look for what to forget.
 const ROUNDS_BETWEEN_FORGETTING: u32 = 60;
 /// How many rounds of maintenance lie between two that give back places of subjects that no request came for.
 const ROUNDS_BETWEEN_RETURNS: u32 = 10;
+/// What is said of the access log where the store gives no answer.
+const LOG: &str = "writing the access log: no answer";
 
 impl Clove {
     /// The work that goes on beside verification, for the host to spawn once: without it everything stays right, last uses,
@@ -42,7 +47,8 @@ impl Maintenance {
     /// places of request windows that nobody has asked for since; and forgets counts of windows that are over for a day, of which
     /// grants usage was reported 15 days ago, and logs beyond their [`Retention`](crate::Retention); and tells observers, if there are
     /// any, each hour of keys that are about to expire. Ends when the last handle is dropped. What could not be written stays for the
-    /// next round, since no verification depends on it; `failed` is told why, for the host's log.
+    /// next round, since no verification depends on it; `failed` is told why, for the host's log. What gives no answer for a minute, or
+    /// panics, is told too, and begun again at its next turn: it keeps nothing else from its own.
     pub async fn run(self, failed: impl FnMut(StoreError)) {
         let told = Mutex::new(failed);
         let tell = |inner: &Inner, error: StoreError| {
@@ -57,10 +63,7 @@ impl Maintenance {
         let mut told_at = None;
         while let Some(inner) = self.inner.upgrade() {
             // One that hangs is asked again: the store may be back, and the last handle gone.
-            let polled = match future::select(pin!(inner.poll()), inner.clock.sleep(POLL_PATIENCE)).await {
-                future::Either::Left((polled, _)) => polled,
-                future::Either::Right(_) => Err(StoreError::Unavailable { what: "polling for changes: no answer", source: None }),
-            };
+            let polled = inner.within(POLL_PATIENCE, "polling for changes: no answer", inner.poll()).await;
             let now = inner.clock.monotonic();
             if let Err(error) = polled
                 && told_at.is_none_or(|told| now.saturating_sub(told) >= INTERVAL)
@@ -80,7 +83,7 @@ impl Maintenance {
         while let Some((mut sleep, press)) = self.inner.upgrade().map(begin) {
             while press.comes_before(&mut sleep).await {
                 let Some(inner) = self.inner.upgrade() else { return };
-                if let Err(error) = inner.flush_log().await {
+                if let Err(error) = inner.part(LOG, inner.flush_log()).await {
                     tell(&inner, error);
                 }
             }
@@ -117,13 +120,42 @@ impl Wake for Unpark {
 }
 
 impl Inner {
+    /// Does a part of maintenance's work, or gives it up: what hangs or panics is not to end all of it. Whatever `work` took to be
+    /// written must wait again when it is dropped.
+    pub(super) async fn part<T>(
+        &self,
+        no_answer: &'static str,
+        work: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        self.within(PATIENCE, no_answer, work).await
+    }
+
+    async fn within<T>(
+        &self,
+        patience: Duration,
+        no_answer: &'static str,
+        work: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let failed = |what| Err(StoreError::Unavailable { what, source: None });
+        let work = pin!(AssertUnwindSafe(work).catch_unwind());
+        match future::select(work, self.clock.sleep(patience)).await {
+            Either::Left((Ok(done), _)) => done,
+            Either::Left((Err(_), _)) => failed("maintenance: a part of it panicked"),
+            Either::Right(_) => failed(no_answer),
+        }
+    }
+
     async fn round(&self, rounds: u32, failed: &mut impl FnMut(StoreError)) {
-        let flushed = [self.buffers.flush(&*self.store, &self.keys).await, self.flush_usage().await, self.flush_log().await];
-        flushed.into_iter().filter_map(Result::err).for_each(&mut *failed);
+        let touched = self.part("writing last uses: no answer", self.buffers.flush(&*self.store, &self.keys)).await;
+        let metered = self.part("writing usage: no answer", self.flush_usage()).await;
+        let logged = self.part(LOG, self.flush_log()).await;
+        [touched, metered, logged].into_iter().filter_map(Result::err).for_each(&mut *failed);
         self.lift_long_left();
-        self.signal_ahead().await.err().into_iter().for_each(&mut *failed);
+        let looked = self.part("looking for keys that are about to expire: no answer", self.signal_ahead()).await;
+        looked.err().into_iter().for_each(&mut *failed);
         if rounds.is_multiple_of(ROUNDS_BETWEEN_RETURNS) {
-            self.give_back(false).await.err().into_iter().for_each(&mut *failed);
+            let given_back = self.part("giving places back: no answer", self.give_back(false)).await;
+            given_back.err().into_iter().for_each(&mut *failed);
         }
         if rounds.is_multiple_of(ROUNDS_BETWEEN_FORGETTING) || self.has_more_to_forget.load(Ordering::Relaxed) {
             let has_more = self.forget(failed).await;

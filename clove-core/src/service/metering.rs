@@ -31,6 +31,8 @@ const SHARDS: usize = 16;
 const MAX_COUNTS: usize = 65_536;
 /// The most amounts that wait, besides those in batches that could not be written yet, which are at most as many.
 const MAX_REPORTS: usize = 65_536;
+/// The most of them that only free what was reserved for requests that never began.
+const MAX_GIVEN_UP: usize = MAX_REPORTS / 2;
 /// The most rows of a batch: commands wait for no more than that.
 const MAX_ROWS: usize = 1024;
 const REPORT_MICROS: i64 = REPORT_DAYS as i64 * 86_400_000_000;
@@ -56,6 +58,8 @@ struct Reports {
     waiting: FastMap<GrantId, OfGrant>,
     /// Of how many units, over all grants.
     count: usize,
+    /// How many of these came of reservations that were given up.
+    given_up: usize,
 }
 
 /// What was reported for a grant since it was last taken.
@@ -130,6 +134,19 @@ impl Metering {
         Ok(())
     }
 
+    /// Frees what may be reserved for a request that never began. While a store hangs, each attempt leaves one of these: they leave room
+    /// to what was used, and what finds none itself stays reserved until its period ends.
+    pub(super) fn give_up(&self, grant: GrantId, meter: &Meter) {
+        {
+            let mut reports = lock(&self.reports);
+            if reports.given_up >= MAX_GIVEN_UP {
+                return;
+            }
+            reports.given_up += 1;
+        }
+        let _ = self.report(grant, meter, 0, true);
+    }
+
     /// All requests that wait. In the order of their sums, so that a store finds those of one owner together.
     fn take_counts(&self) -> Vec<(Meter, u64)> {
         let mut taken = BTreeMap::new();
@@ -143,7 +160,7 @@ impl Metering {
 
     /// All amounts that wait, in the order of their grants.
     fn take_reports(&self) -> Vec<Report> {
-        let Reports { waiting, count } = std::mem::take(&mut *lock(&self.reports));
+        let Reports { waiting, count, .. } = std::mem::take(&mut *lock(&self.reports));
         let mut taken = Vec::with_capacity(count);
         for (grant, OfGrant { owner, key, day, totals }) in waiting {
             taken.extend(totals.into_iter().map(|Total { unit, total, settles }| {

@@ -82,7 +82,7 @@ struct Inner {
     leases: Leases,
     keys: Keys,
     knowledge: Knowledge,
-    /// Of counts, whether the last slice that was forgotten was a full one.
+    /// Whether the last round that forgot had not the time for all.
     has_more_to_forget: AtomicBool,
     metering: Arc<Metering>,
     log: Arc<Log>,

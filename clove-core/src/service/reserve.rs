@@ -51,8 +51,7 @@ impl Unsettled {
 impl Drop for Unsettled {
     fn drop(&mut self) {
         if *self.is_open.get_mut() {
-            // Where there is no room for it, it stays reserved until the period ends.
-            let _ = self.metering.report(self.grant, &self.meter, 0, true);
+            self.metering.give_up(self.grant, &self.meter);
         }
     }
 }
@@ -109,6 +108,7 @@ impl Clove {
         let reserve = Arc::new(Reserve { grant, meter, amount, holds, defaults });
         unsettled.is_open.store(holds && amount > 0, Ordering::Relaxed);
         let answer = self.reserve_known(&reserve).await;
+        // Nothing was reserved. Where that is not known, what comes of dropping this frees it.
         if matches!(answer, Err(StoreError::Unavailable { .. } | StoreError::Corrupt { .. })) {
             unsettled.close();
         }
@@ -133,13 +133,16 @@ impl Clove {
 
     /// Asks again where the answer was lost: the store knows the reservation by its grant.
     async fn reserve_known(&self, reserve: &Arc<Reserve>) -> Result<Reserved, StoreError> {
-        for _ in 0..MAX_RERUNS {
+        let mut unknown = None;
+        for _ in 0..=MAX_RERUNS {
             match self.inner.store.reserve(Arc::clone(reserve)).await {
-                Err(StoreError::OutcomeUnknown { .. }) => {}
+                Err(error @ StoreError::OutcomeUnknown { .. }) => unknown = Some(error),
+                // After an unknown outcome, that the store is away now does not tell what happened before.
+                Err(error) if unknown.is_some() => return Err(StoreError::OutcomeUnknown { source: Some(error.into()) }),
                 answer => return answer,
             }
         }
-        self.inner.store.reserve(Arc::clone(reserve)).await
+        Err(unknown.unwrap_or(StoreError::OutcomeUnknown { source: None }))
     }
 
     /// Says how much a request that [reserved](Attempt::reserving) has used in all, at its end or where it was broken off: it is

@@ -10,36 +10,44 @@ const SLICE: usize = 1024;
 const SLICES: usize = 32;
 
 impl Inner {
-    /// Forgets counts of past windows, the ledger of old grants, and what the logs need not keep any more; whether there may be more of it. What fails is
-    /// told, and tried again.
+    /// Forgets counts of past windows, the ledger of old grants, and what the logs need not keep any more; whether there may be more of
+    /// it. What fails is told, and tried again.
     pub(super) async fn forget(&self, failed: &mut impl FnMut(StoreError)) -> bool {
-        let (now, kept) = (self.clock.now(), self.policy.retention);
-        let mut is_more = |forgotten: Result<usize, StoreError>| match forgotten {
-            Ok(rows) => rows >= SLICE,
-            Err(error) => {
-                failed(error);
-                false
-            }
-        };
-        let mut more = is_more(self.store.forget_counts(now, SLICE).await);
-        more |= is_more(self.forget_reports(SLICE).await);
+        let (now, kept, store) = (self.clock.now(), self.policy.retention, &self.store);
+        let mut more =
+            self.forget_slices("forgetting counts of windows: no answer", || store.forget_counts(now, SLICE), failed).await;
+        more |= self.forget_slices("forgetting what was reported: no answer", || self.forget_reports(SLICE), failed).await;
         if let Some(before) = before(now, kept.access_log) {
-            let mut slices = 0;
-            while self.may_forget(&mut slices, &mut more) && is_more(self.store.forget_access(before, SLICE).await) {}
+            more |=
+                self.forget_slices("forgetting the access log: no answer", || store.forget_access(before, SLICE), failed).await;
         }
         if let Some(before) = before(now, kept.audit) {
-            let mut slices = 0;
-            while self.may_forget(&mut slices, &mut more) && is_more(self.store.forget_audit(before, SLICE).await) {}
+            more |=
+                self.forget_slices("forgetting the audit trail: no answer", || store.forget_audit(before, SLICE), failed).await;
         }
         more
     }
 
-    /// Whether there is time for one more slice; where not, the next round goes on. Entries that wait to be written come first.
-    fn may_forget(&self, slices: &mut usize, more: &mut bool) -> bool {
-        let may = *slices < SLICES && !self.log.press.is_pressed();
-        *slices += 1;
-        *more |= !may;
-        may
+    /// Forgets of one kind while there is more, and time for it; where there is not, the next round goes on. Entries that wait to be
+    /// written come first.
+    async fn forget_slices<F>(&self, no_answer: &'static str, slice: impl Fn() -> F, failed: &mut impl FnMut(StoreError)) -> bool
+    where
+        F: Future<Output = Result<usize, StoreError>>,
+    {
+        for _ in 0..SLICES {
+            if self.log.press.is_pressed() {
+                return true;
+            }
+            match self.part(no_answer, slice()).await {
+                Ok(rows) if rows >= SLICE => {}
+                Ok(_) => return false,
+                Err(error) => {
+                    failed(error);
+                    return false;
+                }
+            }
+        }
+        true
     }
 }
 
