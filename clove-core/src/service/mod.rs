@@ -25,6 +25,7 @@ mod recheck;
 mod reserve;
 mod retention;
 mod rounds;
+mod sets;
 mod share;
 mod signals;
 mod slide;
