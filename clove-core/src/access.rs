@@ -31,6 +31,10 @@ pub enum AccessLog {
     /// [`Fault`](crate::Fault). Each request waits for the store, those at one time for one write. The entry of a request whose
     /// caller went away may be there all the same.
     ///
+    /// A request that ends in that fault leaves its windows and the count of requests as they were, but for windows that slide in one
+    /// process, and for a count that was written meanwhile. One that ends at the deadline, or whose caller went away, may have been
+    /// charged: it errs on the side that grants less.
+    ///
     /// Denials are written as with [`AccessLog::BestEffort`]: nothing happens on a denial that has to be on record first, and
     /// none is to wait for the store, nor to become a fault where it fails.
     Required,

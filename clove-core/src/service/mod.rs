@@ -32,6 +32,7 @@ mod slide;
 mod stop;
 mod tally;
 mod throttle;
+mod uncharge;
 mod unrecognized;
 mod usage;
 mod verification;
