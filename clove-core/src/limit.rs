@@ -205,6 +205,7 @@ const UNLIMITED: &str = "unlimited";
 const SLIDES: &str = "s";
 const SLIDES_SHARED: &str = "S";
 const TIER: &str = "tier:";
+type MakeWindow = fn(u64, Duration) -> Result<Window, Invalid>;
 
 impl Limits {
     fn to_stored(&self) -> String {
@@ -227,7 +228,7 @@ impl Limits {
         }
         let window = |text: &str| {
             let (count, length) = text.split_once('/')?;
-            let kinds: [(&str, fn(u64, Duration) -> Result<Window, Invalid>); 3] =
+            let kinds: [(&str, MakeWindow); 3] =
                 [(SLIDES, Window::sliding), (SLIDES_SHARED, Window::sliding_shared), ("", Window::new)];
             let (seconds, make) = kinds.into_iter().find_map(|(kind, make)| Some((length.strip_suffix(kind)?, make)))?;
             make(count.parse().ok()?, Duration::from_secs(seconds.parse().ok()?)).ok()
