@@ -6,7 +6,7 @@ mod support;
 
 use clove::{
     AccessEntry, AccessLimit, AccessLog, AccessOutcome, Attempt, DenialReason, EndpointLabel, Fault, KeyId, Limited, Limits,
-    ListAccess, Owner, Policy, Requirement, Status, Tier, Verdict, Window, policy::PolicyBuilder,
+    ListAccess, ListUsage, Owner, Policy, Requirement, Status, Tier, Unit, Verdict, Window, policy::PolicyBuilder,
 };
 use clove_testkit::Fixture;
 use std::{
@@ -17,6 +17,7 @@ use std::{
 use support::{Mode, Spy, denied, is_good, poll_and_drop, spied};
 
 const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
 /// How many entries wait at most: 128 chunks in the queue, and the one of the thread.
 const WAITING: usize = 129 * 1024;
 
@@ -299,7 +300,7 @@ async fn a_required_entry_comes_after_windows_that_had_to_be_waited_for() {
     spy.set(Mode::Works);
     let grant = fixture.clove.verify(&credential).await.unwrap().granted().unwrap();
     assert_eq!(log(&fixture).await.iter().map(|entry| entry.id).collect::<Vec<_>>(), [grant.id()]);
-    assert_eq!(grant.limits().next().unwrap().left, 57, "what was charged stays so");
+    assert_eq!(grant.limits().next().unwrap().left, 59, "what the others were charged was given back");
 }
 
 #[tokio::test]
@@ -413,4 +414,53 @@ fn a_label_is_printable_ascii_without_spaces() {
     for bad in ["", " ", "a b", "a\n", "é", "\u{7f}", &"x".repeat(65)] {
         assert!(EndpointLabel::new(bad).is_err(), "{bad:?}");
     }
+}
+
+/// As many requests as there are places: each ends in a fault, since its grant cannot be written.
+async fn failing(fixture: &Fixture, spy: &Spy, credential: &str, places: usize) {
+    spy.fail_only("log_access");
+    for _ in 0..places {
+        assert!(matches!(fixture.clove.verify(credential).await, Err(Fault::Store(_))));
+    }
+    spy.set(Mode::Works);
+}
+
+#[tokio::test]
+async fn a_grant_that_cannot_be_written_leaves_the_windows_of_its_key_and_account_as_they_were() {
+    for make in [Window::new, Window::sliding_shared] {
+        let limits = |count| Limits::new([make(count, MINUTE).unwrap()]).unwrap();
+        for tier in [(3, 1_000), (1_000, 3)].map(|(key, account)| Tier { key: limits(key), account: Some(limits(account)) }) {
+            let (fixture, spy) = spied(logging(AccessLog::Required).limits(tier).build().unwrap());
+            let credential = credential(&fixture, Status::Active).await;
+            assert!(is_good(&fixture.clove, &credential).await);
+            failing(&fixture, &spy, &credential, 2).await;
+            // What was charged in the store goes back to it as places do that nobody spends.
+            fixture.clove.shut_down().await.unwrap();
+            for left in [1, 0] {
+                let grant = fixture.clove.verify(&credential).await.unwrap().granted().unwrap();
+                assert_eq!(grant.limits().map(|limit| limit.left).min(), Some(left));
+            }
+            assert!(!is_good(&fixture.clove, &credential).await);
+        }
+    }
+}
+
+#[tokio::test]
+async fn while_the_log_cannot_be_written_no_request_uses_a_window_up() {
+    let tier = Tier { key: Limits::new([Window::new(1, MINUTE).unwrap()]).unwrap(), account: Some(Limits::unlimited()) };
+    let (fixture, spy) = spied(logging(AccessLog::Required).limits(tier).build().unwrap());
+    let credential = credential(&fixture, Status::Active).await;
+    failing(&fixture, &spy, &credential, 5).await;
+    assert!(is_good(&fixture.clove, &credential).await && !is_good(&fixture.clove, &credential).await);
+}
+
+#[tokio::test]
+async fn requests_whose_grants_cannot_be_written_are_not_counted() {
+    let (fixture, spy, credential) = logged(AccessLog::Required).await;
+    assert!(is_good(&fixture.clove, &credential).await);
+    failing(&fixture, &spy, &credential, 3).await;
+    fixture.clove.flush().await.unwrap();
+    let list = ListUsage { unit: Some(Unit::requests()), ..ListUsage::default() };
+    let sums = fixture.clove.usage(&fixture.owner.organization, &list).await.unwrap().items;
+    assert_eq!(sums.iter().map(|sum| sum.amount).collect::<Vec<_>>(), [1]);
 }

@@ -1,5 +1,5 @@
-//! What a refusal costs, counted: allocations, calls of the store, slow hashes. Its allocator counts by thread, and is why this is
-//! a binary of its own.
+//! What a refusal costs, counted: allocations, calls of the store, slow hashes; and how much is kept of what is remembered. Its
+//! allocator counts by thread, and is why this is a binary of its own.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
@@ -7,11 +7,15 @@ mod support;
 
 use allocation_counter::measure;
 use clove::{
-    AccessLog, Attempt, Clove, DenialReason, EndpointLabel, Fault, GuessLimit, Hashing, KeyId, MemoryStore, Policy, Secret,
-    Signal, Status, Tier, Verdict,
+    AccessLog, ActiveLimit, Attempt, By, CapabilitySet, Clove, DenialReason, Edit, EndpointLabel, Fault, GuessLimit, Hashing,
+    KeyId, MemoryStore, Policy, Secret, Signal, Status, Tier, Verdict, sqlite::SqliteStore,
 };
 use clove_testkit::Fixture;
-use std::task::{Context, Poll, Waker};
+use std::{
+    pin::{Pin, pin},
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
 use support::{Spy, hashed, named, pepper, poll_and_drop, spied};
 
 /// A text in each way in which a credential can be malformed, of some length and of a megabyte where there is room for one.
@@ -195,4 +199,70 @@ async fn an_unknown_id_is_hashed_slowly_where_a_wrong_secret_is() {
         }
         assert!(overloaded > 0, "{} wait", waiting.len());
     }
+}
+
+/// Keys that are presented. What is remembered has room for all of them, but not for the sets that they have.
+const KEYS: usize = 600;
+/// What remembered keys may take.
+const CACHE_BYTES: u64 = 1 << 20;
+/// The same, and what waits to be written of keys that were pushed out: 512 bytes a key are more than that.
+const MOST_BYTES: i64 = (1 << 20) + 600 * 512;
+
+/// A set that no other key has.
+fn own_set(key: usize, names: usize) -> CapabilitySet {
+    CapabilitySet::new((0..names).map(|name| format!("{key:0>64}:{name:0>64}"))).unwrap()
+}
+
+/// Keys in a file, with sets of their own of so many names; who may grant these, and the keys' credentials.
+async fn capable(names: usize) -> (tempfile::TempDir, Fixture, By, Vec<(KeyId, String)>) {
+    let folder = tempfile::tempdir().unwrap();
+    let policy = Policy::builder().limits(Tier::unlimited()).active_limit(ActiveLimit::Unlimited);
+    let policy = policy.max_records(None).max_creations_per_day(None).cache_bytes(CACHE_BYTES).build().unwrap();
+    let fixture = Fixture::on(SqliteStore::open(folder.path().join("keys.db")).unwrap(), policy).unwrap();
+    let by = fixture.by.clone().may_grant(CapabilitySet::all());
+    let wishes = (0..KEYS).map(|key| named("a key").capabilities(own_set(key, names)));
+    let created = futures_util::future::join_all(wishes.map(|wish| fixture.clove.create(&fixture.owner, wish, &by))).await;
+    let credential = |issued: clove::Issued| (issued.key.id, issued.credential.unwrap().reveal().to_string());
+    let keys = created.into_iter().map(|issued| credential(issued.unwrap())).collect();
+    (folder, fixture, by, keys)
+}
+
+/// Until maintenance has heard from the file, which answers on a thread of its own, nothing is remembered.
+async fn hear(work: &mut Pin<&mut impl Future<Output = ()>>) {
+    for _ in 0..20 {
+        let _ = work.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+/// What is kept after all were presented, beyond what was kept before.
+fn kept(clove: &Clove, keys: &[(KeyId, String)]) -> i64 {
+    let present = || keys.iter().for_each(|(_, credential)| assert!(poll_and_drop(clove.verify(credential)).is_ready()));
+    measure(present).bytes_current
+}
+
+#[tokio::test]
+async fn sets_of_capabilities_take_no_more_than_what_is_remembered_may_whatever_their_size() {
+    for names in [1, 2, 64] {
+        let (_folder, fixture, _, keys) = capable(names).await;
+        let mut work = pin!(fixture.clove.maintenance().run(|error| panic!("{error}")));
+        hear(&mut work).await;
+        let kept = kept(&fixture.clove, &keys);
+        assert!((1..MOST_BYTES).contains(&kept), "{names} names: {kept} bytes");
+    }
+}
+
+#[tokio::test]
+async fn a_set_of_a_remembered_key_that_grows_makes_others_leave() {
+    let (_folder, fixture, by, keys) = capable(1).await;
+    let mut work = pin!(fixture.clove.maintenance().run(|error| panic!("{error}")));
+    hear(&mut work).await;
+    let before = kept(&fixture.clove, &keys);
+    let edits = keys.iter().enumerate().map(|(place, (id, _))| {
+        let edit = Edit::new().capabilities(own_set(place, 64));
+        fixture.clove.edit(&fixture.owner, *id, 1, edit, &by)
+    });
+    futures_util::future::join_all(edits).await.into_iter().for_each(|edited| drop(edited.unwrap()));
+    let after = before + kept(&fixture.clove, &keys);
+    assert!(after < MOST_BYTES, "{before} bytes before, {after} after");
 }

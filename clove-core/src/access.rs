@@ -23,11 +23,17 @@ pub enum AccessLog {
     Off,
     /// Entries wait in memory, up to some 130,000, and are written by [`Clove::maintenance`](crate::Clove::maintenance) each
     /// second, earlier where many wait, and by [`Clove::flush`](crate::Clove::flush). What does not fit is lost, and counted by
-    /// [`Clove::access_log_lost`](crate::Clove::access_log_lost); a crash loses what waited.
+    /// [`Clove::access_log_lost`](crate::Clove::access_log_lost); a crash loses what waited. So is what was asked of keys that were
+    /// pushed out of memory faster than the log is written: entries that wait name a key by its id, and whose it was is known of so
+    /// many pushed out as have room in a share of `cache_bytes`.
     BestEffort,
     /// A grant's entry is durable before the grant is returned, and a grant that cannot be written is a
     /// [`Fault`](crate::Fault). Each request waits for the store, those at one time for one write. The entry of a request whose
     /// caller went away may be there all the same.
+    ///
+    /// A request that ends in that fault leaves its windows and the count of requests as they were, but for windows that slide in one
+    /// process, and for a count that was written meanwhile. One that ends at the deadline, or whose caller went away, may have been
+    /// charged: it errs on the side that grants less.
     ///
     /// Denials are written as with [`AccessLog::BestEffort`]: nothing happens on a denial that has to be on record first, and
     /// none is to wait for the store, nor to become a fault where it fails.

@@ -167,6 +167,16 @@ impl CapabilitySet {
         self.0.split(' ').filter(|name| !name.is_empty())
     }
 
+    /// The same, in a text that it shares with nobody.
+    pub(crate) fn apart(&self) -> Self {
+        Self(self.0.as_ref().into())
+    }
+
+    /// Whether anybody else has this text.
+    pub(crate) fn is_held_elsewhere(&self) -> bool {
+        Arc::strong_count(&self.0) > 1
+    }
+
     /// The first of `wanted` that nothing here covers.
     #[must_use]
     pub fn first_beyond(&self, wanted: &Self) -> Option<Capability> {

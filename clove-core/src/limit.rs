@@ -205,6 +205,7 @@ const UNLIMITED: &str = "unlimited";
 const SLIDES: &str = "s";
 const SLIDES_SHARED: &str = "S";
 const TIER: &str = "tier:";
+type MakeWindow = fn(u64, Duration) -> Result<Window, Invalid>;
 
 impl Limits {
     fn to_stored(&self) -> String {
@@ -227,15 +228,10 @@ impl Limits {
         }
         let window = |text: &str| {
             let (count, length) = text.split_once('/')?;
-            let count = count.parse().ok()?;
-            let length_of = |kind| Some(Duration::from_secs(length.strip_suffix(kind)?.parse().ok()?));
-            if let Some(length) = length_of(SLIDES) {
-                return Window::sliding(count, length).ok();
-            }
-            if let Some(length) = length_of(SLIDES_SHARED) {
-                return Window::sliding_shared(count, length).ok();
-            }
-            Window::new(count, length_of("")?).ok()
+            let kinds: [(&str, MakeWindow); 3] =
+                [(SLIDES, Window::sliding), (SLIDES_SHARED, Window::sliding_shared), ("", Window::new)];
+            let (seconds, make) = kinds.into_iter().find_map(|(kind, make)| Some((length.strip_suffix(kind)?, make)))?;
+            make(count.parse().ok()?, Duration::from_secs(seconds.parse().ok()?)).ok()
         };
         let windows: Option<Vec<Window>> = text.split(' ').map(window).collect();
         Self::new(windows.unwrap_or_default())

@@ -43,7 +43,7 @@ pub const MAX_FRESHNESS: Duration = Duration::from_secs(60);
 pub const MIN_CACHE_BYTES: u64 = 64 * 1024;
 /// One key's: schedules of its eviction are to be short.
 #[cfg(shuttle)]
-pub const MIN_CACHE_BYTES: u64 = 1024;
+pub const MIN_CACHE_BYTES: u64 = 1280;
 const DEFAULT_CACHE_BYTES: u64 = 64 * 1024 * 1024;
 
 /// What a host decides. Built by [`Policy::builder`], [`Policy::profile_a`] or [`Policy::profile_b`].

@@ -98,7 +98,8 @@ pub enum Signal<'a> {
         /// How long it took.
         took: Option<Duration>,
     },
-    /// A request was granted in a window of which [`SignalThresholds::limit_near`] is used. Once a window's name and process.
+    /// A request was granted in a window of which [`SignalThresholds::limit_near`] is used. Once a window's name and process; of one
+    /// that slides, once in each stretch that a fixed one of its length has for a name.
     #[non_exhaustive]
     LimitNear {
         /// The key that was used.

@@ -32,6 +32,7 @@ pub(crate) fn log(connection: &Connection, entries: &Arc<[AccessEntry]>) -> Resu
             limit.map(|limit| limited(limit.of)),
             limit.map(|limit| signed(limit.window.count())),
             limit.map(|limit| limit.window.seconds()),
+            limit.map(|limit| kind(limit.window)),
             limit.map(|limit| signed(limit.left)),
             signed(entry.cost),
             entry.endpoint.as_ref().map(EndpointLabel::as_str),
@@ -45,6 +46,18 @@ fn limited(of: Limited) -> &'static str {
     match of {
         Limited::Key => "key",
         Limited::Account => "account",
+    }
+}
+
+const FIXED: &str = "fixed";
+const SLIDING: &str = "sliding";
+const SLIDING_SHARED: &str = "sliding_shared";
+
+fn kind(window: Window) -> &'static str {
+    match (window.slides(), window.is_shared()) {
+        (false, _) => FIXED,
+        (true, false) => SLIDING,
+        (true, true) => SLIDING_SHARED,
     }
 }
 
@@ -104,8 +117,8 @@ fn entry(row: &Row<'_>) -> Result<AccessEntry, Bad> {
         owner: Owner { organization, account },
         outcome: AccessOutcome::parse(rows::text(row, 5, "outcome")?).ok_or("outcome")?,
         limit: limit(row)?,
-        cost: rows::int(row, 10, "cost")?,
-        endpoint: rows::optional_text(row, 11, "endpoint")?
+        cost: rows::int(row, 11, "cost")?,
+        endpoint: rows::optional_text(row, 12, "endpoint")?
             .map(EndpointLabel::from_stored)
             .transpose()
             .map_err(|_| "endpoint")?,
@@ -119,9 +132,15 @@ fn limit(row: &Row<'_>) -> Result<Option<AccessLimit>, Bad> {
         Some("account") => Limited::Account,
         Some(_) => return Err("limit_of"),
     };
+    let window = match rows::text(row, 9, "limit_kind")? {
+        FIXED => Window::new,
+        SLIDING => Window::sliding,
+        SLIDING_SHARED => Window::sliding_shared,
+        _ => return Err("limit_kind"),
+    };
     let length = Duration::from_secs(rows::int(row, 8, "limit_seconds")?);
-    let window = Window::new(rows::int(row, 7, "limit_count")?, length).map_err(|_| "limit_count")?;
-    Ok(Some(AccessLimit { of, window, left: rows::int(row, 9, "limit_left")? }))
+    let window = window(rows::int(row, 7, "limit_count")?, length).map_err(|_| "limit_count")?;
+    Ok(Some(AccessLimit { of, window, left: rows::int(row, 10, "limit_left")? }))
 }
 
 pub(crate) fn forget(connection: &Connection, before: Timestamp, limit: usize) -> Result<usize, StoreError> {

@@ -245,10 +245,10 @@ pub(crate) const DAYS_OF_SERIES: &str = "SELECT day, total FROM usage WHERE org 
 /// Whose key it is or was, for good.
 pub(crate) const ACCOUNT_OF_KEY: &str = "SELECT account FROM usage WHERE level = 2 AND key_id = ?1 AND org = ?2 LIMIT 1";
 /// An entry that is there already stays as it is.
-pub const LOG_ACCESS: &str = "INSERT INTO access (id, at, key_id, org, account, outcome, limit_of, limit_count, limit_seconds, limit_left, \
-     cost, endpoint) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) ON CONFLICT (id) DO NOTHING";
+pub const LOG_ACCESS: &str = "INSERT INTO access (id, at, key_id, org, account, outcome, limit_of, limit_count, limit_seconds, limit_kind, \
+     limit_left, cost, endpoint) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) ON CONFLICT (id) DO NOTHING";
 pub(crate) const ACCESS_OF_ORGANIZATION: &str = "SELECT id, at, key_id, org, account, outcome, limit_of, limit_count, limit_seconds, \
-     limit_left, cost, endpoint FROM access WHERE org = ?1 AND id >= ?2 AND id < ?3 ORDER BY id DESC";
+     limit_kind, limit_left, cost, endpoint FROM access WHERE org = ?1 AND id >= ?2 AND id < ?3 ORDER BY id DESC";
 pub(crate) const FORGET_ACCESS: &str =
     "DELETE FROM access WHERE id IN (SELECT id FROM access WHERE id < ?1 ORDER BY id LIMIT ?2)";
 pub(crate) const FORGET_AUDIT: &str = "DELETE FROM audit WHERE id IN (SELECT id FROM audit WHERE id < ?1 ORDER BY id LIMIT ?2)";

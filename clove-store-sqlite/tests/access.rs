@@ -64,7 +64,9 @@ async fn a_row_that_cannot_be_read_is_counted_and_takes_no_other_down() {
         "at = 9223372036854775807",
         "cost = -1",
         "limit_of = 'nobody'",
-        "limit_of = 'key', limit_count = 0, limit_seconds = 60, limit_left = 1",
+        "limit_of = 'key', limit_count = 0, limit_seconds = 60, limit_kind = 'fixed', limit_left = 1",
+        "limit_of = 'key', limit_count = 1, limit_seconds = 60, limit_kind = 'bouncing', limit_left = 1",
+        "limit_of = 'key', limit_count = 100001, limit_seconds = 60, limit_kind = 'sliding', limit_left = 1",
         "endpoint = char(7)",
     ] {
         let (_folder, path) = file();

@@ -161,6 +161,8 @@ caught! {
     leaking_the_log_is_caught: LeaksTheLog by "the_log_is_scoped_filtered_and_paged";
     a_missed_edge_of_the_log_is_caught: MissesTheLogsEdge by "the_log_is_read_by_times_a_microsecond_sharp";
     entries_cut_short_are_caught: CutsEntries by "entries_keep_every_field";
+    entries_that_fix_their_windows_are_caught: FixesWindows by "entries_tell_windows_that_slide_from_others";
+    entries_whose_windows_slide_for_themselves_are_caught: SharesNoWindows by "entries_tell_windows_that_slide_from_others";
     forgetting_the_newest_is_caught: ForgetsTheNewest by "old_entries_are_forgotten_the_oldest_first";
     an_audit_trail_that_stays_is_caught: ForgetsNoAudit by "old_events_are_forgotten_and_their_operations_are_free";
     forgetting_without_end_is_caught: ForgetsWithoutEnd by

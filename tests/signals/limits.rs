@@ -38,6 +38,25 @@ async fn a_limit_is_near_once_when_four_fifths_of_a_window_are_used_and_again_in
 }
 
 #[tokio::test]
+async fn a_sliding_limit_that_stays_near_is_told_once_in_a_stretch_of_its_length() {
+    for window in [Window::sliding(10, MINUTE).unwrap(), Window::sliding_shared(10, MINUTE).unwrap()] {
+        let key = Limits::new([window]).unwrap();
+        let policy = Policy::builder().limits(Tier { key, account: Some(Limits::unlimited()) }).build().unwrap();
+        let (fixture, ear) = observed(policy);
+        let credential = fixture.key_in(Status::Active).await.unwrap().credential.unwrap().reveal();
+        let mut told = Vec::new();
+        // From its eighth on, each request finds two places left at most.
+        for _ in 0..30 {
+            assert!(is_good(&fixture.clove, &credential).await);
+            told.push(ear.alarms().len());
+            fixture.clock().advance(MINUTE / 10);
+        }
+        let near: Vec<usize> = (0..told.len()).filter(|request| told[*request] > 0).collect();
+        assert_eq!((near, told.iter().sum()), (vec![7, 10, 20], 3), "{window:?}");
+    }
+}
+
+#[tokio::test]
 async fn windows_of_a_key_and_of_its_account_are_told_apart() {
     let (fixture, ear) = observed(limited(&[5, 8], &[10]));
     let mut keys = Vec::new();

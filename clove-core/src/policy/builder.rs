@@ -173,7 +173,8 @@ impl PolicyBuilder {
         self
     }
     /// How many bytes of verified keys are remembered, at most, and of what this process holds of their fixed request windows: 64 MiB
-    /// unless set, which is some 70,000 keys. What counts requests of sliding windows is apart, 24 bytes a request.
+    /// unless set, which is some 60,000 keys that share their sets of capabilities, and fewer where each has a long one of its own.
+    /// What counts requests of sliding windows is apart, 24 bytes a request.
     #[must_use]
     pub fn cache_bytes(mut self, bytes: u64) -> Self {
         self.policy.cache_bytes = bytes;

@@ -354,8 +354,9 @@ fn smallest_share(key: &Known, lefts: &Lefts) -> Option<AccessLimit> {
 }
 
 impl Clove {
-    /// How many entries of the access log this handle and its clones have lost, since more waited than memory is given to: 0 to
-    /// 2^64 - 1, from the first handle on. Lost are at once some thousand; which requests they were of is not known any more.
+    /// How many entries of the access log this handle and its clones have lost, since more waited than memory is given to, or since
+    /// their keys were pushed out of memory faster than the log was written: 0 to 2^64 - 1, from the first handle on. Of the former,
+    /// some thousand are lost at once. Which requests they were of is not known any more.
     #[must_use]
     pub fn access_log_lost(&self) -> u64 {
         self.inner.log.lost.load(Ordering::Relaxed)

@@ -9,11 +9,11 @@ use super::{
     buffers::Buffers,
     fences::{Fence, Fences},
     press::Press,
+    sets::Sets,
     tally::Tally,
 };
 use crate::{
     access::AccessLog,
-    capability::CapabilitySet,
     digest::{Digest, Pepper},
     id::{KeyId, Owner},
     limit::{Plan, Subject},
@@ -30,14 +30,11 @@ use quick_cache::{
     Lifecycle, Weighter,
     sync::{Cache, DefaultLifecycle, EntryAction, EntryResult},
 };
-use std::{
-    collections::{HashMap, HashSet},
-    hash::Hash,
-};
+use std::{collections::HashMap, hash::Hash};
 use zeroize::Zeroizing;
 
-/// What a key takes, its owner's texts apart: the record, its row, what it holds of windows, an account that has no other key, and
-/// the places in maps, with room to grow.
+/// What a key takes, its owner's texts and a set of capabilities of its own apart: the record, its row, what it holds of windows, an
+/// account that has no other key, and the places in maps, with room to grow.
 const BYTES_OF_KEY: usize = 896;
 /// What the digest of a bare secret takes in the map of those.
 const BYTES_OF_DIGEST: u64 = 64;
@@ -47,8 +44,8 @@ const DIGESTS_SHARE: u64 = 16;
 const BYTES_OF_OWNER: u64 = 192;
 /// One in so many bytes is for owners of keys that were pushed out.
 const OWNERS_SHARE: u64 = 16;
-/// The most sets of capabilities that keys share.
-const MAX_SETS: usize = 4096;
+/// One in so many bytes is for sets of capabilities that keys share.
+const SETS_SHARE: u64 = 16;
 
 /// Read, and not yet known to be usable.
 const NEW: u8 = 0;
@@ -59,6 +56,8 @@ const STALE: u8 = 2;
 pub(crate) struct Known {
     state: AtomicU8,
     shard: EpochShard,
+    /// What its set of capabilities takes, if it shares it with no other key.
+    own_bytes: u32,
     /// How often its owner's shard and everyone's were marked before the row was read, together: neither is ever marked less.
     marks: u64,
     pub(super) tally: Arc<Tally>,
@@ -75,7 +74,7 @@ impl Known {
         let texts = [self.row.owner.organization.as_str(), self.row.owner.account.as_str()];
         // Each is an allocation of its own, rounded up.
         let texts: usize = texts.iter().map(|text| text.len() + 16).sum();
-        u64::try_from(BYTES_OF_KEY + texts).unwrap_or(u64::MAX)
+        u64::try_from(BYTES_OF_KEY + texts).unwrap_or(u64::MAX).saturating_add(self.own_bytes.into())
     }
 }
 
@@ -133,6 +132,17 @@ impl Evicted {
         }
     }
 
+    fn keep_owner(&self, gone: &mut Gone, id: KeyId, owner: &Arc<Owner>) {
+        if let Some([owners, _]) = &mut gone.owners
+            && owners.len() < self.max_owners
+        {
+            owners.insert(id, Arc::clone(owner));
+            if owners.len() == self.max_owners / 2 {
+                self.press.press();
+            }
+        }
+    }
+
     fn owner(&self, id: KeyId) -> Option<Arc<Owner>> {
         lock(&self.gone).owners.iter().flatten().find_map(|owners| owners.get(&id).cloned())
     }
@@ -146,14 +156,7 @@ impl Lifecycle<KeyId, Arc<Known>> for Evicted {
         known.state.store(STALE, Ordering::SeqCst);
         self.forget_digests(&known);
         let mut gone = lock(&self.gone);
-        if let Some([owners, _]) = &mut gone.owners
-            && owners.len() < self.max_owners
-        {
-            owners.insert(id, Arc::clone(&known.account.owner));
-            if owners.len() == self.max_owners / 2 {
-                self.press.press();
-            }
-        }
+        self.keep_owner(&mut gone, id, &known.account.owner);
         if Arc::strong_count(&known) == 1 {
             self.accounts.forget(&known.account);
             if Arc::strong_count(&known.tally) == 1 {
@@ -179,8 +182,7 @@ pub(super) struct Keys {
     evicted: Evicted,
     by_digest: Arc<ByDigest>,
     accounts: Arc<Accounts>,
-    /// Sets of capabilities: a host has a few, and many keys of each.
-    sets: Mutex<HashSet<CapabilitySet, RandomState>>,
+    sets: Sets,
     marks: Arc<Marks>,
     pub(super) fences: Fences,
     /// A secret key of this process, for what stands for slow hashes; `None` where the system has no random bytes.
@@ -193,6 +195,7 @@ impl Keys {
     pub(super) fn new(policy: &Policy, marks: Arc<Marks>, buffers: Arc<Buffers>, press: Arc<Press>) -> Self {
         let bytes = policy.cache_bytes;
         let (digests, owners) = (bytes / DIGESTS_SHARE, bytes / OWNERS_SHARE);
+        let sets = Sets::new(bytes / SETS_SHARE);
         let by_digest = Arc::new(cache(digests, BYTES_OF_DIGEST, DefaultLifecycle::default()));
         let max_owners = usize::try_from(owners / BYTES_OF_OWNER / 2).unwrap_or(usize::MAX);
         let is_logged = policy.access_log != AccessLog::Off;
@@ -200,11 +203,11 @@ impl Keys {
         let accounts = Arc::new(Accounts::new(Arc::clone(&buffers)));
         let evicted = Evicted { gone, by_digest: Arc::clone(&by_digest), accounts: Arc::clone(&accounts), max_owners, press };
         Self {
-            keys: cache(bytes - digests - owners, 1024, evicted.clone()),
+            keys: cache(bytes - digests - owners - sets.max_bytes(), 1024, evicted.clone()),
             evicted,
             by_digest,
             accounts,
-            sets: Mutex::default(),
+            sets,
             fences: Fences::default(),
             proving: process_key(),
             marks,
@@ -255,15 +258,17 @@ impl Keys {
         // Locks are taken in this order: of the key's place in the cache, of an account's place, of a tally.
         let make = |tally: &dyn Fn(&Arc<Owner>) -> Arc<Tally>| {
             let account = self.accounts.get(&row.owner);
-            let (owner, capabilities) = (Arc::clone(&account.owner), self.shared(&row.capabilities));
+            let (owner, (capabilities, own_bytes)) = (Arc::clone(&account.owner), self.sets.share(&row.capabilities));
             let (tally, plan) = (tally(&owner), Arc::clone(&plan));
             let row = Candidate { owner, capabilities, ..row.clone() };
-            Arc::new(Known { state: AtomicU8::new(NEW), shard, marks, tally, account, plan, proof: OnceLock::new(), row })
+            let state = AtomicU8::new(NEW);
+            Arc::new(Known { state, shard, own_bytes, marks, tally, account, plan, proof: OnceLock::new(), row })
         };
         let new_tally = |owner: &Arc<Owner>| {
             let new = || Arc::new(Tally::new(Subject::Key(id), Arc::clone(owner), Arc::clone(&self.buffers)));
             self.evicted.take(id).unwrap_or_else(new)
         };
+        let mut heavier = None;
         // Whatever became of the row before, what is held of the key's windows stays.
         let placed = self.keys.entry(&id, None, |_, before: &mut Arc<Known>| {
             // The same as is remembered already: nothing has told that it changed, and it did not.
@@ -284,18 +289,24 @@ impl Keys {
             {
                 let _ = known.proof.set(proof.clone());
             }
+            if known.weight() > before.weight() {
+                // Only what is placed anew has others leave for it. Until it is, lines of the access log find its owner here.
+                self.evicted.keep_owner(&mut lock(&self.evicted.gone), id, &known.account.owner);
+                heavier = Some(known);
+                return EntryAction::ReplaceWithGuard;
+            }
             *before = Arc::clone(&known);
             EntryAction::Retain(known)
         });
         let (known, is_placed) = match placed {
             EntryResult::Retained(known) => (known, true),
-            EntryResult::Vacant(place) => {
-                let known = make(&new_tally);
+            EntryResult::Vacant(place) | EntryResult::Replaced(place, _) => {
+                let known = heavier.unwrap_or_else(|| make(&new_tally));
                 let is_placed = place.insert(Arc::clone(&known)).is_ok();
                 (known, is_placed)
             }
             // Neither is asked for above.
-            EntryResult::Removed(..) | EntryResult::Replaced(..) | EntryResult::Timeout => (make(&new_tally), false),
+            EntryResult::Removed(..) | EntryResult::Timeout => (make(&new_tally), false),
         };
         // Whoever raises a fence after this look finds the key, and turns it stale; before it, the total has moved.
         if is_placed && !self.fences.holds(&known.row) && self.marks.total() == ticket.0 {
@@ -307,8 +318,8 @@ impl Keys {
     /// A key for one verification. Of its account nothing is counted: one tally stands for both.
     fn known_once(&self, row: &Candidate, shard: EpochShard, plan: Arc<Plan>) -> Arc<Known> {
         let tally = Arc::new(Tally::new(Subject::Key(row.id), Arc::clone(&row.owner), Arc::clone(&self.buffers)));
-        let (account, row) = (Arc::clone(&tally), row.clone());
-        Arc::new(Known { state: AtomicU8::new(STALE), shard, marks: 0, tally, account, plan, proof: OnceLock::new(), row })
+        let (account, row, state) = (Arc::clone(&tally), row.clone(), AtomicU8::new(STALE));
+        Arc::new(Known { state, shard, own_bytes: 0, marks: 0, tally, account, plan, proof: OnceLock::new(), row })
     }
 
     /// Remembers that a slow hash has proven this secret, for as long as the row is.
@@ -342,19 +353,6 @@ impl Keys {
             return;
         }
         self.by_digest.insert(digest.first_word(), Arc::clone(known));
-    }
-
-    /// The same set, of which there is one.
-    fn shared(&self, set: &CapabilitySet) -> CapabilitySet {
-        let mut sets = lock(&self.sets);
-        if let Some(known) = sets.get(set) {
-            return known.clone();
-        }
-        if sets.len() >= MAX_SETS {
-            sets.clear();
-        }
-        sets.insert(set.clone());
-        set.clone()
     }
 
     /// The row that is remembered of a key is not to be used any more.

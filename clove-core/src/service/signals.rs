@@ -152,19 +152,20 @@ impl Inner {
     }
 
     fn signal_near_limits(&self, signals: &Signals, grant: &Grant) {
-        let percent = u64::from(self.policy.signals.limit_near);
+        let (percent, at) = (u64::from(self.policy.signals.limit_near), Timestamp::from(grant.at()));
         for limit in grant.limits() {
-            let LimitState { of, window, left, resets_at } = limit;
+            let LimitState { of, window, left, .. } = limit;
             let used = window.count().saturating_sub(left);
             if used * 100 < window.count() * percent {
                 continue;
             }
-            let ends = Timestamp::from(resets_at);
+            // One that slides ends with no request: it is told of in stretches of its length, which a fixed one would have.
+            let ends = window.end(window.start(at));
             let name = match of {
                 Limited::Key => signals.hasher.hash_one((grant.key_id(), window.seconds(), ends)),
                 Limited::Account => signals.hasher.hash_one((grant.owner(), window.seconds(), ends)),
             };
-            match signals.near.note(name, ends, grant.at().into()) {
+            match signals.near.note(name, ends, at) {
                 Novelty::New => signals.raise(&Signal::LimitNear { key: grant.key_id(), owner: grant.owner(), limit }),
                 Novelty::Known => {}
                 Novelty::NoRoom => {

@@ -5,6 +5,7 @@ use super::{
     charge::{Charge, Step},
     known::Ticket,
     prove::{Boxed, Claim, Fast, Proof, Proven, is_imported},
+    rounds::Written,
     verification::{Verification, Verified, Work},
 };
 use crate::{
@@ -157,7 +158,7 @@ impl Clove {
                 let id = GrantId::new(now);
                 if let Some(written) = self.inner.note_grant(id, &known, &lefts, now, attempt) {
                     let grant = Grant { id, known, at: now, place, lefts, hold: None };
-                    return later(Box::pin(async move { written.await.map(|()| Verdict::Granted(grant)) }));
+                    return later(Box::pin(self.once_written(written, grant, *attempt)));
                 }
                 Poll::Ready(Ok(Verdict::Granted(Grant { id, known, at: now, place, lefts, hold: None })))
             }
@@ -184,10 +185,19 @@ impl Clove {
 
     /// A grant, once it is noted.
     pub(super) async fn granted(&self, grant: Grant, attempt: &Attempt<'_>) -> Result<Verdict, Fault> {
-        if let Some(written) = self.inner.note_grant(grant.id, &grant.known, &grant.lefts, grant.at, attempt) {
-            written.await?;
+        match self.inner.note_grant(grant.id, &grant.known, &grant.lefts, grant.at, attempt) {
+            Some(written) => self.once_written(written, grant, *attempt).await,
+            None => Ok(Verdict::Granted(grant)),
         }
-        Ok(Verdict::Granted(grant))
+    }
+
+    /// A grant, once it is on record. Who goes away before that stays charged: else they could have the store write for nothing.
+    async fn once_written(&self, written: Written, grant: Grant, attempt: Attempt<'_>) -> Result<Verdict, Fault> {
+        let written = written.await;
+        if written.is_err() && attempt.charges {
+            self.inner.uncharge(&grant, attempt.cost);
+        }
+        written.map(|()| Verdict::Granted(grant))
     }
 
     pub(super) fn limited(&self, exhausted: Exhausted, known: Arc<Known>, now: Timestamp, attempt: &Attempt<'_>) -> Verdict {

@@ -73,6 +73,7 @@ CREATE TABLE access (
     limit_of      TEXT,             -- NULL: no window is told of
     limit_count   INTEGER,
     limit_seconds INTEGER,
+    limit_kind    TEXT,             -- 'fixed', 'sliding' or 'sliding_shared'
     limit_left    INTEGER,
     cost          INTEGER NOT NULL,
     endpoint      TEXT

@@ -16,6 +16,7 @@ use std::{
 
 list_cases![
     entries_keep_every_field,
+    entries_tell_windows_that_slide_from_others,
     an_entry_is_logged_once,
     racing_logs_of_one_batch_log_it_once,
     a_batch_is_logged_whole,
@@ -83,6 +84,21 @@ async fn entries_keep_every_field(bench: Arc<Bench>) {
         entries.push(AccessEntry { limit, cost: i64::MAX.unsigned_abs(), ..entry(&owner, key, at) });
     }
     entries.push(AccessEntry { cost: 0, endpoint: None, ..entry(&owner, KeyId::new(start()), micros(200)) });
+    log(&bench, &entries).await;
+    entries.reverse();
+    assert_eq!(read(&bench, all_of(&owner)).await, entries);
+}
+
+async fn entries_tell_windows_that_slide_from_others(bench: Arc<Bench>) {
+    let (owner, key) = (bench.owner("acme", "ada"), KeyId::new(start()));
+    let minute = Duration::from_secs(60);
+    let windows = [Window::new(5, minute), Window::sliding(5, minute), Window::sliding_shared(5, minute)].map(Result::unwrap);
+    let mut entries = Vec::new();
+    for (at, window) in windows.into_iter().flat_map(|window| [window; 2]).enumerate() {
+        let of = if at % 2 == 0 { Limited::Key } else { Limited::Account };
+        let limit = Some(AccessLimit { of, window, left: 4 });
+        entries.push(AccessEntry { limit, ..entry(&owner, key, micros(i64::try_from(at).unwrap())) });
+    }
     log(&bench, &entries).await;
     entries.reverse();
     assert_eq!(read(&bench, all_of(&owner)).await, entries);

@@ -1,5 +1,6 @@
 //! Stores broken on purpose: a memory store, and in front of it one fault.
 
+mod access;
 mod budgets;
 mod usage;
 
@@ -85,6 +86,7 @@ pub(crate) enum Fault {
     CountsUsageInFloats,
     CutsEntries,
     DoublesEntries,
+    FixesWindows,
     ForgetsAllBatches,
     ForgetsNoAudit,
     ForgetsReportsADayEarly,
@@ -108,6 +110,7 @@ pub(crate) enum Fault {
     PagesUsageAnew,
     PromisesMoreUsage,
     RacesBatches,
+    SharesNoWindows,
     TellsItsOwnBound,
     TellsOldEpochs,
     TellsTheOrganizationToOwners,
@@ -590,9 +593,7 @@ impl Store for Broken {
     async fn log_access(&self, entries: Arc<[AccessEntry]>) -> Result<(), StoreError> {
         let mut entries = entries.to_vec();
         for entry in &mut entries {
-            if self.is(Fault::CutsEntries) {
-                entry.endpoint = None;
-            }
+            access::spoil(self.fault, entry);
             if self.is(Fault::DoublesEntries) && !self.logged.lock().unwrap().insert(entry.id) {
                 entry.id = GrantId::new(entry.at);
             }
