@@ -268,10 +268,10 @@ async fn exactly_sixty(store: impl Store, rounds: usize, key: &[Window], account
 #[tokio::test]
 async fn of_61_requests_at_once_for_60_places_60_are_granted() {
     let (sixty, day, hour) = (per(60, MINUTE), per(1_000_000, DAY), Duration::from_secs(3_600));
-    exactly_sixty(MemoryStore::new(), 300, &[sixty], &[]).await;
-    exactly_sixty(MemoryStore::new(), 300, &[sixty, day], &[per(61, MINUTE), per(3_600, hour)]).await;
-    exactly_sixty(MemoryStore::new(), 300, &[sliding(60, MINUTE)], &[]).await;
-    exactly_sixty(MemoryStore::new(), 300, &[per(61, MINUTE), day], &[sliding(60, MINUTE), per(3_600, hour)]).await;
+    exactly_sixty(MemoryStore::new(), 1_000, &[sixty], &[]).await;
+    exactly_sixty(MemoryStore::new(), 500, &[sixty, day], &[per(61, MINUTE), per(3_600, hour)]).await;
+    exactly_sixty(MemoryStore::new(), 500, &[sliding(60, MINUTE)], &[]).await;
+    exactly_sixty(MemoryStore::new(), 500, &[per(61, MINUTE), day], &[sliding(60, MINUTE), per(3_600, hour)]).await;
     let folder = tempfile::tempdir().unwrap();
     exactly_sixty(SqliteStore::open(folder.path().join("keys.db")).unwrap(), 20, &[sixty, day], &[per(60, MINUTE)]).await;
 }
