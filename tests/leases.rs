@@ -6,8 +6,10 @@
 mod support;
 
 use clove::{
-    Attempt, Clove, DenialReason, Edit, Exhausted, Fault, LimitChoice, Limits, MemoryStore, Policy, Status, Tier, Verdict, Window,
+    ActiveLimit, Attempt, Clove, DenialReason, Edit, Exhausted, Fault, LimitChoice, Limits, MemoryStore, Policy, Status, Tier,
+    Verdict, Window,
 };
+use clove_store_sqlite::SqliteStore;
 use clove_testkit::Fixture;
 use std::{
     future::Future,
@@ -123,7 +125,7 @@ async fn places_that_nobody_waits_for_any_more_are_given_back() {
 
 #[tokio::test]
 async fn places_on_their_way_to_a_key_that_was_pushed_out_are_given_back() {
-    let policy = limit(per(10, DAY)).cache_bytes(clove::policy::MIN_CACHE_BYTES).active_limit(clove::ActiveLimit::Unlimited);
+    let policy = limit(per(10, DAY)).cache_bytes(clove::policy::MIN_CACHE_BYTES).active_limit(ActiveLimit::Unlimited);
     let policy = policy.max_records(None).max_creations_per_day(None).build().unwrap();
     let (fixture, other, text) = left_on_their_way(&policy).await;
     for _ in 0..300 {
@@ -132,6 +134,107 @@ async fn places_on_their_way_to_a_key_that_was_pushed_out_are_given_back() {
     }
     fixture.clove.shut_down().await.unwrap();
     assert_eq!(granted(&other, &text, 10).await, 10);
+}
+
+#[tokio::test]
+async fn a_store_that_cannot_count_is_a_fault_and_never_a_grant() {
+    let (fixture, spy) = spied(limit(per(100, MINUTE)).build().unwrap());
+    let credential = credential(&fixture).await;
+    assert!(is_good(&fixture.clove, &credential).await);
+    spy.fail_only("lease");
+    let mut grants = 0;
+    for _ in 0..9 {
+        match fixture.clove.verify(&credential).await {
+            Ok(verdict) => grants += usize::from(verdict.granted().is_some()),
+            Err(Fault::Store(_)) => {}
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+    assert!(grants < 2, "only what was taken before");
+    spy.set(Mode::Works);
+    assert_eq!(granted(&fixture.clove, &credential, 200).await, 99 - grants);
+}
+
+#[tokio::test]
+async fn a_host_may_have_some_requests_granted_uncounted_while_the_store_cannot_count() {
+    let policy = limit(per(100, MINUTE)).danger_uncounted_a_minute(5).build().unwrap();
+    let (fixture, spy) = spied(policy);
+    let credential = credential(&fixture).await;
+    spy.fail_only("lease");
+    for _ in 0..2 {
+        let mut uncounted = 0;
+        for _ in 0..20 {
+            match fixture.clove.verify(&credential).await {
+                Ok(verdict) => uncounted += usize::from(verdict.granted().unwrap().is_uncounted()),
+                Err(fault) => assert!(matches!(fault, Fault::Store(_))),
+            }
+        }
+        assert_eq!(uncounted, 5);
+        fixture.clock().advance(MINUTE);
+    }
+    spy.set(Mode::Works);
+    let grant = fixture.clove.verify(&credential).await.unwrap().granted().unwrap();
+    assert!(!grant.is_uncounted() && grant.limits().next().unwrap().left == 99);
+}
+
+#[tokio::test]
+async fn places_that_were_on_their_way_when_their_requests_were_cancelled_are_not_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let fixture =
+        Fixture::on(SqliteStore::open(folder.path().join("keys.db")).unwrap(), limit(per(60, MINUTE)).build().unwrap()).unwrap();
+    let credential = credential(&fixture).await;
+    for round in 0..10 {
+        let mut used = 0;
+        for cancelled in 0..20 {
+            let polls = (round + cancelled) % 4;
+            let mut verification = Box::pin(fixture.clove.verify(&credential));
+            for _ in 0..polls {
+                if let Poll::Ready(verdict) = pin!(&mut verification).poll(&mut Context::from_waker(Waker::noop())) {
+                    used += usize::from(verdict.unwrap().granted().is_some());
+                    break;
+                }
+                std::thread::sleep(Duration::from_micros(200));
+            }
+        }
+        assert_eq!(used + granted(&fixture.clove, &credential, 70).await, 60);
+        fixture.clock().advance(MINUTE);
+    }
+    assert!(poll_and_drop(fixture.clove.verify("nothing")).is_ready());
+}
+
+#[tokio::test]
+async fn requests_on_both_sides_of_an_edge_each_get_their_place() {
+    let (fixture, spy) = spied(limit(per(1, MINUTE)).build().unwrap());
+    let credential = credential(&fixture).await;
+    fixture.clock().advance(MINUTE - Duration::from_micros(1));
+    spy.hold_next_answer("lease");
+    let mut before = Box::pin(fixture.clove.verify(&credential));
+    assert!(before.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    fixture.clock().advance(Duration::from_micros(1));
+    let mut after = Box::pin(fixture.clove.verify(&credential));
+    assert!(after.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    spy.give_answers();
+    assert!(after.await.unwrap().granted().is_some() && before.await.unwrap().granted().is_some());
+    assert_eq!(granted(&fixture.clove, &credential, 3).await, 0);
+}
+
+#[tokio::test]
+async fn a_key_that_was_pushed_out_of_memory_has_all_its_places_when_it_is_back() {
+    let policy = limit(per(60, MINUTE)).active_limit(ActiveLimit::Unlimited).max_records(None);
+    let policy = policy.max_creations_per_day(None).cache_bytes(clove::policy::MIN_CACHE_BYTES).build().unwrap();
+    let fixture = Fixture::new(policy).unwrap();
+    let mut credentials = Vec::new();
+    for _ in 0..300 {
+        credentials.push(credential(&fixture).await);
+    }
+    let mut used = 0;
+    for _ in 0..3 {
+        used += granted(&fixture.clove, &credentials[0], 9).await;
+        for credential in &credentials[1..] {
+            granted(&fixture.clove, credential, 12).await;
+        }
+    }
+    assert_eq!(used + granted(&fixture.clove, &credentials[0], 60).await, 60);
 }
 
 #[tokio::test]
@@ -175,7 +278,7 @@ async fn what_a_host_allows_uncounted_goes_on_while_the_store_gives_no_answer() 
 fn giving_places_back_and_first_requests_of_keys_never_wait_for_each_other_for_ever() {
     let runtime = || tokio::runtime::Builder::new_current_thread().build().unwrap();
     let policy = Policy::builder().limits(Tier { key: Limits::standard(), account: Some(Limits::standard()) });
-    let fixture = Fixture::new(policy.active_limit(clove::ActiveLimit::Unlimited).build().unwrap()).unwrap();
+    let fixture = Fixture::new(policy.active_limit(ActiveLimit::Unlimited).build().unwrap()).unwrap();
     let texts: Vec<String> = runtime().block_on(async {
         let mut texts = Vec::new();
         for _ in 0..50 {

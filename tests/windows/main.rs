@@ -8,19 +8,16 @@ mod support;
 
 use chrono::TimeDelta;
 use clove::{
-    Action, ActiveLimit, Attempt, Clove, DenialReason, Exhausted, Fault, LimitChoice, LimitState, Limited, Limits, MemoryStore,
-    Owner, Policy, Refusal, Status, Store, Tier, TierName, Verdict, Window,
+    Action, ActiveLimit, Attempt, Clove, DenialReason, Exhausted, LimitChoice, LimitState, Limited, Limits, MemoryStore, Owner,
+    Policy, Refusal, Status, Store, Tier, TierName, Verdict, Window,
 };
 use clove_store_sqlite::SqliteStore;
 use clove_testkit::{Fixture, TestClock};
 use std::{
-    future::Future,
-    pin::pin,
     sync::atomic::{AtomicUsize, Ordering},
-    task::{Context, Waker},
     time::Duration,
 };
-use support::{DAY, Mode, actions, is_good, named, poll_and_drop, refusal, spied};
+use support::{DAY, actions, is_good, named, refusal};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -407,108 +404,6 @@ async fn counts_outlive_their_window_by_a_day() {
     assert_eq!(store.forget_counts(fixture.clove.now().into(), 9).await.unwrap(), 0);
     fixture.clock().advance(Duration::from_micros(1));
     assert_eq!(store.forget_counts(fixture.clove.now().into(), 9).await.unwrap(), 1);
-}
-
-#[tokio::test]
-async fn a_store_that_cannot_count_is_a_fault_and_never_a_grant() {
-    let (fixture, spy) = spied(limits(&[per(100, MINUTE)], &[]).build().unwrap());
-    let credential = credential(&fixture).await;
-    assert!(is_good(&fixture.clove, &credential).await);
-    spy.fail_only("lease");
-    let mut grants = 0;
-    for _ in 0..9 {
-        match fixture.clove.verify(&credential).await {
-            Ok(verdict) => grants += usize::from(verdict.granted().is_some()),
-            Err(Fault::Store(_)) => {}
-            Err(other) => panic!("{other:?}"),
-        }
-    }
-    assert!(grants < 2, "only what was taken before");
-    spy.set(Mode::Works);
-    assert_eq!(granted(&fixture.clove, &credential, 200).await, 99 - grants);
-}
-
-#[tokio::test]
-async fn a_host_may_have_some_requests_granted_uncounted_while_the_store_cannot_count() {
-    let policy = limits(&[per(100, MINUTE)], &[]).danger_uncounted_a_minute(5).build().unwrap();
-    let (fixture, spy) = spied(policy);
-    let credential = credential(&fixture).await;
-    spy.fail_only("lease");
-    for _ in 0..2 {
-        let mut uncounted = 0;
-        for _ in 0..20 {
-            match fixture.clove.verify(&credential).await {
-                Ok(verdict) => uncounted += usize::from(verdict.granted().unwrap().is_uncounted()),
-                Err(fault) => assert!(matches!(fault, Fault::Store(_))),
-            }
-        }
-        assert_eq!(uncounted, 5);
-        fixture.clock().advance(MINUTE);
-    }
-    spy.set(Mode::Works);
-    let grant = fixture.clove.verify(&credential).await.unwrap().granted().unwrap();
-    assert!(!grant.is_uncounted() && grant.limits().next().unwrap().left == 99);
-}
-
-#[tokio::test]
-async fn places_that_were_on_their_way_when_their_requests_were_cancelled_are_not_lost() {
-    let folder = tempfile::tempdir().unwrap();
-    let fixture =
-        Fixture::on(SqliteStore::open(folder.path().join("keys.db")).unwrap(), limits(&[per(60, MINUTE)], &[]).build().unwrap())
-            .unwrap();
-    let credential = credential(&fixture).await;
-    for round in 0..10 {
-        let mut used = 0;
-        for cancelled in 0..20 {
-            let polls = (round + cancelled) % 4;
-            let mut verification = Box::pin(fixture.clove.verify(&credential));
-            for _ in 0..polls {
-                if let std::task::Poll::Ready(verdict) = pin!(&mut verification).poll(&mut Context::from_waker(Waker::noop())) {
-                    used += usize::from(verdict.unwrap().granted().is_some());
-                    break;
-                }
-                std::thread::sleep(Duration::from_micros(200));
-            }
-        }
-        assert_eq!(used + granted(&fixture.clove, &credential, 70).await, 60);
-        fixture.clock().advance(MINUTE);
-    }
-    assert!(poll_and_drop(fixture.clove.verify("nothing")).is_ready());
-}
-
-#[tokio::test]
-async fn requests_on_both_sides_of_an_edge_each_get_their_place() {
-    let (fixture, spy) = spied(limits(&[per(1, MINUTE)], &[]).build().unwrap());
-    let credential = credential(&fixture).await;
-    fixture.clock().advance(MINUTE - Duration::from_micros(1));
-    spy.hold_next_answer("lease");
-    let mut before = Box::pin(fixture.clove.verify(&credential));
-    assert!(before.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
-    fixture.clock().advance(Duration::from_micros(1));
-    let mut after = Box::pin(fixture.clove.verify(&credential));
-    assert!(after.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
-    spy.give_answers();
-    assert!(after.await.unwrap().granted().is_some() && before.await.unwrap().granted().is_some());
-    assert_eq!(granted(&fixture.clove, &credential, 3).await, 0);
-}
-
-#[tokio::test]
-async fn a_key_that_was_pushed_out_of_memory_has_all_its_places_when_it_is_back() {
-    let policy = limits(&[per(60, MINUTE)], &[]).active_limit(ActiveLimit::Unlimited).max_records(None);
-    let policy = policy.max_creations_per_day(None).cache_bytes(clove::policy::MIN_CACHE_BYTES).build().unwrap();
-    let fixture = Fixture::new(policy).unwrap();
-    let mut credentials = Vec::new();
-    for _ in 0..300 {
-        credentials.push(credential(&fixture).await);
-    }
-    let mut used = 0;
-    for _ in 0..3 {
-        used += granted(&fixture.clove, &credentials[0], 9).await;
-        for credential in &credentials[1..] {
-            granted(&fixture.clove, credential, 12).await;
-        }
-    }
-    assert_eq!(used + granted(&fixture.clove, &credentials[0], 60).await, 60);
 }
 
 #[tokio::test]
