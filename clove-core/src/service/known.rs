@@ -52,7 +52,8 @@ const NEW: u8 = 0;
 const FRESH: u8 = 1;
 const STALE: u8 = 2;
 
-/// A key as this process knows it.
+/// A key as this process knows it. What every verification looks at comes first, so that it lies together in memory.
+#[repr(C)]
 pub(crate) struct Known {
     state: AtomicU8,
     shard: EpochShard,
@@ -64,9 +65,9 @@ pub(crate) struct Known {
     /// Of its account, shared by its keys.
     pub(super) account: Arc<Tally>,
     pub(crate) plan: Arc<Plan>,
+    pub(crate) row: Candidate,
     /// What stands for a secret that only a slow hash can prove, once one has: which it is, and its digest under this process's key.
     proof: OnceLock<Box<(usize, Digest)>>,
-    pub(crate) row: Candidate,
 }
 
 impl Known {
