@@ -138,8 +138,10 @@ impl Buffers {
     /// A slice of the places that wait to be given back.
     pub(super) fn take_unspent(&self) -> Vec<Unspent> {
         let mut waiting = lock(&self.unspent);
-        let left = waiting.len().saturating_sub(SLICE);
-        waiting.split_off(left)
+        match waiting.len().checked_sub(SLICE) {
+            Some(left) if left > 0 => waiting.split_off(left),
+            _ => std::mem::take(&mut waiting),
+        }
     }
 
     pub(super) fn rehash(&self, change: Rehash) {

@@ -27,6 +27,9 @@ use std::{
     time::Duration,
 };
 
+/// How often a request asks for places before it lets others go on: a key and its account are asked for one after the other.
+const ASKED_AT_A_STRETCH: u32 = 8;
+
 /// Who takes places, and what it has yet to give back.
 pub(super) struct Leases {
     pub(super) node: NodeId,
@@ -165,7 +168,7 @@ impl Inner {
         charge: Charge,
         mut flight: Flight,
     ) -> Result<Result<Lefts, Exhausted>, Fault> {
-        loop {
+        for asked in 1..=u32::MAX {
             if let Err(error) = self.in_time(flight).await {
                 if self.may_go_uncounted(charge) {
                     return Ok(Ok(self.uncounted(known, charge)));
@@ -179,8 +182,11 @@ impl Inner {
                 Step::Waits(next) => flight = next,
             }
             // A store that answers at once, and never enough, must not keep the deadline from being looked at.
-            yield_once().await;
+            if asked > ASKED_AT_A_STRETCH {
+                yield_once().await;
+            }
         }
+        Err(StoreError::Unavailable { what: "taking places of request windows: never enough", source: None }.into())
     }
 
     /// What a store answers, or that it does not, where the host has some requests granted uncounted then: well before the deadline.
