@@ -3,9 +3,13 @@
 use super::{Clove, prove::Boxed};
 use crate::{
     clock::{Clock, Sleep},
-    error::Fault,
+    error::{Fault, StoreError},
 };
+use futures_util::future::{Either, FutureExt, select};
 use std::{
+    future::Future,
+    panic::AssertUnwindSafe,
+    pin::pin,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
@@ -42,6 +46,21 @@ impl Deadline {
         }
         let timer = self.timer.get_or_insert_with(|| self.clock.sleep(left));
         timer.as_mut().poll(context).map(|()| exceeded)
+    }
+}
+
+/// Does work of the store's, or gives it up after `patience`: what hangs or panics ends nothing else. Each is said in its own words.
+pub(super) async fn or_give_up<T>(
+    clock: &dyn Clock,
+    patience: Duration,
+    [no_answer, panicked]: [&'static str; 2],
+    work: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    let failed = |what| Err(StoreError::Unavailable { what, source: None });
+    match select(pin!(AssertUnwindSafe(work).catch_unwind()), clock.sleep(patience)).await {
+        Either::Left((Ok(done), _)) => done,
+        Either::Left((Err(_), _)) => failed(panicked),
+        Either::Right(_) => failed(no_answer),
     }
 }
 

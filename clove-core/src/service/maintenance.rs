@@ -1,14 +1,13 @@
 //! The work that goes on beside verification.
 
-use super::{Clove, Inner};
+use super::{Clove, Inner, deadline::or_give_up};
 use crate::{
     error::StoreError,
     sync::{Arc, Mutex, Weak, atomic::Ordering, lock},
 };
-use futures_util::future::{self, Either, FutureExt};
+use futures_util::future;
 use std::{
     future::Future,
-    panic::AssertUnwindSafe,
     pin::pin,
     task::{Context, Wake, Waker},
     thread,
@@ -136,13 +135,7 @@ impl Inner {
         no_answer: &'static str,
         work: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
-        let failed = |what| Err(StoreError::Unavailable { what, source: None });
-        let work = pin!(AssertUnwindSafe(work).catch_unwind());
-        match future::select(work, self.clock.sleep(patience)).await {
-            Either::Left((Ok(done), _)) => done,
-            Either::Left((Err(_), _)) => failed("maintenance: a part of it panicked"),
-            Either::Right(_) => failed(no_answer),
-        }
+        or_give_up(&*self.clock, patience, [no_answer, "maintenance: a part of it panicked"], work).await
     }
 
     async fn round(&self, rounds: u32, failed: &mut impl FnMut(StoreError)) {

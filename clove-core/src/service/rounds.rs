@@ -3,6 +3,7 @@
 use super::{
     Inner,
     access_log::{CHUNK, Flight, told},
+    deadline::or_give_up,
 };
 use crate::{
     access::AccessEntry,
@@ -11,8 +12,8 @@ use crate::{
     store::Store,
     sync::{Arc, Mutex, lock},
 };
-use futures_util::future::{BoxFuture, Either, FutureExt, select};
-use std::{panic::AssertUnwindSafe, pin::pin, time::Duration};
+use futures_util::future::{BoxFuture, FutureExt};
+use std::time::Duration;
 
 /// The entry of one request being written.
 pub(super) type Written = BoxFuture<'static, Result<(), Fault>>;
@@ -83,11 +84,6 @@ pub(super) async fn write(
     entries: Arc<[AccessEntry]>,
     bound: Duration,
 ) -> Result<(), StoreError> {
-    let failed = |what| Err(StoreError::Unavailable { what, source: None });
-    let call = pin!(AssertUnwindSafe(store.log_access(entries)).catch_unwind());
-    match select(call, clock.sleep(bound)).await {
-        Either::Left((Ok(written), _)) => written,
-        Either::Left((Err(_), _)) => failed("writing the access log: the store panicked"),
-        Either::Right(_) => failed("writing the access log: the store gave no answer"),
-    }
+    let said = ["writing the access log: the store gave no answer", "writing the access log: the store panicked"];
+    or_give_up(clock, bound, said, store.log_access(entries)).await
 }
