@@ -4,10 +4,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod support;
+#[path = "support/windows.rs"]
+mod tools;
 
 use clove::{
-    ActiveLimit, Attempt, Clove, DenialReason, Edit, Exhausted, Fault, LimitChoice, Limits, MemoryStore, Policy, Status, Tier,
-    Verdict, Window,
+    ActiveLimit, Attempt, Clove, DenialReason, Edit, Exhausted, Fault, LimitChoice, Limits, MemoryStore, Policy, Tier, Verdict,
+    Window,
 };
 use clove_store_sqlite::SqliteStore;
 use clove_testkit::Fixture;
@@ -19,29 +21,13 @@ use std::{
     time::Duration,
 };
 use support::{DAY, Mode, Spy, denied, is_good, poll_and_drop, spied};
+use tools::{MINUTE, credential, granted, limits, per};
 
 const SECOND: Duration = Duration::from_secs(1);
-const MINUTE: Duration = Duration::from_secs(60);
-
-fn per(count: u64, length: Duration) -> Window {
-    Window::new(count, length).unwrap()
-}
 
 /// A policy with this window of a key.
 fn limit(window: Window) -> clove::policy::PolicyBuilder {
-    Policy::builder().limits(Tier { key: Limits::new([window]).unwrap(), account: Some(Limits::unlimited()) })
-}
-
-async fn credential(fixture: &Fixture) -> String {
-    fixture.key_in(Status::Active).await.unwrap().credential.unwrap().reveal().to_string()
-}
-
-async fn granted(clove: &Clove, credential: &str, requests: usize) -> usize {
-    let mut granted = 0;
-    for _ in 0..requests {
-        granted += usize::from(is_good(clove, credential).await);
-    }
-    granted
+    limits(&[window], &[])
 }
 
 /// A process, and another one on the same store.

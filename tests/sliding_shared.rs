@@ -3,11 +3,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod support;
+#[path = "support/windows.rs"]
+mod tools;
 
 use chrono::TimeDelta;
-use clove::{
-    Attempt, Clove, DenialReason, Exhausted, Fault, Limited, Limits, MemoryStore, Policy, Status, Store, Tier, Verdict, Window,
-};
+use clove::{Attempt, Clove, DenialReason, Exhausted, Fault, Limited, MemoryStore, Store, Verdict, Window};
 use clove_store_sqlite::SqliteStore;
 use clove_testkit::{Fixture, TestClock};
 use futures_util::future::join_all;
@@ -18,27 +18,10 @@ use std::{
     time::Duration,
 };
 use support::{Mode, poll_and_drop, spied};
-
-const MINUTE: Duration = Duration::from_secs(60);
+use tools::{MINUTE, credential, limits, per};
 
 fn shared(count: u64, length: Duration) -> Window {
     Window::sliding_shared(count, length).unwrap()
-}
-
-fn per(count: u64, length: Duration) -> Window {
-    Window::new(count, length).unwrap()
-}
-
-fn limits(key: &[Window], account: &[Window]) -> clove::policy::PolicyBuilder {
-    let of = |windows: &[Window]| match windows {
-        [] => Limits::unlimited(),
-        some => Limits::new(some.iter().copied()).unwrap(),
-    };
-    Policy::builder().limits(Tier { key: of(key), account: Some(of(account)) })
-}
-
-async fn credential(fixture: &Fixture) -> String {
-    fixture.key_in(Status::Active).await.unwrap().credential.unwrap().reveal().to_string()
 }
 
 async fn exhausted(clove: &Clove, attempt: Attempt<'_>) -> Exhausted {

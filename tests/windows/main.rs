@@ -5,6 +5,8 @@
 mod model;
 #[path = "../support/mod.rs"]
 mod support;
+#[path = "../support/windows.rs"]
+mod tools;
 
 use chrono::TimeDelta;
 use clove::{
@@ -18,34 +20,10 @@ use std::{
     time::Duration,
 };
 use support::{DAY, actions, is_good, named, refusal};
-
-const MINUTE: Duration = Duration::from_secs(60);
-
-fn per(count: u64, length: Duration) -> Window {
-    Window::new(count, length).unwrap()
-}
+use tools::{MINUTE, credential, granted, limits, per};
 
 fn sliding(count: u64, length: Duration) -> Window {
     Window::sliding(count, length).unwrap()
-}
-
-/// A policy with these windows of a key, and these of its account.
-fn limits(key: &[Window], account: &[Window]) -> clove::policy::PolicyBuilder {
-    let of = |windows: &[Window]| Limits::new(windows.iter().copied()).unwrap_or(Limits::unlimited());
-    Policy::builder().limits(Tier { key: of(key), account: Some(of(account)) })
-}
-
-async fn credential(fixture: &Fixture) -> String {
-    fixture.key_in(Status::Active).await.unwrap().credential.unwrap().reveal().to_string()
-}
-
-/// How many of so many requests are granted, one after another.
-async fn granted(clove: &Clove, credential: &str, requests: usize) -> usize {
-    let mut granted = 0;
-    for _ in 0..requests {
-        granted += usize::from(is_good(clove, credential).await);
-    }
-    granted
 }
 
 async fn exhausted(clove: &Clove, attempt: Attempt<'_>) -> Exhausted {

@@ -1,6 +1,6 @@
 //! Windows beside a model that is plain to see.
 
-use super::{credential, limits, per};
+use super::tools::{credential, limits, per};
 use chrono::TimeDelta;
 use clove::{Attempt, Clove, MemoryStore};
 use clove_testkit::Fixture;
