@@ -1,5 +1,6 @@
-//! The house's own commands: `cargo xtask test`, `bench`, `soak` and `sqlx`.
+//! The house's own commands: `cargo xtask test`, `bench`, `soak`, `servers` and `sqlx`.
 
+mod servers;
 mod sqlx;
 mod step;
 mod test;
@@ -10,6 +11,7 @@ const USAGE: &str = "usage:
   cargo xtask test                       everything there is to check
   cargo xtask bench [--json] [--only F]  the figures, each beside its limit
   cargo xtask soak                       the long runs of races, crashes and migrations
+  cargo xtask servers -- COMMAND...      a command beside the Postgres and PgBouncer of the tests
   cargo xtask sqlx                       whether sqlx can join the lock file; a part of test";
 
 /// The tests that run for long when they are told to.
@@ -27,6 +29,7 @@ fn main() -> ExitCode {
                 step::cargo(&["test", "--release", "--package", "clove", "--package", "clove-store-sqlite", "--no-fail-fast"]);
             code(command.args(tests).args(["--", "--nocapture"]).env("CLOVE_SOAK", "1"))
         }
+        Some(("servers", [dashes, program, rest @ ..])) if dashes == "--" => servers::run_beside(program, rest),
         Some(("sqlx", [])) => match sqlx::joins() {
             Ok(found) => {
                 println!("{found}");

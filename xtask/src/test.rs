@@ -1,6 +1,7 @@
 //! `cargo xtask test`: everything there is to check, on a bare machine, and what ran.
 
 use crate::{
+    servers::Servers,
     sqlx,
     step::{self, Count, Ended, Outcome, cargo},
 };
@@ -15,23 +16,28 @@ enum Does {
     Cargo(&'static [&'static str]),
     /// Runs cargo, once everything has been built.
     AfterBuild(&'static [&'static str]),
+    /// Brings the servers of the tests, once everything has been built: an error of the build is told before.
+    Servers,
+    /// Runs cargo, once the servers are there.
+    BesideServers(&'static [&'static str]),
     /// Runs cargo, with shuttle's locks and atomics, in a target folder of its own.
     Schedules(&'static [&'static str]),
     /// Looks for itself, and says what it found.
     Checks(fn() -> Result<String, String>),
 }
-use Does::{AfterBuild, Cargo, Checks, Schedules};
+use Does::{AfterBuild, BesideServers, Cargo, Checks, Schedules};
 
 const BUILD: &str = "build";
-const STEPS: [(&str, Does); 16] = [
+const STEPS: [(&str, Does); 17] = [
     ("format", Cargo(&["fmt", "--all", "--check"])),
     ("dependencies of the bare core", Checks(|| is_bare("clove-core"))),
     ("dependencies of the bare facade", Checks(|| is_bare("clove"))),
     ("sqlx can join the lock file", Checks(sqlx::joins)),
     (BUILD, Cargo(&["test", "--workspace", "--all-features", "--lib", "--bins", "--tests", "--examples", "--no-run", "--quiet"])),
+    ("servers", Does::Servers),
     (
         "tests of all crates and examples",
-        AfterBuild(&["test", "--workspace", "--all-features", "--lib", "--bins", "--tests", "--examples", "--no-fail-fast"]),
+        BesideServers(&["test", "--workspace", "--all-features", "--lib", "--bins", "--tests", "--examples", "--no-fail-fast"]),
     ),
     ("doc tests", AfterBuild(&["test", "--workspace", "--all-features", "--doc", "--no-fail-fast"])),
     (
@@ -93,14 +99,16 @@ const STEPS: [(&str, Does); 16] = [
     ("the facade without features", AfterBuild(&["check", "--package", "clove", "--no-default-features", "--quiet"])),
 ];
 
-/// Goes through all steps, whatever becomes of one; only what is not built is not run.
+/// Goes through all steps, whatever becomes of one; only what is not built is not run, or lacks its servers.
 fn run_all() -> Vec<Ended> {
-    let (mut ended, mut built) = (Vec::new(), false);
+    let (mut ended, mut built, mut servers) = (Vec::new(), false, None);
     for (name, does) in STEPS {
         let step = match does {
-            AfterBuild(_) if !built => Ended::not_run(name),
-            Cargo(arguments) | AfterBuild(arguments) => run(name, arguments),
+            AfterBuild(_) | Does::Servers if !built => Ended::not_run(name),
+            BesideServers(_) if servers.is_none() => Ended::not_run(name),
+            Cargo(arguments) | AfterBuild(arguments) | BesideServers(arguments) => run(name, arguments, servers.as_ref()),
             Schedules(arguments) => step::run(name, cargo(arguments).env("RUSTFLAGS", "--cfg shuttle")),
+            Does::Servers => step::check(name, || Ok(servers.insert(Servers::start()?).found().to_owned())),
             Checks(check) => step::check(name, check),
         };
         built |= name == BUILD && step.outcome == Outcome::Ok;
@@ -109,9 +117,10 @@ fn run_all() -> Vec<Ended> {
     ended
 }
 
-fn run(name: &str, arguments: &[&str]) -> Ended {
+fn run(name: &str, arguments: &[&str], servers: Option<&Servers>) -> Ended {
     let file = std::env::temp_dir().join(format!("clove-quickstart-{}.db", std::process::id()));
     let mut command = cargo(arguments);
+    command.envs(servers.into_iter().flat_map(Servers::env));
     let step = step::run(name, command.env("RUSTDOCFLAGS", "-D warnings").env("CLOVE_QUICKSTART_DB", &file));
     for rest in ["", "-wal", "-shm"] {
         // Only the quickstart makes these.
