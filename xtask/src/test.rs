@@ -106,8 +106,12 @@ fn run_all() -> Vec<Ended> {
         let step = match does {
             AfterBuild(_) | Does::Servers if !built => Ended::not_run(name),
             BesideServers(_) if servers.is_none() => Ended::not_run(name),
-            Cargo(arguments) | AfterBuild(arguments) | BesideServers(arguments) => run(name, arguments, servers.as_ref()),
-            Schedules(arguments) => step::run(name, cargo(arguments).env("RUSTFLAGS", "--cfg shuttle")),
+            Cargo(arguments) | AfterBuild(arguments) | BesideServers(arguments) => run(name, cargo(arguments), servers.as_ref()),
+            Schedules(arguments) => {
+                let mut command = cargo(arguments);
+                command.env("RUSTFLAGS", "--cfg shuttle");
+                run(name, command, servers.as_ref())
+            }
             Does::Servers => step::check(name, || Ok(servers.insert(Servers::start()?).found().to_owned())),
             Checks(check) => step::check(name, check),
         };
@@ -117,9 +121,8 @@ fn run_all() -> Vec<Ended> {
     ended
 }
 
-fn run(name: &str, arguments: &[&str], servers: Option<&Servers>) -> Ended {
+fn run(name: &str, mut command: Command, servers: Option<&Servers>) -> Ended {
     let file = std::env::temp_dir().join(format!("clove-quickstart-{}.db", std::process::id()));
-    let mut command = cargo(arguments);
     command.envs(servers.into_iter().flat_map(Servers::env));
     let step = step::run(name, command.env("RUSTDOCFLAGS", "-D warnings").env("CLOVE_QUICKSTART_DB", &file));
     for rest in ["", "-wal", "-shm"] {

@@ -177,6 +177,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
 
+    #[cfg(unix)]
     #[test]
     fn a_quoted_word_is_one_word_to_the_shell() {
         let word = "it's $HOME; `ls`";
