@@ -3,7 +3,7 @@
 use super::run_as::RunAs;
 use std::{
     fs::{self, File},
-    io,
+    io::{self, Write as _},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread,
@@ -63,7 +63,8 @@ impl Kept {
 
     pub(crate) fn write(&self, name: &str, text: &str) -> Result<(), String> {
         let file = self.folder.join(name);
-        fs::write(&file, text).and_then(|()| self.give(&file)).map_err(|error| format!("{}: {error}", file.display()))
+        let written = self.create(name).and_then(|mut created| created.write_all(text.as_bytes()));
+        written.and_then(|()| self.give(&file)).map_err(|error| format!("{}: {error}", file.display()))
     }
 
     pub(crate) fn read(&self, name: &str) -> String {
@@ -73,7 +74,7 @@ impl Kept {
     /// Goes through lines of shell in the folder, where `run` runs what ends by this signal.
     pub(crate) fn start(&mut self, lines: &str, signal: &str) -> Result<(), String> {
         let cannot = |error: io::Error| format!("sh did not start in {}: {error}", self.folder.display());
-        let log = File::create(self.folder.join("log")).map_err(cannot)?;
+        let log = self.create("log").map_err(cannot)?;
         let mut command = self.run_as.command("sh");
         command.args(["-c", &format!("{KEEPER}{lines}{AT_ITS_END}"), "sh"]).arg(&self.folder).arg(signal);
         // Our output is not the server's to hold open: who reads it waits for its end.
@@ -104,6 +105,11 @@ impl Kept {
         let log = self.read("log");
         let lines: Vec<&str> = log.lines().collect();
         lines.iter().skip(lines.len().saturating_sub(30)).copied().collect::<Vec<_>>().join("\n")
+    }
+
+    /// The folder is another user's, and we may be root: nothing is followed there that was laid for us to follow.
+    fn create(&self, name: &str) -> io::Result<File> {
+        File::create_new(self.folder.join(name))
     }
 
     fn give(&self, path: &Path) -> io::Result<()> {
@@ -142,7 +148,7 @@ fn private(folder: &Path) -> io::Result<()> {
 
 #[cfg(unix)]
 fn own(path: &Path, user: u32, group: u32) -> io::Result<()> {
-    std::os::unix::fs::chown(path, Some(user), Some(group))
+    std::os::unix::fs::lchown(path, Some(user), Some(group))
 }
 
 /// In a process group of its own, which an interrupt of ours does not reach: a server is stopped in order by its keeper.
