@@ -11,6 +11,7 @@ use clove::{
     ListAudit, MemoryStore, NewKey, OrganizationId, Owner, Pepper, Policy, Refusal, Scope, Store, StoreError, Tier, Timestamp,
     Verdict,
     digest::Digest,
+    id::NodeId,
     store::{
         AccessPage, AccessQuery, AuditPage, AuditQuery, BudgetQuery, Candidate, Decision, Epochs, ExpiringKey, ExpiringQuery,
         Freshness, KeyPage, KeyQuery, Lease, Leased, Lookup, OrganizationRecord, OwnerFacts, Reads, Rehash, Reserve, Reserved,
@@ -229,6 +230,18 @@ impl Store for Spy {
             before.await;
         }
         self.inner.epochs(bound).await
+    }
+    async fn call_roll(&self) -> Result<u64, StoreError> {
+        self.call("call_roll").await?;
+        self.answer("call_roll", self.inner.call_roll().await).await
+    }
+    async fn answer_roll(&self, node: NodeId, number: u64) -> Result<(), StoreError> {
+        self.call("answer_roll").await?;
+        self.answer("answer_roll", self.inner.answer_roll(node, number).await).await
+    }
+    async fn dismiss(&self, nodes: &[NodeId], number: u64) -> Result<(), StoreError> {
+        self.call("dismiss").await?;
+        self.answer("dismiss", self.inner.dismiss(nodes, number).await).await
     }
     fn find_by_id(&self, id: KeyId) -> Lookup<'_> {
         Lookup::waits(async move {
