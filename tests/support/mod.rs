@@ -7,9 +7,9 @@ pub(crate) mod usage;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use clove::{
-    AccessEntry, Action, ActiveLimit, AuditEvent, BudgetState, Clove, DenialReason, Error, Fault, Hashing, Invalid, Key, KeyId,
-    ListAudit, MemoryStore, NewKey, OrganizationId, Owner, Pepper, Policy, Refusal, Scope, Store, StoreError, Tier, Timestamp,
-    Verdict,
+    AccessEntry, Action, ActiveLimit, AuditEvent, BudgetState, Clock, Clove, DenialReason, Error, Fault, Hashing, Invalid, Key,
+    KeyId, ListAudit, MemoryStore, NewKey, OrganizationId, Owner, Pepper, Policy, Refusal, Scope, Store, StoreError, Tier,
+    Timestamp, Verdict,
     digest::Digest,
     id::NodeId,
     store::{
@@ -81,6 +81,7 @@ struct Orders {
     batches: Vec<Option<KeyId>>,
     before_transact: Option<(usize, Work)>,
     model: Option<KeyId>,
+    server: Option<TestClock>,
 }
 
 /// A [`MemoryStore`] under orders. Clones share everything.
@@ -111,6 +112,7 @@ impl Spy {
             batches: Vec::new(),
             before_transact: None,
             model: None,
+            server: None,
         };
         Self { inner, orders: Arc::new(Mutex::new(orders)) }
     }
@@ -137,6 +139,10 @@ impl Spy {
         for answer in holding {
             let _ = answer.send(());
         }
+    }
+    /// Each poll is told the time of this clock.
+    pub(crate) fn tell_time_of(&self, clock: &TestClock) {
+        self.orders.lock().unwrap().server = Some(clock.clone());
     }
     /// While the next poll is on its way, this happens.
     pub(crate) fn before_epochs(&self, work: impl Future<Output = ()> + Send + 'static) {
@@ -229,7 +235,12 @@ impl Store for Spy {
         if let Some(before) = before {
             before.await;
         }
-        self.inner.epochs(bound).await
+        let epochs = self.inner.epochs(bound).await.map(|mut epochs| {
+            let server = self.orders.lock().unwrap().server.clone();
+            Arc::make_mut(&mut epochs).server_time = server.map(|clock| clock.now());
+            epochs
+        });
+        self.answer("epochs", epochs).await
     }
     async fn call_roll(&self) -> Result<u64, StoreError> {
         self.call("call_roll").await?;
