@@ -144,6 +144,9 @@ impl Spy {
     pub(crate) fn tell_time_of(&self, clock: &TestClock) {
         self.orders.lock().unwrap().server = Some(clock.clone());
     }
+    pub(crate) fn tell_no_time(&self) {
+        self.orders.lock().unwrap().server = None;
+    }
     /// While the next poll is on its way, this happens.
     pub(crate) fn before_epochs(&self, work: impl Future<Output = ()> + Send + 'static) {
         self.orders.lock().unwrap().before_epochs = Some(Box::pin(work));
