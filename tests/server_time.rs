@@ -53,7 +53,6 @@ impl World {
     /// A poll whose answer takes so long.
     fn poll_slowly(&mut self, took: Duration) {
         let clocks = [self.fixture.clock().clone(), self.clock.clone()];
-        self.advance(BOUND / 4);
         self.spy.before_epochs(async move { clocks.iter().for_each(|clock| clock.advance(took)) });
         self.advance(BOUND / 4);
     }

@@ -137,6 +137,7 @@ caught! {
     no_bound_taken_for_one_is_caught: NotesWhatIsNoBound by "who_asks_for_no_bound_notes_none";
     a_number_given_twice_is_caught: RepeatsCalls by "calls_of_the_roll_count_up", "racing_calls_of_the_roll_have_numbers_of_their_own";
     a_call_that_nobody_hears_is_caught: KeepsCallsToItself by "calls_of_the_roll_count_up";
+    a_call_told_before_its_changes_is_caught: TellsCallsTooEarly by "who_finds_a_call_finds_what_was_changed_before_it";
     a_lost_answer_is_caught: LosesAnswers by "an_answer_is_told_by_the_next_poll_and_never_lowered";
     a_lowered_answer_is_caught: LowersAnswers by "an_answer_is_told_by_the_next_poll_and_never_lowered";
     a_dismissal_of_who_has_answered_is_caught: DismissesWhoHasAnswered by "dismissing_spares_who_has_answered";

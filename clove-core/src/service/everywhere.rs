@@ -29,9 +29,7 @@ const LEAST_MARGIN: Duration = Duration::from_millis(50);
 const INTERVAL: Duration = Duration::from_millis(10);
 /// How long a call of the store is waited for before it is made again.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// How often maintenance looks for nodes that have died.
-const DISMISSAL_INTERVAL: Duration = Duration::from_secs(60);
-/// How many nodes are registered when it does.
+/// How many nodes are registered when maintenance looks whether they live.
 const MANY_NODES: usize = 16;
 
 /// Whether a change is obeyed by all processes: [`Clove::everywhere`].
@@ -159,11 +157,6 @@ impl Inner {
     /// Does a call of the store, or gives it up.
     async fn asked<T>(&self, call: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
         or_give_up(&*self.clock, PATIENCE, ["calling the roll: no answer", "calling the roll: the store panicked"], call).await
-    }
-
-    /// How long to wait between two looks for nodes that have died; `None` where none are registered.
-    pub(super) fn dismissal_interval(&self) -> Option<Duration> {
-        self.knowledge.longest.map(|_| DISMISSAL_INTERVAL)
     }
 
     /// Dismisses nodes that have died, where many are registered: each process that is killed leaves one. Not again before there are

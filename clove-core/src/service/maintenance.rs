@@ -93,8 +93,7 @@ impl Maintenance {
     }
 
     async fn dismiss(&self, tell: &impl Fn(&Inner, StoreError)) {
-        let begin = |inner: Arc<Inner>| inner.dismissal_interval().map(|interval| inner.clock.sleep(interval));
-        while let Some(sleep) = self.inner.upgrade().and_then(begin) {
+        while let Some(sleep) = self.inner.upgrade().map(|inner| inner.clock.sleep(INTERVAL)) {
             sleep.await;
             let Some(inner) = self.inner.upgrade() else { return };
             let dismissed = inner.part("dismissing nodes that have died: no answer", inner.dismiss_the_dead()).await;

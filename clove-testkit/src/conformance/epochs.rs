@@ -6,7 +6,16 @@ use clove_core::{
     id::NodeId,
     store::{Changes, Decision, EpochShard, Epochs, Reads, Transaction},
 };
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 list_cases![
     a_change_moves_the_epochs_that_it_outdates_and_no_others,
@@ -22,6 +31,7 @@ list_cases![
     dismissing_spares_who_has_answered,
     who_answers_after_it_was_dismissed_is_registered_again,
     a_call_and_an_answer_move_no_epoch,
+    who_finds_a_call_finds_what_was_changed_before_it,
 ];
 
 /// Longer than any other case asks for.
@@ -182,4 +192,38 @@ async fn a_call_and_an_answer_move_no_epoch(bench: Arc<Bench>) {
     bench.store.answer_roll(ada, bench.store.call_roll().await.unwrap()).await.unwrap();
     bench.store.dismiss(&[ada], u64::MAX).await.unwrap();
     assert_eq!(moved(&bench, &before, &*epochs(&bench).await), BTreeSet::new());
+}
+
+async fn who_finds_a_call_finds_what_was_changed_before_it(bench: Arc<Bench>) {
+    type Seen = Vec<(u64, u64)>;
+    let has_ended = AtomicBool::new(false);
+    let now = async || {
+        let epochs = epochs(&bench).await;
+        (epochs.roll, epochs.get(EpochShard::EVERYONE))
+    };
+    let calls = async {
+        let mut calls = vec![now().await];
+        for _ in 0..30 {
+            outdate(&bench, [EpochShard::EVERYONE].into(), true).await;
+            let (_, epoch) = now().await;
+            calls.push((bench.store.call_roll().await.unwrap(), epoch));
+        }
+        has_ended.store(true, Ordering::SeqCst);
+        calls
+    };
+    let polls = async {
+        let mut polls = Vec::new();
+        while !has_ended.load(Ordering::SeqCst) {
+            polls.push(now().await);
+            polls.dedup();
+        }
+        polls
+    };
+    let both: Vec<Pin<Box<dyn Future<Output = Seen> + Send + '_>>> = vec![Box::pin(calls), Box::pin(polls)];
+    let [calls, polls] = <[Seen; 2]>::try_from(at_once(both)).unwrap();
+    for (roll, epoch) in polls {
+        let place = |is: &dyn Fn(&(u64, u64)) -> bool| calls.iter().position(is);
+        let (called, changed) = (place(&|call| call.0 == roll), place(&|call| call.1 == epoch));
+        assert!(called.is_some() && called <= changed, "call {called:?} was told with the epoch of change {changed:?}");
+    }
 }

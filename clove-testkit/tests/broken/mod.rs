@@ -115,6 +115,7 @@ pub(crate) enum Fault {
     TellsOldEpochs,
     RepeatsCalls,
     KeepsCallsToItself,
+    TellsCallsTooEarly,
     LosesAnswers,
     LowersAnswers,
     DismissesWhoHasAnswered,
@@ -350,6 +351,10 @@ impl Store for Broken {
             Fault::TellsItsOwnBound => told.bound = bound,
             Fault::ForgetsTheFirstBound => told.longest = told.bound,
             Fault::KeepsCallsToItself => told.roll = 0,
+            Fault::TellsCallsTooEarly => {
+                std::thread::sleep(Duration::from_micros(100));
+                told.roll = self.inner.epochs(Duration::MAX).await?.roll;
+            }
             _ => {}
         }
         let mut first = self.epochs.lock().unwrap();
