@@ -1,6 +1,6 @@
 //! Kills that are obeyed everywhere, by processes on one file: some of them stopped, some killed. In real time.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout, reason = "tests")]
 
 use clove::{By, Clove, Everywhere, NewKey, Owner, Policy, Tier, sqlite::SqliteStore};
 use std::{

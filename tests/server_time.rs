@@ -1,6 +1,6 @@
 //! One time for all nodes: the store's, where it tells it. Their own clocks may be wrong.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod support;
 
