@@ -286,6 +286,20 @@ impl Store for VecStore {
         Ok(Arc::new(self.marks.epochs(bound)))
     }
 
+    async fn call_roll(&self) -> Result<u64, StoreError> {
+        Ok(self.marks.call_roll())
+    }
+
+    async fn answer_roll(&self, node: NodeId, number: u64) -> Result<(), StoreError> {
+        self.marks.answer_roll(node, number);
+        Ok(())
+    }
+
+    async fn dismiss(&self, nodes: &[NodeId], number: u64) -> Result<(), StoreError> {
+        self.marks.dismiss(nodes, number);
+        Ok(())
+    }
+
     fn find_by_id(&self, id: KeyId) -> Lookup<'_> {
         let tables = self.tables();
         Lookup::Ready(tables.key(id).map_or(Ok(None), |stored| tables.candidate(stored)))

@@ -32,9 +32,9 @@ async fn maintained() -> (Fixture, Spy, impl Future<Output = ()>, Arc<Mutex<Vec<
     (fixture, spy, work, said)
 }
 
-/// The calls of a store since this was last asked, but those that come several times a second.
+/// The calls of a store since this was last asked, but those of polls, which come several times a second.
 fn calls(spy: &Spy) -> Vec<&'static str> {
-    spy.calls().into_iter().filter(|call| *call != "epochs").collect()
+    spy.calls().into_iter().filter(|call| !["epochs", "answer_roll"].contains(call)).collect()
 }
 
 fn poll(work: &mut Pin<&mut impl Future<Output = ()>>) -> Poll<()> {

@@ -107,6 +107,16 @@ impl Timestamp {
         Self::of(self.as_micros().saturating_sub(micros)).max(Self::FIRST)
     }
 
+    /// So many microseconds later, or earlier.
+    #[inline]
+    #[must_use]
+    pub(crate) fn shifted(self, micros: i64) -> Self {
+        if micros == 0 {
+            return self;
+        }
+        Self::of(self.as_micros().saturating_add(micros)).clamp(Self::FIRST, Self::LAST)
+    }
+
     /// Microseconds since the Unix epoch.
     #[must_use]
     pub const fn as_micros(self) -> i64 {

@@ -170,7 +170,7 @@ uuid_id!(
 );
 
 uuid_id!(
-    /// One process, as long as it runs, that takes places of request windows, writes usage and counts refusals.
+    /// One process, as long as it runs, that takes places of request windows, writes usage, counts refusals and uses rows from memory.
     NodeId,
     "node id",
     random_tail

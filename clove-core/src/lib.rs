@@ -72,8 +72,8 @@ pub use policy::{Expiry, ExpiryPolicy, GuessLimit, Hashing, Policy};
 pub use retention::Retention;
 pub use secret::{Credential, Secret, SecretFormat};
 pub use service::{
-    ActiveKeys, Applied, Closed, Clove, CloveBuilder, Cursor, Edit, Issued, ListAccess, ListAudit, ListKeys, ListUsage, NewKey,
-    Page, Stopped, Verification,
+    ActiveKeys, Applied, Closed, Clove, CloveBuilder, Cursor, Edit, Everywhere, Issued, ListAccess, ListAudit, ListKeys,
+    ListUsage, NewKey, Page, Stopped, Verification,
 };
 #[cfg(feature = "metrics")]
 pub use signal::MetricsObserver;

@@ -11,7 +11,7 @@ use crate::{
     clock::Timestamp,
     digest::Digest,
     error::StoreError,
-    id::{AuditId, KeyId, OrganizationId, Owner, Scope},
+    id::{AuditId, KeyId, NodeId, OrganizationId, Owner, Scope},
     key::{Key, KeyState},
     limit::{Subject, Window},
     store::{
@@ -74,6 +74,20 @@ impl Store for MemoryStore {
     async fn epochs(&self, bound: Duration) -> Result<Arc<Epochs>, StoreError> {
         let _state = self.read();
         Ok(Arc::new(self.marks.epochs(bound)))
+    }
+
+    async fn call_roll(&self) -> Result<u64, StoreError> {
+        Ok(self.marks.call_roll())
+    }
+
+    async fn answer_roll(&self, node: NodeId, number: u64) -> Result<(), StoreError> {
+        self.marks.answer_roll(node, number);
+        Ok(())
+    }
+
+    async fn dismiss(&self, nodes: &[NodeId], number: u64) -> Result<(), StoreError> {
+        self.marks.dismiss(nodes, number);
+        Ok(())
     }
 
     fn find_by_id(&self, id: KeyId) -> Lookup<'_> {

@@ -14,6 +14,7 @@ mod epochs;
 mod owners;
 mod pages;
 mod places;
+mod roll;
 mod transaction;
 pub(crate) mod usage;
 
@@ -35,7 +36,7 @@ use crate::{
     clock::Timestamp,
     digest::{Digest, Scheme},
     error::StoreError,
-    id::{KeyId, OrganizationId, Owner, Scope},
+    id::{KeyId, NodeId, OrganizationId, Owner, Scope},
     key::Key,
     usage::Day,
 };
@@ -51,12 +52,39 @@ pub trait Store: Send + Sync + 'static {
     /// How verifications learn that a row they remember has changed.
     fn freshness(&self) -> Freshness;
 
-    /// Reads all epochs, in one snapshot that began after this call; notes `bound` if none shorter is noted, durably, and tells the
-    /// shortest. Costs the same however many keys there are, and little: it is asked several times within the bound.
+    /// Reads all epochs, the roll and who is registered in it, in one snapshot that began after this call; notes `bound` if none
+    /// shorter is noted, durably, and tells the shortest and the first. [`Duration::MAX`] asks for none: it is not noted. Costs the same
+    /// however many keys there are, and little: it is asked several times within the bound.
+    ///
+    /// A store that processes on several machines share tells what its own clock showed meanwhile, of this answer and no earlier one.
     ///
     /// # Errors
-    /// [`Unavailable`](StoreError::Unavailable) or [`Corrupt`](StoreError::Corrupt): rows are read then, and not remembered.
+    /// [`Unavailable`](StoreError::Unavailable) or [`Corrupt`](StoreError::Corrupt): rows are read then, and not remembered. A node or
+    /// a number of the roll that cannot be read is an error, and not passed over.
     async fn epochs(&self, bound: Duration) -> Result<Arc<Epochs>, StoreError>;
+
+    /// Calls the roll by the next number, durably: one that was never given before, and above all that were. Whatever was committed
+    /// when this was called, each snapshot holds that finds the number.
+    ///
+    /// Cancelled at any point, or with an unknown outcome, a number may be gone that nobody asks for.
+    ///
+    /// # Errors
+    /// [`Unavailable`](StoreError::Unavailable) or [`OutcomeUnknown`](StoreError::OutcomeUnknown).
+    async fn call_roll(&self) -> Result<u64, StoreError>;
+
+    /// Notes, durably, that a node has answered the roll of this number, and registers the node where it is not; a higher number that
+    /// it has answered stays.
+    ///
+    /// # Errors
+    /// [`Unavailable`](StoreError::Unavailable) or [`OutcomeUnknown`](StoreError::OutcomeUnknown); it may be done again.
+    async fn answer_roll(&self, node: NodeId, number: u64) -> Result<(), StoreError>;
+
+    /// Takes these nodes off the roll, each only where it has answered no call of this number or a higher one. Need not be durable when
+    /// it returns.
+    ///
+    /// # Errors
+    /// [`Unavailable`](StoreError::Unavailable) or [`OutcomeUnknown`](StoreError::OutcomeUnknown); it may be done again.
+    async fn dismiss(&self, nodes: &[NodeId], number: u64) -> Result<(), StoreError>;
 
     /// Finds what a verification needs by key id: the row whatever its state, all its secrets, and whether its owner and
     /// organization are open, read in one snapshot that began after this call.
@@ -305,6 +333,15 @@ macro_rules! forward {
             }
             async fn epochs(&self, bound: Duration) -> Result<Arc<Epochs>, StoreError> {
                 (**self).epochs(bound).await
+            }
+            async fn call_roll(&self) -> Result<u64, StoreError> {
+                (**self).call_roll().await
+            }
+            async fn answer_roll(&self, node: NodeId, number: u64) -> Result<(), StoreError> {
+                (**self).answer_roll(node, number).await
+            }
+            async fn dismiss(&self, nodes: &[NodeId], number: u64) -> Result<(), StoreError> {
+                (**self).dismiss(nodes, number).await
             }
             fn find_by_id(&self, id: KeyId) -> Lookup<'_> {
                 (**self).find_by_id(id)

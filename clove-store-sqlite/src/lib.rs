@@ -45,6 +45,7 @@ use chrono::{DateTime, Utc};
 use clove_core::{
     AccessEntry, BudgetState, Key, KeyId, OrganizationId, Owner, Scope, Store, StoreError, Timestamp,
     digest::Digest,
+    id::NodeId,
     store::{
         AccessPage, AccessQuery, AuditPage, AuditQuery, BudgetQuery, Decision, Epochs, ExpiringKey, ExpiringQuery, Freshness,
         KeyPage, KeyQuery, Lease, Leased, Lookup, OrganizationRecord, OwnerFacts, Rehash, Reserve, Reserved, SlidingCharge,
@@ -94,7 +95,7 @@ enum Points {
 
 /// How late another process's command is obeyed, at most, unless the policy says otherwise.
 const FRESHNESS: Duration = Duration::from_millis(100);
-/// The most last uses, or places to be given back, of one transaction: commands wait for no more than that.
+/// The most last uses, places to be given back, or nodes, of one transaction: commands wait for no more than that.
 const SLICE: usize = 1024;
 
 impl SqliteStore {
@@ -158,6 +159,24 @@ impl Store for SqliteStore {
         }
         self.inner.writer.write(Work::NoteBound(bound)).await?;
         self.inner.poller.poll()
+    }
+
+    async fn call_roll(&self) -> Result<u64, StoreError> {
+        match self.inner.writer.write(Work::CallRoll).await? {
+            Done::Called(number) => Ok(number),
+            _ => Err(StoreError::OutcomeUnknown { source: None }),
+        }
+    }
+
+    async fn answer_roll(&self, node: NodeId, number: u64) -> Result<(), StoreError> {
+        self.inner.writer.write(Work::AnswerRoll(node, number)).await.map(drop)
+    }
+
+    async fn dismiss(&self, nodes: &[NodeId], number: u64) -> Result<(), StoreError> {
+        for nodes in nodes.chunks(SLICE) {
+            self.inner.writer.write(Work::Dismiss(nodes.to_vec(), number)).await?;
+        }
+        Ok(())
     }
 
     fn find_by_id(&self, id: KeyId) -> Lookup<'_> {

@@ -263,9 +263,16 @@ pub(crate) const DATA_VERSION: &str = "PRAGMA data_version";
 pub(crate) const EPOCHS: &str = "SELECT shard, epoch FROM epochs";
 pub(crate) const OUTDATE: &str = "INSERT INTO epochs (shard, epoch) VALUES (?1, (1 << 20) + (random() & 1048575)) \
      ON CONFLICT (shard) DO UPDATE SET epoch = (((epoch >> 20) + 1) << 20) + (random() & 1048575)";
-pub(crate) const BOUND: &str = "SELECT micros FROM freshness";
-pub(crate) const NOTE_BOUND: &str = "INSERT INTO freshness (one, micros) VALUES (1, ?1) \
+pub(crate) const BOUND: &str = "SELECT micros, longest FROM freshness";
+pub(crate) const NOTE_BOUND: &str = "INSERT INTO freshness (one, micros, longest) VALUES (1, ?1, ?1) \
      ON CONFLICT (one) DO UPDATE SET micros = excluded.micros WHERE excluded.micros < micros";
+pub(crate) const ROLL: &str = "SELECT number FROM roll";
+pub(crate) const CALL_ROLL: &str = "INSERT INTO roll (one, number) VALUES (1, 1) \
+     ON CONFLICT (one) DO UPDATE SET number = number + 1 RETURNING number";
+pub(crate) const ROLL_NODES: &str = "SELECT node, number FROM roll_nodes";
+pub(crate) const ANSWER_ROLL: &str = "INSERT INTO roll_nodes (node, number) VALUES (?1, ?2) \
+     ON CONFLICT (node) DO UPDATE SET number = excluded.number WHERE excluded.number > number";
+pub(crate) const DISMISS: &str = "DELETE FROM roll_nodes WHERE node = ?1 AND number < ?2";
 
 #[cfg(test)]
 mod tests {
@@ -278,7 +285,7 @@ mod tests {
     }
 
     /// Each statement, and the index or key that it must go by; those that only insert go by none.
-    const PLANS: [(&str, &str, &str); 73] = plans![
+    const PLANS: [(&str, &str, &str); 78] = plans![
         FIND_BY_ID: "SEARCH k USING PRIMARY KEY (id=?)",
         FIND_BY_DIGEST: "SEARCH s USING INDEX secrets_by_digest (digest=?)",
         FIND_BY_DIGESTS: "SEARCH s USING INDEX secrets_by_digest (digest=?)",
@@ -352,6 +359,11 @@ mod tests {
         OUTDATE: "",
         BOUND: "SCAN freshness",
         NOTE_BOUND: "",
+        ROLL: "SCAN roll",
+        CALL_ROLL: "",
+        ROLL_NODES: "SCAN roll_nodes",
+        ANSWER_ROLL: "",
+        DISMISS: "SEARCH roll_nodes USING PRIMARY KEY (node=?)",
     ];
 
     #[test]

@@ -4,6 +4,7 @@ use crate::{access, budgets, epochs, places, transact, usage};
 use chrono::{DateTime, Utc};
 use clove_core::{
     AccessEntry, KeyId, StoreError, Timestamp,
+    id::NodeId,
     store::{
         Decision, Lease, Leased, Reads, Rehash, Reserve, Reserved, SlidingCharge, SlidingCharged, Transaction, UnrecognizedCount,
         Unspent, UsageBatch,
@@ -55,6 +56,9 @@ pub(crate) enum Work {
     GiveBack(Vec<Unspent>),
     ForgetCounts(Timestamp, usize),
     NoteBound(Duration),
+    CallRoll,
+    AnswerRoll(NodeId, u64),
+    Dismiss(Vec<NodeId>, u64),
     Record(Arc<UsageBatch>),
     ForgetReports(Day, usize),
     Reserve(Arc<Reserve>),
@@ -68,6 +72,7 @@ impl Work {
     fn is_telemetry(&self) -> bool {
         match self {
             Self::Transact(_) | Self::Lease(_) | Self::ChargeSliding(_) | Self::Reserve(_) => false,
+            Self::CallRoll | Self::AnswerRoll(..) => false,
             // Few entries may be those that requests wait for.
             Self::LogAccess(entries) => entries.len() > MANY_ENTRIES,
             _ => true,
@@ -80,7 +85,8 @@ impl Work {
             Self::Transact(transaction) if matches!(transaction.reads, Reads::Owner { .. } | Reads::Budget { .. }) => {
                 MAX_BEFORE_CREATIONS
             }
-            Self::Transact(_) => MAX_WAITING,
+            // Few, and who kills waits for them.
+            Self::Transact(_) | Self::CallRoll | Self::AnswerRoll(..) => MAX_WAITING,
             // Requests wait for it, and deny nobody by waiting.
             Self::Lease(_) | Self::ChargeSliding(_) | Self::Reserve(_) | Self::LogAccess(_) => MAX_BEFORE_CREATIONS,
             Self::Rehash(_)
@@ -88,6 +94,7 @@ impl Work {
             | Self::GiveBack(_)
             | Self::Record(_)
             | Self::NoteBound(_)
+            | Self::Dismiss(..)
             | Self::ForgetCounts(..)
             | Self::ForgetReports(..)
             | Self::ForgetAccess(..)
@@ -103,6 +110,7 @@ pub(crate) enum Done {
     Leased(Vec<Leased>),
     ChargedSliding(SlidingCharged),
     Reserved(Reserved),
+    Called(u64),
     Forgotten(usize),
     Written,
 }
@@ -367,6 +375,9 @@ fn run(connection: &Connection, work: &Work) -> Outcome {
         Work::GiveBack(unspent) => places::give_back(connection, unspent).map(|()| Done::Written),
         Work::ForgetCounts(now, limit) => places::forget(connection, *now, *limit).map(Done::Forgotten),
         Work::NoteBound(bound) => epochs::note_bound(connection, *bound).map(|()| Done::Written),
+        Work::CallRoll => epochs::call_roll(connection).map(Done::Called),
+        Work::AnswerRoll(node, number) => epochs::answer_roll(connection, *node, *number).map(|()| Done::Written),
+        Work::Dismiss(nodes, number) => epochs::dismiss(connection, nodes, *number).map(|()| Done::Written),
         Work::Record(batch) => usage::record(connection, batch).map(|()| Done::Written),
         Work::ForgetReports(before, limit) => usage::forget(connection, *before, *limit).map(Done::Forgotten),
         Work::Reserve(reserve) => budgets::reserve(connection, reserve).map(Done::Reserved),

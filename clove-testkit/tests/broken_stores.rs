@@ -133,6 +133,17 @@ caught! {
         "a_change_moves_the_epochs_that_it_outdates_and_no_others", "an_epoch_never_takes_a_value_again";
     epochs_that_move_for_nothing_are_caught: MovesEpochsForNothing by "a_change_moves_the_epochs_that_it_outdates_and_no_others";
     a_bound_of_ones_own_is_caught: TellsItsOwnBound by "the_shortest_bound_is_told_to_all";
+    a_first_bound_that_is_forgotten_is_caught: ForgetsTheFirstBound by "the_first_bound_is_told_as_the_longest";
+    no_bound_taken_for_one_is_caught: NotesWhatIsNoBound by "who_asks_for_no_bound_notes_none";
+    a_number_given_twice_is_caught: RepeatsCalls by "calls_of_the_roll_count_up", "racing_calls_of_the_roll_have_numbers_of_their_own";
+    a_call_that_nobody_hears_is_caught: KeepsCallsToItself by "calls_of_the_roll_count_up";
+    a_call_told_before_its_changes_is_caught: TellsCallsTooEarly by "who_finds_a_call_finds_what_was_changed_before_it";
+    a_lost_answer_is_caught: LosesAnswers by "an_answer_is_told_by_the_next_poll_and_never_lowered";
+    a_lowered_answer_is_caught: LowersAnswers by "an_answer_is_told_by_the_next_poll_and_never_lowered";
+    a_dismissal_of_who_has_answered_is_caught: DismissesWhoHasAnswered by "dismissing_spares_who_has_answered";
+    a_dismissal_of_others_is_caught: DismissesOthers by "dismissing_spares_who_has_answered";
+    nodes_that_stay_are_caught: DismissesNobody by
+        "dismissing_spares_who_has_answered", "who_answers_after_it_was_dismissed_is_registered_again";
     a_batch_counted_again_is_caught: CountsBatchesAgain by
         "a_batch_of_usage_is_written_once", "racing_batches_of_usage_are_each_written_once", "batches_are_forgotten_by_day";
     processes_whose_batches_are_one_are_caught: KnowsOneProcess by "a_batch_of_usage_is_written_once";

@@ -78,6 +78,7 @@ pub(crate) async fn live(fixture: &Fixture, store: &Nosy, ear: &Ear) -> Vec<Stri
     let new = NewKey::named("canary").unwrap().metadata(Metadata::new(METADATA).unwrap()).description(description);
     let first = clove.create(owner, new.clone(), by).await.unwrap();
     store.epochs(Duration::from_secs(1)).await.unwrap();
+    hear!(ear, clove.everywhere(Duration::ZERO).await);
     hear!(ear, first, first.key, new, *by, *owner);
     let credential = first.credential.unwrap();
     hear!(ear, credential, *credential.secret());

@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use clove::{
     AccessEntry, BudgetState, Key, KeyId, OrganizationId, Owner, Scope, Store, StoreError, Timestamp,
     digest::{Digest, Scheme},
+    id::NodeId,
     sqlite::SqliteStore,
     store::{
         AccessPage, AccessQuery, AuditPage, AuditQuery, BudgetQuery, BudgetSums, Candidate, Decision, EpochShard, Epochs,
@@ -84,6 +85,16 @@ impl Store for Nosy {
         let epochs = self.store.epochs(bound).await?;
         hear!(self.ear, *epochs, EpochShard::EVERYONE, Marks::new());
         Ok(epochs)
+    }
+    async fn call_roll(&self) -> Result<u64, StoreError> {
+        self.store.call_roll().await
+    }
+    async fn answer_roll(&self, node: NodeId, number: u64) -> Result<(), StoreError> {
+        hear!(self.ear, node);
+        self.store.answer_roll(node, number).await
+    }
+    async fn dismiss(&self, nodes: &[NodeId], number: u64) -> Result<(), StoreError> {
+        self.store.dismiss(nodes, number).await
     }
     fn find_by_id(&self, id: KeyId) -> Lookup<'_> {
         let lookup = self.store.find_by_id(id);

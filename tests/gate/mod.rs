@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use clove::{
     AccessEntry, BudgetState, Key, KeyId, OrganizationId, Owner, Scope, Store, StoreError, Timestamp,
     digest::Digest,
+    id::NodeId,
     store::{
         AccessPage, AccessQuery, AuditPage, AuditQuery, BudgetQuery, Decision, Epochs, ExpiringKey, ExpiringQuery, Freshness,
         KeyPage, KeyQuery, Lease, Leased, Lookup, OrganizationRecord, OwnerFacts, Rehash, Reserve, Reserved, SlidingCharge,
@@ -107,6 +108,15 @@ impl Store for Gate {
     }
     async fn epochs(&self, bound: Duration) -> Result<Arc<Epochs>, StoreError> {
         self.through(self.inner.epochs(bound)).await
+    }
+    async fn call_roll(&self) -> Result<u64, StoreError> {
+        self.through(self.inner.call_roll()).await
+    }
+    async fn answer_roll(&self, node: NodeId, number: u64) -> Result<(), StoreError> {
+        self.through(self.inner.answer_roll(node, number)).await
+    }
+    async fn dismiss(&self, nodes: &[NodeId], number: u64) -> Result<(), StoreError> {
+        self.through(self.inner.dismiss(nodes, number)).await
     }
     fn find_by_id(&self, id: KeyId) -> Lookup<'_> {
         Lookup::waits(self.through(self.inner.find_by_id(id)))

@@ -3,7 +3,7 @@
 use super::{
     AccessEntry, AccessPage, AccessQuery, Arc, AuditPage, AuditQuery, BTreeSet, BudgetQuery, BudgetState, DateTime, Day,
     Decision, Digest, Duration, Epochs, ExpiringKey, ExpiringQuery, Freshness, Key, KeyId, KeyPage, KeyQuery, Lease, Leased,
-    Lookup, OrganizationId, OrganizationRecord, Owner, OwnerFacts, Rehash, Reserve, Reserved, Scope, SlidingCharge,
+    Lookup, NodeId, OrganizationId, OrganizationRecord, Owner, OwnerFacts, Rehash, Reserve, Reserved, Scope, SlidingCharge,
     SlidingCharged, Store, StoreError, Timestamp, Transaction, UnrecognizedCount, Unspent, UsageBatch, UsagePage, UsageQuery,
     Utc,
 };
@@ -45,6 +45,15 @@ impl<S: Store + Clone> Store for Counting<S> {
         let epochs = self.inner.epochs(bound).await;
         POLLS.fetch_add(1, Ordering::SeqCst);
         epochs
+    }
+    async fn call_roll(&self) -> Result<u64, StoreError> {
+        self.inner.call_roll().await
+    }
+    async fn answer_roll(&self, node: NodeId, number: u64) -> Result<(), StoreError> {
+        self.inner.answer_roll(node, number).await
+    }
+    async fn dismiss(&self, nodes: &[NodeId], number: u64) -> Result<(), StoreError> {
+        self.inner.dismiss(nodes, number).await
     }
     fn find_by_id(&self, id: KeyId) -> Lookup<'_> {
         READS.set(READS.get() + 1);

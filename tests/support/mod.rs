@@ -7,10 +7,11 @@ pub(crate) mod usage;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use clove::{
-    AccessEntry, Action, ActiveLimit, AuditEvent, BudgetState, Clove, DenialReason, Error, Fault, Hashing, Invalid, Key, KeyId,
-    ListAudit, MemoryStore, NewKey, OrganizationId, Owner, Pepper, Policy, Refusal, Scope, Store, StoreError, Tier, Timestamp,
-    Verdict,
+    AccessEntry, Action, ActiveLimit, AuditEvent, BudgetState, Clock, Clove, DenialReason, Error, Fault, Hashing, Invalid, Key,
+    KeyId, ListAudit, MemoryStore, NewKey, OrganizationId, Owner, Pepper, Policy, Refusal, Scope, Store, StoreError, Tier,
+    Timestamp, Verdict,
     digest::Digest,
+    id::NodeId,
     store::{
         AccessPage, AccessQuery, AuditPage, AuditQuery, BudgetQuery, Candidate, Decision, Epochs, ExpiringKey, ExpiringQuery,
         Freshness, KeyPage, KeyQuery, Lease, Leased, Lookup, OrganizationRecord, OwnerFacts, Reads, Rehash, Reserve, Reserved,
@@ -80,6 +81,7 @@ struct Orders {
     batches: Vec<Option<KeyId>>,
     before_transact: Option<(usize, Work)>,
     model: Option<KeyId>,
+    server: Option<TestClock>,
 }
 
 /// A [`MemoryStore`] under orders. Clones share everything.
@@ -110,6 +112,7 @@ impl Spy {
             batches: Vec::new(),
             before_transact: None,
             model: None,
+            server: None,
         };
         Self { inner, orders: Arc::new(Mutex::new(orders)) }
     }
@@ -136,6 +139,13 @@ impl Spy {
         for answer in holding {
             let _ = answer.send(());
         }
+    }
+    /// Each poll is told the time of this clock.
+    pub(crate) fn tell_time_of(&self, clock: &TestClock) {
+        self.orders.lock().unwrap().server = Some(clock.clone());
+    }
+    pub(crate) fn tell_no_time(&self) {
+        self.orders.lock().unwrap().server = None;
     }
     /// While the next poll is on its way, this happens.
     pub(crate) fn before_epochs(&self, work: impl Future<Output = ()> + Send + 'static) {
@@ -228,7 +238,24 @@ impl Store for Spy {
         if let Some(before) = before {
             before.await;
         }
-        self.inner.epochs(bound).await
+        let epochs = self.inner.epochs(bound).await.map(|mut epochs| {
+            let server = self.orders.lock().unwrap().server.clone();
+            Arc::make_mut(&mut epochs).server_time = server.map(|clock| clock.now());
+            epochs
+        });
+        self.answer("epochs", epochs).await
+    }
+    async fn call_roll(&self) -> Result<u64, StoreError> {
+        self.call("call_roll").await?;
+        self.answer("call_roll", self.inner.call_roll().await).await
+    }
+    async fn answer_roll(&self, node: NodeId, number: u64) -> Result<(), StoreError> {
+        self.call("answer_roll").await?;
+        self.answer("answer_roll", self.inner.answer_roll(node, number).await).await
+    }
+    async fn dismiss(&self, nodes: &[NodeId], number: u64) -> Result<(), StoreError> {
+        self.call("dismiss").await?;
+        self.answer("dismiss", self.inner.dismiss(nodes, number).await).await
     }
     fn find_by_id(&self, id: KeyId) -> Lookup<'_> {
         Lookup::waits(async move {

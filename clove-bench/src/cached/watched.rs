@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use clove_core::{
     AccessEntry, BudgetState, Day, Key, KeyId, OrganizationId, Owner, Scope, Store, StoreError, Timestamp,
     digest::Digest,
+    id::NodeId,
     store::{
         AccessPage, AccessQuery, AuditPage, AuditQuery, BudgetQuery, Decision, Epochs, ExpiringKey, ExpiringQuery, Freshness,
         KeyPage, KeyQuery, Lease, Leased, Lookup, OrganizationRecord, OwnerFacts, Rehash, Reserve, Reserved, SlidingCharge,
@@ -14,7 +15,7 @@ use clove_core::{
 use std::{
     collections::BTreeSet,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
@@ -51,12 +52,14 @@ pub(crate) struct Watched<S> {
     store: S,
     answers: Answers,
     calls: Arc<Calls>,
+    /// Who has answered the roll, where nothing goes to the store.
+    nodes: Mutex<Vec<(NodeId, u64)>>,
 }
 
 impl<S: Store> Watched<S> {
     pub(crate) fn new(store: S, answers: Answers) -> (Self, Arc<Calls>) {
         let calls = Arc::<Calls>::default();
-        (Self { store, answers, calls: Arc::clone(&calls) }, calls)
+        (Self { store, answers, calls: Arc::clone(&calls), nodes: Mutex::default() }, calls)
     }
 
     /// Counts a call. The store, if it is to answer it.
@@ -88,8 +91,27 @@ impl<S: Store> Store for Watched<S> {
     async fn epochs(&self, bound: Duration) -> Result<Arc<Epochs>, StoreError> {
         match self.asked() {
             Some(store) => store.epochs(bound).await,
-            None => Ok(Arc::new(Epochs::new(bound))),
+            None => {
+                let mut epochs = Epochs::new(bound);
+                epochs.nodes.clone_from(&self.nodes.lock().unwrap_or_else(PoisonError::into_inner));
+                Ok(Arc::new(epochs))
+            }
         }
+    }
+    async fn call_roll(&self) -> Result<u64, StoreError> {
+        self.other().call_roll().await
+    }
+    async fn answer_roll(&self, node: NodeId, number: u64) -> Result<(), StoreError> {
+        match self.asked() {
+            Some(store) => store.answer_roll(node, number).await,
+            None => {
+                self.nodes.lock().unwrap_or_else(PoisonError::into_inner).push((node, number));
+                Ok(())
+            }
+        }
+    }
+    async fn dismiss(&self, nodes: &[NodeId], number: u64) -> Result<(), StoreError> {
+        self.other().dismiss(nodes, number).await
     }
     fn find_by_id(&self, id: KeyId) -> Lookup<'_> {
         self.find().find_by_id(id)

@@ -60,7 +60,7 @@ impl Clove {
             Some(id) => Holder::Key(self.inner.store.get(&scope, id).await?.ok_or(Refusal::NotFound)?.owner, id),
         };
         let default = self.inner.policy.budget(holder.of(), unit);
-        let query = BudgetQuery { holder, unit: unit.clone(), day: Day::of(self.inner.clock.now()), default };
+        let query = BudgetQuery { holder, unit: unit.clone(), day: Day::of(self.inner.now()), default };
         Ok(self.inner.store.budget(&query).await?)
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{
     Clove, Inner, access_log::Log, buffers::Buffers, charge::Leases, knowledge::Knowledge, known::Keys, metering::Metering,
-    signals::Signals, throttle::Throttle,
+    server_time::ServerTime, signals::Signals, throttle::Throttle,
 };
 use crate::{
     clock::{Clock, SystemClock},
@@ -63,6 +63,7 @@ impl CloveBuilder {
             clock,
             leases,
             knowledge,
+            server_time: ServerTime::default(),
             metering,
             buffers,
             hash_queue: HashQueue::new(),

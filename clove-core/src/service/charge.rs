@@ -326,10 +326,15 @@ impl Clove {
     /// Writes what waits, as [`Clove::flush`], and gives back the places of request windows that this process has taken and not
     /// spent. Hosts call it before they stop; what a process that ends without it holds is lost to its windows.
     ///
+    /// From then on nothing is verified from memory, unless the store is in memory itself, and [`Clove::everywhere`] does not wait for this
+    /// process.
+    ///
     /// # Errors
     /// The store's failure.
     pub async fn shut_down(&self) -> Result<(), StoreError> {
+        self.inner.forget_all();
         let flushed = self.flush().await;
-        flushed.and(self.inner.give_back(true).await)
+        let given_back = self.inner.give_back(true).await;
+        flushed.and(given_back).and(self.inner.leave().await)
     }
 }

@@ -55,7 +55,7 @@ impl Maintenance {
             (lock(&told))(error);
         };
         // Beside each other: what is long in being written must not keep this process from hearing of changes.
-        future::join(self.poll(&tell), self.flush(&tell)).await;
+        future::join3(self.poll(&tell), self.flush(&tell), self.dismiss(&tell)).await;
     }
 
     async fn poll(&self, tell: &impl Fn(&Inner, StoreError)) {
@@ -89,6 +89,15 @@ impl Maintenance {
             let Some(inner) = self.inner.upgrade() else { return };
             rounds = rounds.wrapping_add(1);
             inner.round(rounds, &mut |error| tell(&inner, error)).await;
+        }
+    }
+
+    async fn dismiss(&self, tell: &impl Fn(&Inner, StoreError)) {
+        while let Some(sleep) = self.inner.upgrade().map(|inner| inner.clock.sleep(INTERVAL)) {
+            sleep.await;
+            let Some(inner) = self.inner.upgrade() else { return };
+            let dismissed = inner.part("dismissing nodes that have died: no answer", inner.dismiss_the_dead()).await;
+            dismissed.err().into_iter().for_each(|error| tell(&inner, error));
         }
     }
 

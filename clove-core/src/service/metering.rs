@@ -236,7 +236,7 @@ impl Inner {
         let mut outbox = lock(&self.metering.outbox);
         if outbox.queue.is_empty() && outbox.rounds == before {
             self.buffers.settle();
-            self.metering.fill(&mut outbox, self.clock.now());
+            self.metering.fill(&mut outbox, self.now());
         }
         if outbox.rounds > before && outbox.written >= *last.get_or_insert(outbox.sequence) {
             return None;
@@ -245,7 +245,7 @@ impl Inner {
     }
 
     pub(super) async fn forget_reports(&self, limit: usize) -> Result<usize, StoreError> {
-        self.store.forget_reports(Day::of(self.clock.now()).before(LEDGER_DAYS), limit).await
+        self.store.forget_reports(Day::of(self.now()).before(LEDGER_DAYS), limit).await
     }
 }
 
@@ -281,7 +281,7 @@ impl Clove {
         if unit.is_requests() {
             return Err(RecordError::Reserved);
         }
-        if self.inner.clock.now().as_micros().saturating_sub(grant.at.as_micros()) > REPORT_MICROS {
+        if self.inner.now().as_micros().saturating_sub(grant.at.as_micros()) > REPORT_MICROS {
             return Err(RecordError::TooLate { at: grant.at(), days: REPORT_DAYS });
         }
         if total == 0 && !settles {

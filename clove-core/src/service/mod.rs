@@ -10,6 +10,7 @@ mod close;
 mod deadline;
 mod decide;
 mod detail;
+mod everywhere;
 mod fences;
 mod issue;
 mod knowledge;
@@ -25,6 +26,7 @@ mod recheck;
 mod reserve;
 mod retention;
 mod rounds;
+mod server_time;
 mod sets;
 mod share;
 mod signals;
@@ -41,6 +43,7 @@ mod verify;
 pub use builder::CloveBuilder;
 pub(crate) use charge::Lefts;
 pub use close::Closed;
+pub use everywhere::Everywhere;
 pub use issue::{Issued, NewKey};
 pub(crate) use known::Known;
 pub use maintenance::Maintenance;
@@ -64,6 +67,7 @@ use charge::Leases;
 use knowledge::Knowledge;
 use known::Keys;
 use metering::Metering;
+use server_time::ServerTime;
 use signals::Signals;
 use std::fmt;
 use throttle::Throttle;
@@ -84,6 +88,7 @@ struct Inner {
     leases: Leases,
     keys: Keys,
     knowledge: Knowledge,
+    server_time: ServerTime,
     /// Whether the last round that forgot had not the time for all.
     has_more_to_forget: AtomicBool,
     metering: Arc<Metering>,
@@ -111,10 +116,11 @@ impl Clove {
         &self.inner.policy
     }
 
-    /// The time, as this handle's clock tells it, in whole microseconds.
+    /// The time that keys are judged by, in whole microseconds: as this handle's clock tells it, corrected by what the clock of a store
+    /// that several machines share has last told.
     #[must_use]
     pub fn now(&self) -> chrono::DateTime<chrono::Utc> {
-        self.inner.clock.now().into()
+        self.inner.now().into()
     }
 }
 

@@ -26,7 +26,7 @@ impl Clove {
         let found = self.within_deadline(Box::pin(async move { Ok(self.inner.store.find_by_id(id).await?) })).await?;
         let Some(found) = found else { return Ok(Some(Denial::NOT_RECOGNIZED)) };
         let known = self.inner.keys.admit(&found, &self.inner.policy, ticket, self.inner.knows_nothing());
-        let reason = refused(&known.row, grant, self.inner.clock.now());
+        let reason = refused(&known.row, grant, self.inner.now());
         Ok(reason.map(|reason| Denial::proven(reason, known)))
     }
 }

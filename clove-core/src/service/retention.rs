@@ -13,7 +13,7 @@ impl Inner {
     /// Forgets counts of past windows, the ledger of old grants, and what the logs need not keep any more; whether there may be more of
     /// it. What fails is told, and tried again.
     pub(super) async fn forget(&self, failed: &mut impl FnMut(StoreError)) -> bool {
-        let (now, kept, store) = (self.clock.now(), self.policy.retention, &self.store);
+        let (now, kept, store) = (self.now(), self.policy.retention, &self.store);
         let mut more =
             self.forget_slices("forgetting counts of windows: no answer", || store.forget_counts(now, SLICE), failed).await;
         more |= self.forget_slices("forgetting what was reported: no answer", || self.forget_reports(SLICE), failed).await;

@@ -214,7 +214,7 @@ impl Inner {
 
     /// Goes through all keys that expire soon, those that were told among them: keys come to be in the midst of them.
     async fn signal_expiring(&self, signals: &Signals, notice: chrono::TimeDelta) -> Result<(), StoreError> {
-        let now = self.clock.now();
+        let now = self.now();
         let until = now.as_micros().saturating_add(notice.num_microseconds().unwrap_or(i64::MAX));
         let until = Timestamp::from_micros(until).unwrap_or(Timestamp::LAST);
         signals.ahead().noticed.retain(|_, expires_at| *expires_at > now);

@@ -60,7 +60,7 @@ impl Unrecognized {
         if inner.policy.access_log == AccessLog::Off {
             return Ok(());
         }
-        let counts = self.not_written(inner.clock.now());
+        let counts = self.not_written(inner.now());
         if counts.is_empty() {
             return Ok(());
         }

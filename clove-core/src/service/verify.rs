@@ -115,7 +115,7 @@ impl Clove {
             (Some(stored), presented) if !stored.is_fast() => self.inner.keys.note_proof(&known, *place, presented.secret()),
             _ => {}
         }
-        Judged { known, place: *place, now: self.inner.clock.now() }
+        Judged { known, place: *place, now: self.inner.now() }
     }
 
     #[inline(always)]

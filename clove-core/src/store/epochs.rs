@@ -1,11 +1,14 @@
 //! How a process learns that rows it remembers have changed: epochs, one for each of 1,024 shards of owners, and one for what is
 //! everyone's.
 
+use super::roll::Roll;
 use crate::{
-    id::{Owner, Scope},
+    clock::Timestamp,
+    id::{NodeId, Owner, Scope},
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering},
+        lock,
     },
 };
 use crc::{CRC_32_ISO_HDLC, Crc};
@@ -72,19 +75,30 @@ pub enum Freshness {
     Polled(Duration),
 }
 
-/// The epochs as a poll found them.
+/// The epochs as a poll found them, and what goes with them, of the same moment.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Epochs {
     values: Vec<u64>,
     /// The shortest time that any process of this store has asked for: nobody uses a row for longer without a poll.
     pub bound: Duration,
+    /// The first such time that was noted, which is the longest that any process may be going by: it hears of a shorter one at its next
+    /// poll.
+    pub longest: Duration,
+    /// The number that the roll was last called by, 0 before the first call.
+    pub roll: u64,
+    /// All processes that use rows from memory, and the number that each has answered last.
+    pub nodes: Vec<(NodeId, u64)>,
+    /// What the store's own clock showed while it answered, where processes on several machines share it; `None` where there is one
+    /// machine, and one clock.
+    pub server_time: Option<Timestamp>,
 }
 
 impl Epochs {
     /// Where nothing has changed yet.
     #[must_use]
     pub fn new(bound: Duration) -> Self {
-        Self { values: vec![0; usize::from(ALL)], bound }
+        let (values, nodes) = (vec![0; usize::from(ALL)], Vec::new());
+        Self { values, bound, longest: bound, roll: 0, nodes, server_time: None }
     }
 
     /// Sets one that was read; a number that is no shard's is passed over.
@@ -100,6 +114,11 @@ impl Epochs {
         self.values.get(usize::from(shard.0)).copied().unwrap_or_default()
     }
 
+    /// What a node has answered last; `None` if it is not registered.
+    pub(crate) fn answered(&self, node: NodeId) -> Option<u64> {
+        self.nodes.iter().find(|(registered, _)| *registered == node).map(|(_, answered)| *answered)
+    }
+
     /// The shards whose epochs differ. Any difference counts: an older one is that of a database that was restored.
     pub(crate) fn differing<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = EpochShard> + 'a {
         EpochShard::all().filter(|&shard| self.get(shard) != other.get(shard))
@@ -108,11 +127,17 @@ impl Epochs {
 
 impl fmt::Debug for Epochs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Epochs").field("bound", &self.bound).finish_non_exhaustive()
+        f.debug_struct("Epochs")
+            .field("bound", &self.bound)
+            .field("longest", &self.longest)
+            .field("roll", &self.roll)
+            .field("nodes", &self.nodes)
+            .field("server_time", &self.server_time)
+            .finish_non_exhaustive()
     }
 }
 
-/// How often each shard was marked as changed, in the memory of one process.
+/// How often each shard was marked as changed, in the memory of one process; and its roll.
 pub struct Marks {
     /// How often anything was. Moves before a shard's own count does: who finds it where it was before a read, and then takes the
     /// shard's count, holds a count from before any change that the read has not seen.
@@ -120,6 +145,7 @@ pub struct Marks {
     counts: Vec<AtomicU64>,
     /// The shortest that was asked for, in microseconds.
     bound: AtomicU64,
+    roll: Mutex<Roll>,
 }
 
 impl Marks {
@@ -130,6 +156,7 @@ impl Marks {
             total: AtomicU64::new(0),
             counts: EpochShard::all().map(|_| AtomicU64::new(0)).collect(),
             bound: AtomicU64::new(u64::MAX),
+            roll: Mutex::default(),
         }
     }
 
@@ -165,8 +192,30 @@ impl Marks {
     #[must_use]
     pub fn epochs(&self, bound: Duration) -> Epochs {
         let asked = u64::try_from(bound.as_micros()).unwrap_or(u64::MAX);
-        let bound = Duration::from_micros(self.bound.fetch_min(asked, Ordering::SeqCst).min(asked));
-        Epochs { values: EpochShard::all().map(|shard| self.get(shard)).collect(), bound }
+        // The roll before the counts: whoever finds a number finds what was marked before it was called.
+        let mut roll = lock(&self.roll);
+        let noted = self.bound.fetch_min(asked, Ordering::SeqCst).min(asked);
+        let bound = Duration::from_micros(noted);
+        let longest = roll.longest(Some(bound).filter(|_| noted < u64::MAX)).unwrap_or(bound);
+        let (number, nodes) = (roll.number, roll.nodes());
+        drop(roll);
+        let values = EpochShard::all().map(|shard| self.get(shard)).collect();
+        Epochs { values, bound, longest, roll: number, nodes, server_time: None }
+    }
+
+    /// What [`Store::call_roll`](super::Store::call_roll) does.
+    pub fn call_roll(&self) -> u64 {
+        lock(&self.roll).call()
+    }
+
+    /// What [`Store::answer_roll`](super::Store::answer_roll) does.
+    pub fn answer_roll(&self, node: NodeId, number: u64) {
+        lock(&self.roll).answer(node, number);
+    }
+
+    /// What [`Store::dismiss`](super::Store::dismiss) does.
+    pub fn dismiss(&self, nodes: &[NodeId], number: u64) {
+        lock(&self.roll).dismiss(nodes, number);
     }
 }
 

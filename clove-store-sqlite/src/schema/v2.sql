@@ -28,9 +28,20 @@ CREATE TABLE epochs (
 ) STRICT;
 
 CREATE TABLE freshness (
-    one    INTEGER NOT NULL PRIMARY KEY, -- there is one row
-    micros INTEGER NOT NULL              -- the shortest bound that any process has asked for
+    one     INTEGER NOT NULL PRIMARY KEY, -- there is one row
+    micros  INTEGER NOT NULL,            -- the shortest bound that any process has asked for
+    longest INTEGER NOT NULL             -- the first that one has asked for
 ) STRICT;
+
+CREATE TABLE roll (
+    one    INTEGER NOT NULL PRIMARY KEY, -- there is one row
+    number INTEGER NOT NULL              -- of the last call
+) STRICT;
+
+CREATE TABLE roll_nodes (
+    node   BLOB NOT NULL PRIMARY KEY,    -- a process that uses rows from memory
+    number INTEGER NOT NULL              -- of the last call that it has answered
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE usage (
     org     TEXT NOT NULL,

@@ -113,6 +113,16 @@ pub(crate) enum Fault {
     SharesNoWindows,
     TellsItsOwnBound,
     TellsOldEpochs,
+    RepeatsCalls,
+    KeepsCallsToItself,
+    TellsCallsTooEarly,
+    LosesAnswers,
+    LowersAnswers,
+    DismissesWhoHasAnswered,
+    DismissesOthers,
+    DismissesNobody,
+    ForgetsTheFirstBound,
+    NotesWhatIsNoBound,
     TellsTheOrganizationToOwners,
     WrapsSums,
     NoticesOneOrganization,
@@ -334,13 +344,43 @@ impl Store for Broken {
         Freshness::Polled(Duration::from_millis(100))
     }
     async fn epochs(&self, bound: Duration) -> Result<Arc<Epochs>, StoreError> {
-        let mut now = self.inner.epochs(bound).await?;
-        if self.is(Fault::TellsItsOwnBound) {
-            Arc::make_mut(&mut now).bound = bound;
+        let hour = Duration::from_secs(3_600);
+        let mut now = self.inner.epochs(if self.is(Fault::NotesWhatIsNoBound) { bound.min(hour) } else { bound }).await?;
+        let told = Arc::make_mut(&mut now);
+        match self.fault {
+            Fault::TellsItsOwnBound => told.bound = bound,
+            Fault::ForgetsTheFirstBound => told.longest = told.bound,
+            Fault::KeepsCallsToItself => told.roll = 0,
+            Fault::TellsCallsTooEarly => {
+                std::thread::sleep(Duration::from_micros(100));
+                told.roll = self.inner.epochs(Duration::MAX).await?.roll;
+            }
+            _ => {}
         }
         let mut first = self.epochs.lock().unwrap();
         let first = first.get_or_insert_with(|| Arc::clone(&now));
         Ok(if self.is(Fault::TellsOldEpochs) { Arc::clone(first) } else { now })
+    }
+    async fn call_roll(&self) -> Result<u64, StoreError> {
+        match self.inner.epochs(Duration::MAX).await?.roll {
+            last if last > 0 && self.is(Fault::RepeatsCalls) => Ok(last),
+            _ => self.inner.call_roll().await,
+        }
+    }
+    async fn answer_roll(&self, node: NodeId, number: u64) -> Result<(), StoreError> {
+        if self.is(Fault::LowersAnswers) {
+            self.inner.dismiss(&[node], u64::MAX).await?;
+        }
+        if self.is(Fault::LosesAnswers) { Ok(()) } else { self.inner.answer_roll(node, number).await }
+    }
+    async fn dismiss(&self, nodes: &[NodeId], number: u64) -> Result<(), StoreError> {
+        let all: Vec<NodeId> = self.inner.epochs(Duration::MAX).await?.nodes.iter().map(|(node, _)| *node).collect();
+        match self.fault {
+            Fault::DismissesWhoHasAnswered => self.inner.dismiss(nodes, u64::MAX).await,
+            Fault::DismissesOthers => self.inner.dismiss(&all, number).await,
+            Fault::DismissesNobody => Ok(()),
+            _ => self.inner.dismiss(nodes, number).await,
+        }
     }
     fn find_by_id(&self, id: KeyId) -> Lookup<'_> {
         Lookup::waits(async move {

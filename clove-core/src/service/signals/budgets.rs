@@ -29,7 +29,7 @@ impl Inner {
                     BudgetOf::Account => signals.hasher.hash_one((owner, name)),
                     BudgetOf::Organization => signals.hasher.hash_one((&owner.organization, name)),
                 };
-                match signals.near.note(name, ends, self.clock.now()) {
+                match signals.near.note(name, ends, self.now()) {
                     Novelty::New => signals.raise(&Signal::BudgetThreshold { key, owner, budget, percent }),
                     Novelty::Known => {}
                     Novelty::NoRoom => {
