@@ -1,0 +1,218 @@
+//! The access log, and what is forgotten of logs.
+
+use crate::{
+    partitions::{ACCESS, AUDIT, drop_one},
+    places::forget_rows,
+    read::{ABOVE_ALL_IDS, readable, scope_columns},
+    rows::{self, Bad, rows_of, signed},
+    session::{Kind, Session},
+    write::column,
+};
+use clove_core::{
+    AccessEntry, AccessLimit, AccessOutcome, EndpointLabel, GrantId, Limited, StoreError, Timestamp, Window,
+    id::AuditId,
+    store::{AccessPage, AccessQuery, UnrecognizedCount},
+};
+use sqlx::postgres::PgRow;
+use std::{collections::BTreeMap, time::Duration};
+use uuid::Uuid;
+
+/// The most rows that one page looks at, as its statement says: an entry that many of its organization's lie before is found by the
+/// next page, so that no look-up takes long.
+const MAX_LOOKED_AT: i64 = 10_000;
+
+pub(crate) async fn log(session: &Session, entries: &[AccessEntry]) -> Result<(), StoreError> {
+    session
+        .attempts(|| async {
+            let mut tx = session.begin(Kind::Durable).await?;
+            let limits = column(entries, |entry| entry.limit.as_ref());
+            let log = tx
+                .query(&tx.sql().log_access)
+                .bind(column(entries, |entry| entry.id.as_uuid()))
+                .bind(column(entries, |entry| entry.at.timestamp_micros()))
+                .bind(column(entries, |entry| entry.key.as_uuid()))
+                .bind(column(entries, |entry| entry.owner.organization.as_str()))
+                .bind(column(entries, |entry| entry.owner.account.as_str()))
+                .bind(column(entries, |entry| entry.outcome.as_str()))
+                .bind(column(&limits, |limit| limit.map(|limit| limited(limit.of))))
+                .bind(column(&limits, |limit| limit.map(|limit| signed(limit.window.count()))))
+                .bind(column(&limits, |limit| limit.map(|limit| i64::from(limit.window.seconds()))))
+                .bind(column(&limits, |limit| limit.map(|limit| kind(limit.window))))
+                .bind(column(&limits, |limit| limit.map(|limit| signed(limit.left))))
+                .bind(column(entries, |entry| signed(entry.cost)))
+                .bind(column(entries, |entry| entry.endpoint.as_ref().map(EndpointLabel::as_str)));
+            tx.execute(log).await?;
+            tx.commit().await
+        })
+        .await
+}
+
+fn limited(of: Limited) -> &'static str {
+    match of {
+        Limited::Key => "key",
+        Limited::Account => "account",
+    }
+}
+
+const FIXED: &str = "fixed";
+const SLIDING: &str = "sliding";
+const SLIDING_SHARED: &str = "sliding_shared";
+
+fn kind(window: Window) -> &'static str {
+    match (window.slides(), window.is_shared()) {
+        (false, _) => FIXED,
+        (true, false) => SLIDING,
+        (true, true) => SLIDING_SHARED,
+    }
+}
+
+pub(crate) async fn page(session: &Session, query: &AccessQuery) -> Result<AccessPage, StoreError> {
+    let (organization, account) = scope_columns(&query.scope);
+    // Ids tell times.
+    let from = query.from.map_or(Uuid::nil(), |from| GrantId::first_at(from).as_uuid());
+    let until = query.until.map_or(ABOVE_ALL_IDS, |until| GrantId::first_at(until).as_uuid());
+    let before = query.before.map_or(until, |id| until.min(id.as_uuid()));
+    let found = session
+        .read(|| {
+            let page = session.query(&session.sql.access).bind(organization).bind(from).bind(before).bind(account);
+            let page = page.bind(query.key.map(|key| key.as_uuid())).bind(query.outcome.map(|outcome| outcome.as_str()));
+            page.bind(rows_of(query.limit.saturating_add(1)))
+        })
+        .await?;
+    let mut page = AccessPage::default();
+    let mut read = 0;
+    for row in &found {
+        // A next page can only begin after a row whose id is readable.
+        let Ok(Some(id)) = rows::value::<Option<Uuid>>(row, 0, "id") else { continue };
+        if read == query.limit {
+            page.more = true;
+            return Ok(page);
+        }
+        if let Ok(id) = GrantId::from_slice(id.as_bytes()) {
+            page.last = Some(id);
+            read += 1;
+        }
+        match entry(row) {
+            Ok(entry) => page.entries.push(entry),
+            Err(_) => page.corrupt += 1,
+        }
+    }
+    // All that match among those looked at.
+    let looked_at = found.first().map_or(0, |row| rows::int::<i64>(row, 13, "looked_at").unwrap_or_default());
+    let oldest = found.first().and_then(|row| rows::value::<Option<Uuid>>(row, 14, "oldest").ok().flatten());
+    if let Some(oldest) = oldest.and_then(|id| GrantId::from_slice(id.as_bytes()).ok()) {
+        page.last = Some(oldest);
+        page.more = looked_at == MAX_LOOKED_AT;
+    }
+    Ok(page)
+}
+
+fn entry(row: &PgRow) -> Result<AccessEntry, Bad> {
+    Ok(AccessEntry {
+        id: GrantId::from_slice(rows::uuid(row, 0, "id")?.as_bytes()).map_err(|_| "id")?,
+        at: rows::time(row, 1, "at")?,
+        key: rows::key_id(row, 2)?,
+        owner: rows::owner(row, 3)?,
+        outcome: AccessOutcome::parse(rows::text(row, 5, "outcome")?).ok_or("outcome")?,
+        limit: limit(row)?,
+        cost: rows::int(row, 11, "cost")?,
+        endpoint: rows::optional_text(row, 12, "endpoint")?
+            .map(EndpointLabel::from_stored)
+            .transpose()
+            .map_err(|_| "endpoint")?,
+    })
+}
+
+fn limit(row: &PgRow) -> Result<Option<AccessLimit>, Bad> {
+    let of = match rows::optional_text(row, 6, "limit_of")? {
+        None => return Ok(None),
+        Some("key") => Limited::Key,
+        Some("account") => Limited::Account,
+        Some(_) => return Err("limit_of"),
+    };
+    let window = match rows::text(row, 9, "limit_kind")? {
+        FIXED => Window::new,
+        SLIDING => Window::sliding,
+        SLIDING_SHARED => Window::sliding_shared,
+        _ => return Err("limit_kind"),
+    };
+    let length = Duration::from_secs(rows::int(row, 8, "limit_seconds")?);
+    let window = window(rows::int(row, 7, "limit_count")?, length).map_err(|_| "limit_count")?;
+    Ok(Some(AccessLimit { of, window, left: rows::int(row, 10, "limit_left")? }))
+}
+
+pub(crate) async fn forget(session: &Session, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
+    if drop_month(session, ACCESS, before).await? {
+        return Ok(limit);
+    }
+    let first = GrantId::first_at(before).as_uuid();
+    let entries = forget_rows(session, |tx| tx.query(&tx.sql().forget_access).bind(first).bind(rows_of(limit))).await?;
+    let left = limit.saturating_sub(entries);
+    if left == 0 {
+        return Ok(entries);
+    }
+    let forget_hours =
+        |tx: &crate::session::Tx<'_>| tx.query(&tx.sql().forget_unrecognized).bind(before.as_micros()).bind(rows_of(left));
+    Ok(entries + forget_rows(session, forget_hours).await?)
+}
+
+/// Drops a month's table, if one was over before the time and this role may; whether it did. There may be more then.
+async fn drop_month(session: &Session, of: &str, before: Timestamp) -> Result<bool, StoreError> {
+    if !session.has_partitions {
+        return Ok(false);
+    }
+    session.attempts(|| async { Ok(drop_one(&session.pool, &session.schema, of, before).await?) }).await
+}
+
+/// Events, and what is known of their operations.
+pub(crate) async fn forget_audit(session: &Session, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
+    let first = AuditId::first_at(before).as_uuid();
+    // First: an operation whose event is gone would be neither free nor known.
+    let operations = forget_rows(session, |tx| tx.query(&tx.sql().forget_operations).bind(first).bind(rows_of(limit))).await?;
+    if operations < limit && drop_month(session, AUDIT, before).await? {
+        return Ok(limit);
+    }
+    forget_rows(session, |tx| tx.query(&tx.sql().forget_audit).bind(first).bind(rows_of(limit))).await
+}
+
+/// Ascending, so that no two wait for each other.
+pub(crate) async fn count_unrecognized(session: &Session, counts: &[UnrecognizedCount]) -> Result<(), StoreError> {
+    let mut largest: BTreeMap<(i64, Uuid), i64> = BTreeMap::new();
+    for UnrecognizedCount { node, hour, count } in counts {
+        let largest = largest.entry((hour.as_micros(), node.as_uuid())).or_default();
+        *largest = signed(*count).max(*largest);
+    }
+    let rows: Vec<_> = largest.into_iter().collect();
+    session
+        .attempts(|| async {
+            let mut tx = session.begin(Kind::Buffered).await?;
+            let count = tx
+                .query(&tx.sql().count_unrecognized)
+                .bind(column(&rows, |((hour, _), _)| *hour))
+                .bind(column(&rows, |((_, node), _)| *node))
+                .bind(column(&rows, |(_, count)| *count));
+            tx.execute(count).await?;
+            tx.commit().await
+        })
+        .await
+}
+
+pub(crate) async fn unrecognized(
+    session: &Session,
+    from: Timestamp,
+    until: Timestamp,
+) -> Result<Vec<(Timestamp, u64)>, StoreError> {
+    let found = session.read(|| session.query(&session.sql.unrecognized).bind(from.as_micros()).bind(until.as_micros())).await?;
+    let read = |row: &PgRow| {
+        let hour = Timestamp::from_micros(rows::int(row, 0, "hour")?).ok_or("hour")?;
+        Ok((hour, rows::int::<u64>(row, 1, "count")?))
+    };
+    let mut hours: Vec<(Timestamp, u64)> = Vec::new();
+    for (hour, count) in readable(&found, read) {
+        match hours.last_mut().filter(|(last, _)| *last == hour) {
+            Some((_, sum)) => *sum = sum.saturating_add(count),
+            None => hours.push((hour, count)),
+        }
+    }
+    Ok(hours)
+}

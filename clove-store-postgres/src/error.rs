@@ -1,0 +1,125 @@
+//! What the driver and the server say, as far as it holds no value of a row.
+
+use clove_core::{StoreError, error::Unique};
+use sqlx::{error::DatabaseError, postgres::PgDatabaseError};
+
+/// Why a statement failed.
+pub(crate) enum Failure {
+    /// Nothing was written, and the same may succeed: run it again.
+    Again(StoreError),
+    /// Final.
+    Store(StoreError),
+}
+
+/// What went wrong between the store and the server. Texts that may quote a row, such as the detail of a violated constraint, are
+/// left out: a digest is not to stand in a log.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DriverError {
+    /// The server refused: SQLSTATE, and what it said where that names no values.
+    #[error("SQLSTATE {code}{}{message}", if .message.is_empty() { "" } else { ": " })]
+    Server {
+        /// Five characters; <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
+        code: String,
+        /// The server's message, or nothing.
+        message: String,
+    },
+    /// The connection failed.
+    #[error("the connection failed: {0}")]
+    Connection(std::io::ErrorKind),
+    /// The server gave no answer in time.
+    #[error("no answer within {0:?}")]
+    Timeout(std::time::Duration),
+    /// Anything else, by its kind.
+    #[error("{0}")]
+    Other(&'static str),
+}
+
+/// Classes of SQLSTATE whose messages name things and no values: connection, authorization, catalogue, resources, operator.
+const NAMES_NO_VALUES: [&str; 9] = ["08", "28", "3D", "3F", "40", "42", "53", "55", "57"];
+
+impl DriverError {
+    pub(crate) fn of(error: &sqlx::Error) -> Self {
+        match error {
+            sqlx::Error::Database(error) => {
+                let code = error.code().unwrap_or_default().into_owned();
+                let names_no_values = code.get(..2).is_some_and(|class| NAMES_NO_VALUES.contains(&class));
+                let message = if names_no_values { error.message().to_owned() } else { String::new() };
+                Self::Server { code, message }
+            }
+            sqlx::Error::Io(error) => Self::Connection(error.kind()),
+            sqlx::Error::PoolTimedOut => Self::Other("no connection of the pool became free in time"),
+            sqlx::Error::PoolClosed => Self::Other("the pool is closed"),
+            sqlx::Error::Tls(_) => Self::Other("the encrypted connection could not be set up"),
+            sqlx::Error::Configuration(_) => Self::Other("the connection's settings cannot be read"),
+            sqlx::Error::Protocol(_) => Self::Other("the server's answer could not be understood"),
+            sqlx::Error::BeginFailed => Self::Other("no transaction was begun"),
+            sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => Self::Other("a column is of another type"),
+            _ => Self::Other("the driver failed"),
+        }
+    }
+}
+
+/// A store error with what the driver said.
+pub(crate) fn unavailable(what: &'static str, error: &sqlx::Error) -> StoreError {
+    StoreError::unavailable(what, DriverError::of(error))
+}
+
+/// What the server did not do, or said nothing of, before a commit was sent: nothing was written.
+pub(crate) fn failed(error: sqlx::Error) -> Failure {
+    let what = "reading or writing the database";
+    if let Some(unique) = violated(&error) {
+        return Failure::Store(StoreError::Conflict(unique));
+    }
+    if may_pass(&error) { Failure::Again(unavailable(what, &error)) } else { Failure::Store(unavailable(what, &error)) }
+}
+
+/// Whether the same may succeed on another attempt: the transaction lost against another one, or the connection was lost.
+pub(crate) fn may_pass(error: &sqlx::Error) -> bool {
+    match error {
+        // Serialization failure and deadlock; a backend that is told to end, or a server that comes up or goes down.
+        sqlx::Error::Database(error) => {
+            matches!(error.code().as_deref(), Some("40001" | "40P01" | "57P01" | "57P02" | "57P03" | "08006" | "08003" | "08000"))
+        }
+        sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => true,
+        _ => false,
+    }
+}
+
+/// Which of what is to be unique is there already.
+fn violated(error: &sqlx::Error) -> Option<Unique> {
+    let error = error.as_database_error()?;
+    if error.code().as_deref() != Some("23505") {
+        return None;
+    }
+    // A partition's own key is named after it.
+    let constraint = error.try_downcast_ref::<PgDatabaseError>()?.constraint()?;
+    match constraint {
+        "keys_pkey" => Some(Unique::KeyId),
+        "secrets_pkey" => Some(Unique::Digest),
+        "operations_pkey" => Some(Unique::OperationId),
+        _ if constraint.starts_with("audit") => Some(Unique::AuditId),
+        _ => None,
+    }
+}
+
+/// Whether the server says that this role may not do so.
+pub(crate) fn is_forbidden(error: &sqlx::Error) -> bool {
+    code(error).as_deref() == Some("42501")
+}
+
+pub(crate) fn code(error: &sqlx::Error) -> Option<std::borrow::Cow<'_, str>> {
+    error.as_database_error().and_then(DatabaseError::code)
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<sqlx::Error> for Failure {
+    fn from(error: sqlx::Error) -> Self {
+        failed(error)
+    }
+}

@@ -1,0 +1,320 @@
+//! Look-ups of verifications: two tasks, each with a connection of its own, take all that wait into one statement, at once where they
+//! are idle. So a lone look-up waits for nobody, and of many at a time hundreds share a round trip.
+
+use crate::{
+    error::{may_pass, unavailable},
+    rows::{self, CANDIDATE_ASKED},
+    session::{Session, late},
+};
+use clove_core::{
+    KeyId, StoreError,
+    digest::Digest,
+    error::CorruptRow,
+    store::{Candidate, Found},
+};
+use sqlx::{
+    Connection, Postgres, SqlStr,
+    pool::PoolConnection,
+    postgres::{PgConnection, PgRow},
+};
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tokio::{
+    sync::{Notify, oneshot},
+    time,
+};
+use uuid::Uuid;
+
+/// How many tasks look up.
+const LANES: usize = 2;
+/// The most look-ups of one statement.
+const MOST: usize = 512;
+/// How long a look-up may take: a verification waits no longer by default.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What is looked up.
+enum Asked {
+    Id(KeyId),
+    /// At most four.
+    Digests(Vec<Digest>),
+}
+
+struct Waiting {
+    asked: Asked,
+    answer: oneshot::Sender<Result<Answer, Failed>>,
+}
+
+/// Why a whole statement failed; each look-up of it is told.
+#[derive(Clone)]
+enum Failed {
+    Late,
+    Closed,
+    Server(Arc<sqlx::Error>),
+}
+
+impl From<Failed> for StoreError {
+    fn from(failed: Failed) -> Self {
+        match failed {
+            Failed::Late => late(PATIENCE),
+            Failed::Closed => {
+                Self::Unavailable { what: "looking a key up: the store is closed, or its runtime has ended", source: None }
+            }
+            Failed::Server(error) => unavailable("looking a key up", &error),
+        }
+    }
+}
+
+/// The rows of a statement, of which an answer takes its own.
+struct Rows {
+    rows: Vec<PgRow>,
+    /// Places of rows by what was asked for.
+    by_id: HashMap<Uuid, Vec<usize>>,
+    by_digest: HashMap<Vec<u8>, Vec<usize>>,
+}
+
+struct Answer {
+    asked: Asked,
+    rows: Arc<Rows>,
+}
+
+/// The look-ups of one store.
+pub(crate) struct Lookups {
+    queue: Arc<Queue>,
+}
+
+struct Queue {
+    waiting: Mutex<State>,
+    came: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: VecDeque<Waiting>,
+    is_closed: bool,
+}
+
+impl Queue {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// All that wait for an answer still, up to the most; `None` once it is closed.
+    async fn next(&self) -> Option<Vec<Waiting>> {
+        loop {
+            let came = self.came.notified();
+            {
+                let mut state = self.lock();
+                if state.is_closed {
+                    return None;
+                }
+                let many = state.waiting.len().min(MOST);
+                let taken: Vec<Waiting> = state.waiting.drain(..many).filter(|waiting| !waiting.answer.is_closed()).collect();
+                if !taken.is_empty() {
+                    return Some(taken);
+                }
+            }
+            came.await;
+        }
+    }
+}
+
+impl Lookups {
+    /// Starts the tasks on the current runtime.
+    pub(crate) fn start(session: &Arc<Session>) -> Self {
+        let queue = Arc::new(Queue { waiting: Mutex::default(), came: Notify::new() });
+        for _ in 0..LANES {
+            tokio::spawn(Lane { session: Arc::clone(session), queue: Arc::clone(&queue), connection: None }.run());
+        }
+        Self { queue }
+    }
+
+    pub(crate) async fn by_id(&self, id: KeyId) -> Found {
+        self.ask(Asked::Id(id)).await?.candidate()
+    }
+
+    pub(crate) async fn by_digest(&self, digests: Vec<Digest>) -> Found {
+        if digests.is_empty() {
+            return Ok(None);
+        }
+        self.ask(Asked::Digests(digests)).await?.candidate()
+    }
+
+    async fn ask(&self, asked: Asked) -> Result<Answer, StoreError> {
+        let (answer, answered) = oneshot::channel();
+        {
+            let mut state = self.queue.lock();
+            if state.is_closed {
+                return Err(Failed::Closed.into());
+            }
+            state.waiting.push_back(Waiting { asked, answer });
+        }
+        self.queue.came.notify_one();
+        // The task is gone with its runtime.
+        Ok(answered.await.unwrap_or(Err(Failed::Closed))?)
+    }
+
+    pub(crate) fn close(&self) {
+        let waiting = {
+            let mut state = self.queue.lock();
+            state.is_closed = true;
+            std::mem::take(&mut state.waiting)
+        };
+        self.queue.came.notify_waiters();
+        waiting.into_iter().for_each(|waiting| drop(waiting.answer.send(Err(Failed::Closed))));
+    }
+}
+
+impl Drop for Lookups {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+struct Lane {
+    session: Arc<Session>,
+    queue: Arc<Queue>,
+    connection: Option<PoolConnection<Postgres>>,
+}
+
+impl Lane {
+    async fn run(mut self) {
+        while let Some(waiting) = self.queue.next().await {
+            // Whoever gives up meanwhile takes no other with it.
+            let outcome = match time::timeout(PATIENCE, self.look_up(&waiting)).await {
+                Ok(outcome) => outcome,
+                Err(_) => Err(Failed::Late),
+            };
+            match outcome {
+                Ok(rows) => {
+                    let rows = Arc::new(rows);
+                    for Waiting { asked, answer } in waiting {
+                        let _ = answer.send(Ok(Answer { asked, rows: Arc::clone(&rows) }));
+                    }
+                }
+                Err(failed) => {
+                    // What is under way on it is of no use to anyone.
+                    self.discard();
+                    waiting.into_iter().for_each(|waiting| drop(waiting.answer.send(Err(failed.clone()))));
+                }
+            }
+        }
+    }
+
+    fn discard(&mut self) {
+        if let Some(mut connection) = self.connection.take() {
+            connection.close_on_drop();
+        }
+    }
+
+    /// Asks once more where the connection was lost: a look-up may be repeated.
+    async fn look_up(&mut self, waiting: &[Waiting]) -> Result<Rows, Failed> {
+        match self.try_to_look_up(waiting).await {
+            Err(error) if may_pass(&error) => self.discard(),
+            outcome => return outcome.map_err(|error| Failed::Server(Arc::new(error))),
+        }
+        self.try_to_look_up(waiting).await.map_err(|error| Failed::Server(Arc::new(error)))
+    }
+
+    async fn try_to_look_up(&mut self, waiting: &[Waiting]) -> Result<Rows, sqlx::Error> {
+        let (mut ids, mut digests): (Vec<Uuid>, Vec<&[u8]>) = (Vec::with_capacity(waiting.len()), Vec::new());
+        for waiting in waiting {
+            match &waiting.asked {
+                Asked::Id(id) => ids.push(id.as_uuid()),
+                Asked::Digests(asked) => digests.extend(asked.iter().map(|digest| digest.as_bytes().as_slice())),
+            }
+        }
+        // A key that several ask for has its rows once.
+        if ids.len() > 1 {
+            ids.sort_unstable();
+            ids.dedup();
+        }
+        digests.sort_unstable();
+        digests.dedup();
+        let session = Arc::clone(&self.session);
+        let connection = match &mut self.connection {
+            Some(connection) => connection,
+            none => none.insert(session.pool.acquire().await?),
+        };
+        let mut rows = Vec::new();
+        if !ids.is_empty() {
+            rows = fetch(&session, connection, &session.sql.find_by_id, &ids).await?;
+        }
+        let of_ids = rows.len();
+        if !digests.is_empty() {
+            rows.extend(fetch(&session, connection, &session.sql.find_by_digest, &digests).await?);
+        }
+        Ok(Rows::new(rows, of_ids))
+    }
+}
+
+/// The rows of one statement with one list as its argument.
+async fn fetch<'q, T>(
+    session: &Session,
+    connection: &mut PgConnection,
+    sql: &SqlStr,
+    asked: &'q [T],
+) -> Result<Vec<PgRow>, sqlx::Error>
+where
+    &'q [T]: sqlx::Encode<'q, Postgres> + sqlx::Type<Postgres>,
+{
+    let query = session.query(sql).bind(asked);
+    if !session.is_pooled {
+        return query.fetch_all(connection).await;
+    }
+    let mut transaction = connection.begin().await?;
+    let rows = query.fetch_all(&mut *transaction).await?;
+    transaction.commit().await?;
+    Ok(rows)
+}
+
+impl Rows {
+    /// The first rows are of ids, the others of digests.
+    fn new(rows: Vec<PgRow>, of_ids: usize) -> Self {
+        let mut by_id: HashMap<Uuid, Vec<usize>> = HashMap::with_capacity(of_ids);
+        let mut by_digest: HashMap<Vec<u8>, Vec<usize>> = HashMap::new();
+        for (place, row) in rows.iter().enumerate() {
+            if place < of_ids {
+                if let Ok(id) = rows::uuid(row, CANDIDATE_ASKED, "id") {
+                    by_id.entry(id).or_default().push(place);
+                }
+            } else if let Ok(digest) = rows::value::<&[u8]>(row, CANDIDATE_ASKED, "digest") {
+                by_digest.entry(digest.to_vec()).or_default().push(place);
+            }
+        }
+        Self { rows, by_id, by_digest }
+    }
+}
+
+impl Answer {
+    fn candidate(&self) -> Found {
+        match &self.asked {
+            Asked::Id(id) => self.key_of(self.rows.by_id.get(&id.as_uuid()), &CorruptRow::Key(*id)),
+            Asked::Digests(digests) => {
+                let found = digests.iter().find_map(|digest| self.rows.by_digest.get(digest.as_bytes().as_slice()));
+                self.key_of(found, &CorruptRow::UnreadableKeyId)
+            }
+        }
+    }
+
+    /// The key of some rows, one a secret.
+    fn key_of(&self, places: Option<&Vec<usize>>, row: &CorruptRow) -> Found {
+        let mut found: Option<Candidate> = None;
+        for next in places.into_iter().flatten().filter_map(|place| self.rows.rows.get(*place)) {
+            let named = |what| {
+                let row = rows::key_id(next, 0).map_or_else(|_| row.clone(), CorruptRow::Key);
+                StoreError::Corrupt { row, what }
+            };
+            match &mut found {
+                None => found = rows::candidate(next).map_err(named)?,
+                Some(found) => {
+                    let secret = rows::candidate_secret(next).map_err(named)?;
+                    found.secrets.add(secret).map_err(|_| named("more than two secrets"))?;
+                }
+            }
+        }
+        Ok(found.map(Arc::new))
+    }
+}

@@ -1,0 +1,236 @@
+//! Opening a store.
+
+use crate::{
+    Inner, PostgresStore,
+    epochs::Poller,
+    lookup::Lookups,
+    schema::{Layout, migrate, recognise},
+    session::{Session, opening},
+};
+use clove_core::StoreError;
+use sqlx::{
+    ConnectOptions, Connection, Executor, Row, SqlStr,
+    postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions},
+};
+use std::{str::FromStr, sync::Arc, time::Duration};
+
+/// The fewest connections that a pool must allow: each of two tasks keeps one for look-ups.
+const FEWEST: u32 = 4;
+/// A connection that was idle for longer is asked whether it lives before it is used.
+const TRUSTED_FOR: Duration = Duration::from_secs(1);
+/// The longest name of a schema, in bytes: Postgres cuts longer ones.
+const MAX_NAME: usize = 63;
+
+/// How long a connection may take to begin a transaction beside another one.
+const PATIENCE: Duration = Duration::from_secs(1);
+const COMMIT: SqlStr = SqlStr::from_static("COMMIT");
+
+#[derive(Clone, Debug)]
+enum Server {
+    Connect(Box<PgConnectOptions>),
+    Pool(PgPool),
+}
+
+/// How to open a store.
+#[derive(Clone, Debug)]
+pub struct Options {
+    server: Server,
+    schema: String,
+    connections: u32,
+    timeout: Duration,
+    migrate: bool,
+    partitions: bool,
+    prepared: Option<bool>,
+}
+
+impl Options {
+    fn of(server: Server) -> Self {
+        Self {
+            server,
+            schema: "clove".to_owned(),
+            connections: 10,
+            timeout: Duration::from_secs(5),
+            migrate: true,
+            partitions: true,
+            prepared: None,
+        }
+    }
+
+    /// A pool of its own to the server of this URL, `postgres://user:password@host:port/database`; `?sslmode=verify-full` and the
+    /// like need the feature `tls`.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] if the URL cannot be read.
+    pub fn url(url: &str) -> Result<Self, StoreError> {
+        let options = PgConnectOptions::from_str(url).map_err(|error| opening(&error))?;
+        Ok(Self::of(Server::Connect(Box::new(options))))
+    }
+
+    /// The host's own pool, which must allow at least 4 connections: two of them are kept for look-ups.
+    #[must_use]
+    pub fn pool(pool: PgPool) -> Self {
+        Self::of(Server::Pool(pool))
+    }
+
+    /// The schema that holds clove's tables, `clove` unless set; see [`Options::open`] for the names that may be.
+    #[must_use]
+    pub fn schema(mut self, name: impl Into<String>) -> Self {
+        self.schema = name.into();
+        self
+    }
+
+    /// How many connections a pool of its own opens at most; 10 unless set, and at least 4.
+    #[must_use]
+    pub fn connections(mut self, connections: u32) -> Self {
+        self.connections = connections.max(FEWEST);
+        self
+    }
+
+    /// How long a statement may take, or wait for a lock, before it has failed; 5 seconds unless set, at least a millisecond. A look-up
+    /// has a second at most.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout.max(Duration::from_millis(1));
+        self
+    }
+
+    /// Whether opening creates the schema, and brings an older one to this build's version, as it does unless set otherwise. Many nodes
+    /// may do so at once. Set it to false where the service's role may not: then [`Options::migrate_now`] does it beforehand, as
+    /// the schema's owner.
+    #[must_use]
+    pub fn migrate(mut self, migrate: bool) -> Self {
+        self.migrate = migrate;
+        self
+    }
+
+    /// Whether a new schema keeps the access log and the audit trail in partitions by month, as it does unless set otherwise. Set
+    /// it to false for a server that has no partitions by range.
+    #[must_use]
+    pub fn partitions(mut self, partitions: bool) -> Self {
+        self.partitions = partitions;
+        self
+    }
+
+    /// Whether connections keep prepared statements. Unless set, opening finds out: through a pooler that gives each transaction
+    /// another connection, such as PgBouncer, they do not.
+    #[must_use]
+    pub fn prepared(mut self, prepared: bool) -> Self {
+        self.prepared = Some(prepared);
+        self
+    }
+
+    /// Opens the store. Needs a tokio runtime, on which its tasks run.
+    ///
+    /// # Errors
+    /// - [`StoreError::NewerSchema`]: a newer build of clove has changed the schema so that this one must not use it.
+    /// - [`StoreError::Foreign`]: there is no schema of clove, or an older one, and it is not to be migrated.
+    /// - [`StoreError::Unavailable`], with its cause: the server cannot be reached, is no primary, or refuses; the name of the schema is
+    ///   not 1 to 63 small letters of ASCII, digits and underscores that begin with no digit; or the pool is too small.
+    pub async fn open(self) -> Result<PostgresStore, StoreError> {
+        let (schema, pool) = (self.quoted_schema()?, self.connect().await?);
+        if !recognise(&pool, &schema).await? {
+            if !self.migrate {
+                let what = "no schema of this version: migrate it first (Options::migrate_now), as its owner";
+                return Err(StoreError::Foreign { what });
+            }
+            migrate(&pool, &schema, self.layout()).await?;
+        }
+        let is_pooled = match self.prepared {
+            Some(prepared) => !prepared,
+            None => is_behind_a_pooler(&pool).await.map_err(|error| opening(&error))?,
+        };
+        let has_partitions = crate::partitions::are_there(&pool, &schema).await.map_err(|error| opening(&error))?;
+        let session = Arc::new(Session::new(pool, schema, is_pooled, has_partitions, self.timeout));
+        let lookups = Lookups::start(&session);
+        Ok(PostgresStore { inner: Arc::new(Inner { session, lookups, poller: Poller::new() }) })
+    }
+
+    /// Creates the schema, or brings it to this build's version, and opens nothing.
+    ///
+    /// # Errors
+    /// As [`Options::open`].
+    pub async fn migrate_now(self) -> Result<(), StoreError> {
+        let (schema, pool) = (self.quoted_schema()?, self.connect().await?);
+        recognise(&pool, &schema).await?;
+        migrate(&pool, &schema, self.layout()).await
+    }
+
+    fn layout(&self) -> Layout {
+        Layout { partitions: self.partitions }
+    }
+
+    /// The name as it stands before a table's.
+    fn quoted_schema(&self) -> Result<String, StoreError> {
+        let is_plain = |byte: u8| byte == b'_' || byte.is_ascii_lowercase() || byte.is_ascii_digit();
+        let name = self.schema.as_bytes();
+        let begins_well = name.first().is_some_and(|first| !first.is_ascii_digit());
+        if !begins_well || name.len() > MAX_NAME || !name.iter().copied().all(is_plain) {
+            let what =
+                "the schema's name must be 1 to 63 small letters of ASCII, digits and underscores, and begin with no digit";
+            return Err(StoreError::Unavailable { what, source: None });
+        }
+        Ok(format!("\"{}\".", self.schema))
+    }
+
+    async fn connect(&self) -> Result<PgPool, StoreError> {
+        let pool = match &self.server {
+            Server::Pool(pool) => pool.clone(),
+            Server::Connect(options) => {
+                // PgBouncer refuses settings that it does not know of.
+                let options = options.as_ref().clone().extra_float_digits(None).disable_statement_logging();
+                let pool = PgPoolOptions::new()
+                    .max_connections(self.connections)
+                    .acquire_timeout(self.timeout)
+                    .test_before_acquire(false)
+                    .before_acquire(|connection, metadata| {
+                        Box::pin(async move {
+                            if metadata.idle_for > TRUSTED_FOR {
+                                connection.ping().await?;
+                            }
+                            Ok(true)
+                        })
+                    });
+                pool.connect_with(options).await.map_err(|error| opening(&error))?
+            }
+        };
+        if pool.options().get_max_connections() < FEWEST {
+            let what = "the pool must allow at least 4 connections: two are kept for look-ups";
+            return Err(StoreError::Unavailable { what, source: None });
+        }
+        Ok(pool)
+    }
+}
+
+/// Whether a pooler gives each transaction a connection of its choice: then what a connection prepares is another's the next time. Two
+/// connections have a transaction at the same time, and end them in either order: whether a pooler hands out what was released last
+/// or first, one of them comes to the other's backend.
+async fn is_behind_a_pooler(pool: &PgPool) -> Result<bool, sqlx::Error> {
+    let (mut one, mut other) = (pool.acquire().await?, pool.acquire().await?);
+    let first = begin(&mut one).await?;
+    for one_ends_first in [true, false] {
+        // A pooler with a single connection has none for the other.
+        match tokio::time::timeout(PATIENCE, begin(&mut other)).await {
+            Ok(begun) => drop(begun?),
+            Err(_) => {
+                [one, other].iter_mut().for_each(sqlx::pool::PoolConnection::close_on_drop);
+                return Ok(true);
+            }
+        }
+        let (sooner, later) = if one_ends_first { (&mut one, &mut other) } else { (&mut other, &mut one) };
+        sooner.execute(COMMIT).await?;
+        later.execute(COMMIT).await?;
+        if begin(&mut one).await? != first {
+            one.execute(COMMIT).await?;
+            return Ok(true);
+        }
+    }
+    one.execute(COMMIT).await.map(|_| false)
+}
+
+/// Begins a transaction; which backend serves it.
+async fn begin(connection: &mut PgConnection) -> Result<i64, sqlx::Error> {
+    connection.execute(SqlStr::from_static("BEGIN")).await?;
+    // Whether it may be prepared is what is to be found out.
+    let row = sqlx::raw_sql("SELECT CAST(pg_backend_pid() AS bigint)").fetch_one(connection).await?;
+    row.try_get_unchecked(0)
+}

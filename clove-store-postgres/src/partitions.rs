@@ -1,0 +1,135 @@
+//! The access log and the audit trail by months, so that what is old goes a table at a time. Where a month has no table of its own,
+//! since nobody who may has made it yet, its rows are in the default one, and go slice by slice.
+
+use crate::{error::code, sql::of_schema};
+use chrono::{DateTime, Datelike, Months, NaiveDate, NaiveTime, Utc};
+use clove_core::{Timestamp, id::AuditId};
+use sqlx::{Executor, PgConnection, Row, postgres::PgPool};
+use uuid::Uuid;
+
+/// The tables that may be partitioned.
+pub(crate) const ACCESS: &str = "access";
+pub(crate) const AUDIT: &str = "audit";
+
+/// How many months have tables ahead of time.
+const AHEAD: u32 = 3;
+/// Others wait behind whoever waits for a table: not for long.
+const LIMIT: &str = "SET LOCAL lock_timeout = 1000";
+
+/// The first day of a month.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Month(NaiveDate);
+
+impl Month {
+    fn of(time: DateTime<Utc>) -> Option<Self> {
+        time.date_naive().with_day(1).map(Self)
+    }
+
+    fn plus(self, months: u32) -> Option<Self> {
+        self.0.checked_add_months(Months::new(months)).map(Self)
+    }
+
+    /// The lowest id that is made in it.
+    fn first_id(self) -> Uuid {
+        AuditId::first_at(self.0.and_time(NaiveTime::MIN).and_utc()).as_uuid()
+    }
+
+    fn table(self, of: &str) -> String {
+        format!("{of}_{:04}_{:02}", self.0.year(), self.0.month())
+    }
+
+    /// The month of a table of this name.
+    fn of_table(name: &str, of: &str) -> Option<Self> {
+        let (year, month) = name.strip_prefix(of)?.strip_prefix('_')?.split_once('_')?;
+        NaiveDate::from_ymd_opt(year.parse().ok()?, month.parse().ok()?, 1).map(Self)
+    }
+}
+
+/// The statements for the tables of months that are about to come, and of what no month has a table for.
+pub(crate) async fn provide(connection: &mut PgConnection, schema: &str, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
+    for of in [ACCESS, AUDIT] {
+        let rest = format!("CREATE TABLE IF NOT EXISTS ~{of}_rest PARTITION OF ~{of} DEFAULT");
+        unless_race(connection.execute(of_schema(&rest, schema)).await)?;
+        let months = (0..=AHEAD).filter_map(|ahead| Month::of(now)?.plus(ahead));
+        for (month, end) in months.filter_map(|month| Some((month, month.plus(1)?))) {
+            let (table, from, to) = (month.table(of), month.first_id(), end.first_id());
+            let create = format!("CREATE TABLE IF NOT EXISTS ~{table} PARTITION OF ~{of} FOR VALUES FROM ('{from}') TO ('{to}')");
+            unless_race(connection.execute(of_schema(&create, schema)).await)?;
+        }
+    }
+    Ok(())
+}
+
+/// Another process makes the same just now, or the month began without a table and its rows are in the default one.
+fn unless_race<T>(made: Result<T, sqlx::Error>) -> Result<(), sqlx::Error> {
+    match made {
+        Err(error) if matches!(code(&error).as_deref(), Some("42P07" | "23505" | "23514" | "42710")) => Ok(()),
+        other => other.map(drop),
+    }
+}
+
+/// Whether the log is partitioned.
+pub(crate) async fn are_there(pool: &PgPool, schema: &str) -> Result<bool, sqlx::Error> {
+    let kind = "SELECT CAST(c.relkind AS text) FROM pg_catalog.pg_class c WHERE c.oid = CAST('~access' AS regclass)";
+    let row = sqlx::raw_sql(of_schema(kind, schema)).fetch_optional(pool).await?;
+    Ok(row.map(|row| row.try_get_unchecked::<String, _>(0)).transpose()?.as_deref() == Some("p"))
+}
+
+/// Drops the oldest month that was over before a time, if there is one and this role may; whether it did.
+pub(crate) async fn drop_one(pool: &PgPool, schema: &str, of: &str, before: Timestamp) -> Result<bool, sqlx::Error> {
+    let Some(month) = oldest(pool, schema, of).await? else { return Ok(false) };
+    let before = DateTime::<Utc>::from(before);
+    let is_over = month.plus(1).is_some_and(|end| end.0.and_time(NaiveTime::MIN).and_utc() <= before);
+    if !is_over {
+        return Ok(false);
+    }
+    let drop = format!("{LIMIT}; DROP TABLE IF EXISTS ~{}", month.table(of));
+    match pool.execute(of_schema(&drop, schema)).await {
+        Ok(_) => Ok(true),
+        // Not its owner; or somebody reads it for long. Then its rows go slice by slice.
+        Err(error) if matches!(code(&error).as_deref(), Some("42501" | "55P03")) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+async fn oldest(pool: &PgPool, schema: &str, of: &str) -> Result<Option<Month>, sqlx::Error> {
+    let names = format!(
+        "SELECT CAST(c.relname AS text) FROM pg_catalog.pg_inherits i JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid \
+         WHERE i.inhparent = CAST('~{of}' AS regclass)"
+    );
+    let rows = sqlx::raw_sql(of_schema(&names, schema)).fetch_all(pool).await?;
+    let names = rows.iter().filter_map(|row| row.try_get_unchecked::<String, _>(0).ok());
+    Ok(names.filter_map(|name| Month::of_table(&name, of)).min())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn a_month_holds_the_ids_made_in_it() {
+        let time = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
+        let month = Month::of(time("2026-12-24T18:00:00Z")).unwrap();
+        let next = month.plus(1).unwrap();
+        for (at, is_in) in [
+            ("2026-11-30T23:59:59.999999Z", false),
+            ("2026-12-01T00:00:00Z", true),
+            ("2026-12-31T23:59:59.999999Z", true),
+            ("2027-01-01T00:00:00Z", false),
+        ] {
+            let id = AuditId::new(time(at)).as_uuid();
+            assert_eq!((month.first_id()..next.first_id()).contains(&id), is_in, "{at}");
+        }
+    }
+
+    #[test]
+    fn a_table_tells_its_month() {
+        let month = Month::of("2026-02-24T18:00:00Z".parse().unwrap()).unwrap();
+        assert_eq!(month.table(AUDIT), "audit_2026_02");
+        assert_eq!(Month::of_table("audit_2026_02", AUDIT), Some(month));
+        for other in ["audit_rest", "access_2026_02", "audit_2026_13", "audit_2026", "audit"] {
+            assert_eq!(Month::of_table(other, AUDIT), None, "{other}");
+        }
+    }
+}

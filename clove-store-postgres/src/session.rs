@@ -1,0 +1,249 @@
+//! How statements reach the server: straight, or through a pooler that gives each transaction another connection; within which time;
+//! and what is tried again.
+
+use crate::{
+    error::{DriverError, Failure, failed, unavailable},
+    sql::Statements,
+};
+use clove_core::StoreError;
+use sqlx::{
+    Postgres, SqlStr,
+    postgres::{PgArguments, PgConnection, PgPool, PgQueryResult, PgRow},
+    query::Query,
+};
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+use tokio::{runtime::Handle, time};
+
+/// How often a transaction is begun that loses against others, or whose connection is lost before it commits.
+const ATTEMPTS: u32 = 8;
+/// The longest pause before the second attempt; it doubles with each further one.
+const FIRST_PAUSE_MICROS: u64 = 2_000;
+/// How much sooner the server gives up than its client does: then it is known what became of the statement.
+const HEAD_START: Duration = Duration::from_millis(250);
+
+/// A statement with its arguments.
+pub(crate) type Statement<'q> = Query<'q, Postgres, PgArguments>;
+
+/// What a transaction is to be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Kind {
+    /// Durable when it returns, whatever the server's default is. Read committed: it holds the rows that it decides by, in one order
+    /// (organization, owner, key), so that a stricter level would only add attempts.
+    Durable,
+    /// As above, and lost with the server's memory at most: last uses, what is given back or forgotten.
+    Buffered,
+    /// Reads of one moment in several statements: repeatable read, and it writes nothing.
+    Snapshot,
+}
+
+/// A pool and the statements for it.
+pub(crate) struct Session {
+    pub(crate) pool: PgPool,
+    pub(crate) sql: Statements,
+    /// Whether each transaction may get another connection, so that none keeps a prepared statement.
+    pub(crate) is_pooled: bool,
+    /// The schema's name as it stands before a table's.
+    pub(crate) schema: String,
+    /// Whether the logs have a table for each month.
+    pub(crate) has_partitions: bool,
+    timeout: Duration,
+    begins: [SqlStr; 3],
+    /// Of the runtime that the connections belong to: callers may be on another one, or on none.
+    runtime: Handle,
+}
+
+impl Session {
+    /// On the current runtime.
+    pub(crate) fn new(pool: PgPool, schema: String, is_pooled: bool, has_partitions: bool, timeout: Duration) -> Self {
+        let millis = timeout.as_millis();
+        // A transaction that its client has left alone, a process that was stopped for instance, must not keep others waiting.
+        let limits = format!(
+            "SET LOCAL statement_timeout = {millis}; SET LOCAL lock_timeout = {millis}; \
+             SET LOCAL idle_in_transaction_session_timeout = {millis}"
+        );
+        let begins = [
+            format!("BEGIN ISOLATION LEVEL READ COMMITTED; {limits}; SET LOCAL synchronous_commit = on"),
+            format!("BEGIN ISOLATION LEVEL READ COMMITTED; {limits}; SET LOCAL synchronous_commit = off"),
+            format!("BEGIN ISOLATION LEVEL REPEATABLE READ; {limits}"),
+        ];
+        let begins = begins.map(|begin| crate::sql::of_schema(&begin, ""));
+        let sql = Statements::new(&schema);
+        Self { pool, sql, is_pooled, schema, has_partitions, timeout, begins, runtime: Handle::current() }
+    }
+
+    /// A statement to be given its arguments.
+    pub(crate) fn query<'q>(&self, sql: &SqlStr) -> Statement<'q> {
+        sqlx::query(sql.clone()).persistent(!self.is_pooled)
+    }
+
+    /// Begins a transaction.
+    pub(crate) async fn begin(&self, kind: Kind) -> Result<Tx<'_>, Failure> {
+        let begin = match kind {
+            Kind::Durable => &self.begins[0],
+            Kind::Buffered => &self.begins[1],
+            Kind::Snapshot => &self.begins[2],
+        };
+        let begun = self.in_time(self.pool.begin_with(begin.clone())).await?;
+        Ok(Tx { session: self, inner: begun })
+    }
+
+    /// All rows of one statement, which only reads.
+    pub(crate) async fn read<'q>(&self, make: impl Fn() -> Statement<'q>) -> Result<Vec<PgRow>, StoreError> {
+        self.attempts(|| async {
+            if self.is_pooled {
+                let mut tx = self.begin(Kind::Snapshot).await?;
+                let rows = tx.rows(make()).await?;
+                tx.commit().await?;
+                return Ok(rows);
+            }
+            self.in_time(make().fetch_all(&self.pool)).await
+        })
+        .await
+    }
+
+    /// Runs `attempt`, which begins and commits a transaction, until it is done or fails for good.
+    pub(crate) async fn attempts<T, F>(&self, attempt: impl Fn() -> F) -> Result<T, StoreError>
+    where
+        F: Future<Output = Result<T, Failure>>,
+    {
+        On { runtime: &self.runtime, work: Some(Box::pin(self.try_often(attempt))) }.await
+    }
+
+    async fn try_often<T, F>(&self, attempt: impl Fn() -> F) -> Result<T, StoreError>
+    where
+        F: Future<Output = Result<T, Failure>>,
+    {
+        let mut pause = FIRST_PAUSE_MICROS;
+        for _ in 1..ATTEMPTS {
+            match attempt().await {
+                Ok(done) => return Ok(done),
+                Err(Failure::Store(error)) => return Err(error),
+                Err(Failure::Again(_)) => {
+                    time::sleep(jitter(pause)).await;
+                    pause = pause.saturating_mul(2);
+                }
+            }
+        }
+        attempt().await.map_err(|failure| match failure {
+            Failure::Again(error) | Failure::Store(error) => error,
+        })
+    }
+
+    /// What the server has not answered in time has failed; nothing is committed by it, or nothing that can be told.
+    pub(crate) async fn in_time<T>(&self, work: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, Failure> {
+        match time::timeout(self.timeout + HEAD_START, work).await {
+            Ok(done) => done.map_err(failed),
+            Err(_) => Err(Failure::Store(late(self.timeout))),
+        }
+    }
+}
+
+/// Work that finds the store's runtime wherever it is polled, and dropped.
+struct On<'s, F> {
+    runtime: &'s Handle,
+    work: Option<Pin<Box<F>>>,
+}
+
+impl<F: Future> Future for On<'_, F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        let _entered = self.runtime.enter();
+        match &mut self.work {
+            Some(work) => work.as_mut().poll(context),
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl<F> Drop for On<'_, F> {
+    fn drop(&mut self) {
+        // A connection goes back to its pool by a task.
+        let _entered = self.runtime.enter();
+        self.work = None;
+    }
+}
+
+pub(crate) fn late(timeout: Duration) -> StoreError {
+    StoreError::unavailable("waiting for the server", DriverError::Timeout(timeout))
+}
+
+/// Half of it at least: those that met once are not to meet again.
+fn jitter(micros: u64) -> Duration {
+    let mut random = [0; 8];
+    // Without randomness they may meet again, and go on all the same.
+    let _ = getrandom::fill(&mut random);
+    let half = micros / 2;
+    Duration::from_micros(half + u64::from_le_bytes(random) % half.max(1))
+}
+
+/// A transaction. Dropped before it is committed, it is rolled back.
+pub(crate) struct Tx<'s> {
+    session: &'s Session,
+    inner: sqlx::Transaction<'static, Postgres>,
+}
+
+impl<'s> Tx<'s> {
+    pub(crate) fn sql(&self) -> &'s Statements {
+        &self.session.sql
+    }
+
+    pub(crate) fn query<'q>(&self, sql: &SqlStr) -> Statement<'q> {
+        self.session.query(sql)
+    }
+
+    fn connection(&mut self) -> &mut PgConnection {
+        &mut self.inner
+    }
+
+    pub(crate) async fn rows(&mut self, statement: Statement<'_>) -> Result<Vec<PgRow>, Failure> {
+        let session = self.session;
+        session.in_time(statement.fetch_all(self.connection())).await
+    }
+
+    pub(crate) async fn row(&mut self, statement: Statement<'_>) -> Result<Option<PgRow>, Failure> {
+        let session = self.session;
+        session.in_time(statement.fetch_optional(self.connection())).await
+    }
+
+    pub(crate) async fn execute(&mut self, statement: Statement<'_>) -> Result<u64, Failure> {
+        let session = self.session;
+        let done = session.in_time(statement.execute(self.connection())).await?;
+        Ok(PgQueryResult::rows_affected(&done))
+    }
+
+    /// Once the commit has been sent, only its answer tells.
+    pub(crate) async fn commit(self) -> Result<(), Failure> {
+        let outcome = time::timeout(self.session.timeout + HEAD_START, self.inner.commit()).await;
+        match outcome {
+            Ok(Ok(())) => Ok(()),
+            // The server has said that it is not done: a check that only the commit makes, or a conflict.
+            Ok(Err(error)) if error.as_database_error().is_some() && !is_ending(&error) => Err(failed(error)),
+            Ok(Err(error)) => Err(Failure::Store(StoreError::OutcomeUnknown { source: Some(DriverError::of(&error).into()) })),
+            Err(_) => {
+                let source = DriverError::Timeout(self.session.timeout);
+                Err(Failure::Store(StoreError::OutcomeUnknown { source: Some(source.into()) }))
+            }
+        }
+    }
+
+    pub(crate) async fn rollback(self) -> Result<(), Failure> {
+        let session = self.session;
+        session.in_time(self.inner.rollback()).await
+    }
+}
+
+/// Whether the backend was told to end: it may have committed before.
+fn is_ending(error: &sqlx::Error) -> bool {
+    crate::error::code(error).is_some_and(|code| code.starts_with("57") || code.starts_with("08"))
+}
+
+/// What failed while opening.
+pub(crate) fn opening(error: &sqlx::Error) -> StoreError {
+    unavailable("opening the database", error)
+}
