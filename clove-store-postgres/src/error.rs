@@ -13,7 +13,7 @@ pub(crate) enum Failure {
 
 /// What went wrong between the store and the server. Texts that may quote a row, such as the detail of a violated constraint, are
 /// left out: a digest is not to stand in a log.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DriverError {
     /// The server refused: SQLSTATE, and what it said where that names no values.
@@ -76,10 +76,20 @@ pub(crate) fn failed(error: sqlx::Error) -> Failure {
 
 /// Whether the same may succeed on another attempt: the transaction lost against another one, or the connection was lost.
 pub(crate) fn may_pass(error: &sqlx::Error) -> bool {
+    was_undone(error) || was_cut(error)
+}
+
+/// Whether the transaction lost against another one: nothing of it is done.
+fn was_undone(error: &sqlx::Error) -> bool {
+    matches!(code(error).as_deref(), Some("40001" | "40P01"))
+}
+
+/// Whether nobody knows what became of the statement: the connection was lost, or the backend told to end.
+pub(crate) fn was_cut(error: &sqlx::Error) -> bool {
     match error {
-        // Serialization failure and deadlock; a backend that is told to end, or a server that comes up or goes down.
+        // A backend that is told to end, or a server that comes up or goes down.
         sqlx::Error::Database(error) => {
-            matches!(error.code().as_deref(), Some("40001" | "40P01" | "57P01" | "57P02" | "57P03" | "08006" | "08003" | "08000"))
+            matches!(error.code().as_deref(), Some("57P01" | "57P02" | "57P03" | "08006" | "08003" | "08000"))
         }
         sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => true,
         _ => false,

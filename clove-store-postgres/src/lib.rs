@@ -17,12 +17,14 @@
 
 mod access;
 mod budgets;
+mod create;
 mod epochs;
 mod error;
 mod lookup;
 mod open;
 mod partitions;
 mod places;
+mod queue;
 mod read;
 mod rows;
 mod schema;
@@ -48,6 +50,7 @@ use clove_core::{
     },
     usage::Day,
 };
+use create::Creations;
 use epochs::Poller;
 use lookup::Lookups;
 use session::Session;
@@ -67,6 +70,7 @@ pub struct PostgresStore {
 struct Inner {
     session: Arc<Session>,
     lookups: Lookups,
+    creations: Creations,
     poller: Poller,
 }
 
@@ -82,6 +86,7 @@ impl PostgresStore {
     /// Ends look-ups and closes the pool, the host's too where it gave one; later calls fail.
     pub async fn close(&self) {
         self.inner.lookups.close();
+        self.inner.creations.close();
         self.inner.session.pool.close().await;
     }
 
@@ -127,7 +132,7 @@ impl Store for PostgresStore {
     }
 
     async fn transact(&self, transaction: Arc<Transaction>) -> Result<Decision, StoreError> {
-        transact::transact(self.session(), &transaction).await
+        transact::transact(self.session(), &self.inner.creations, &transaction).await
     }
 
     async fn get(&self, scope: &Scope, id: KeyId) -> Result<Option<Key>, StoreError> {

@@ -2,6 +2,7 @@
 
 use crate::{
     Inner, PostgresStore,
+    create::Creations,
     epochs::Poller,
     lookup::Lookups,
     schema::{Layout, migrate, recognise},
@@ -141,8 +142,8 @@ impl Options {
         };
         let has_partitions = crate::partitions::are_there(&pool, &schema).await.map_err(|error| opening(&error))?;
         let session = Arc::new(Session::new(pool, schema, is_pooled, has_partitions, self.timeout));
-        let lookups = Lookups::start(&session);
-        Ok(PostgresStore { inner: Arc::new(Inner { session, lookups, poller: Poller::new() }) })
+        let (lookups, creations) = (Lookups::start(&session), Creations::start(&session));
+        Ok(PostgresStore { inner: Arc::new(Inner { session, lookups, creations, poller: Poller::new() }) })
     }
 
     /// Creates the schema, or brings it to this build's version, and opens nothing.

@@ -2,7 +2,7 @@
 //! and what is tried again.
 
 use crate::{
-    error::{DriverError, Failure, failed, unavailable},
+    error::{DriverError, Failure, failed, unavailable, was_cut},
     sql::Statements,
 };
 use clove_core::StoreError;
@@ -104,6 +104,26 @@ impl Session {
             self.in_time(make().fetch_all(&self.pool)).await
         })
         .await
+    }
+
+    /// Runs one statement that writes, as a transaction of its own. Where the answer was lost, its outcome is unknown.
+    pub(crate) async fn write_once<'q>(&self, make: impl Fn() -> Statement<'q>) -> Result<Vec<PgRow>, Failure> {
+        if self.is_pooled {
+            let mut tx = self.begin(Kind::Durable).await?;
+            let rows = tx.rows(make()).await?;
+            return tx.commit().await.map(|()| rows);
+        }
+        let mut connection = self.in_time(self.pool.acquire()).await?;
+        let unknown = |said: DriverError| Failure::Store(StoreError::OutcomeUnknown { source: Some(said.into()) });
+        match time::timeout(self.timeout + HEAD_START, make().fetch_all(&mut *connection)).await {
+            Ok(Ok(rows)) => Ok(rows),
+            Ok(Err(error)) if was_cut(&error) => Err(unknown(DriverError::of(&error))),
+            Ok(Err(error)) => Err(failed(error)),
+            Err(_) => {
+                connection.close_on_drop();
+                Err(unknown(DriverError::Timeout(self.timeout)))
+            }
+        }
     }
 
     /// Runs `attempt`, which begins and commits a transaction, until it is done or fails for good.

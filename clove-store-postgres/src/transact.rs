@@ -1,6 +1,7 @@
 //! A transaction: what it reads, held until its end, and what it writes.
 
 use crate::{
+    create::Creations,
     error::Failure,
     read::{corrupt, key_within, open_flag, readable, scope_columns, state_names},
     rows::{self, Bad, rows_of},
@@ -17,8 +18,19 @@ use sqlx::postgres::PgRow;
 use std::collections::{BTreeSet, HashMap};
 
 /// Reads, decides, writes, as one.
-pub(crate) async fn transact(session: &Session, transaction: &Transaction) -> Result<Decision, StoreError> {
-    session.attempts(|| attempt(session, transaction)).await
+pub(crate) async fn transact(
+    session: &Session,
+    creations: &Creations,
+    transaction: &Transaction,
+) -> Result<Decision, StoreError> {
+    if let Some(created) = creations.try_to_create(transaction).await? {
+        return Ok(created);
+    }
+    let decision = session.attempts(|| attempt(session, transaction)).await?;
+    if let Decision::Commit(changes) = &decision {
+        changes.owners.iter().cloned().for_each(|record| creations.remember(record));
+    }
+    Ok(decision)
 }
 
 async fn attempt(session: &Session, transaction: &Transaction) -> Result<Decision, Failure> {

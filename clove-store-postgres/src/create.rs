@@ -1,0 +1,286 @@
+//! Creations in one round trip: decided by what the owner's row is taken to be, and written where it is so, many at a time.
+//!
+//! The rules are asked as ever, by facts that this process remembers of the owner, or for a new one. The statement writes only where
+//! the row is just that; where it is not, it tells how the row is, and the rules are asked again. Whatever is not a plain creation
+//! takes the longer way, in which rows are held before they are read (`transact.rs`).
+
+use crate::{
+    error::{DriverError, Failure},
+    queue::Queue,
+    rows::{self, UNLIMITED, micros, rows_of, scheme_columns, signed},
+    session::Session,
+    write::column,
+};
+use clove_core::{
+    ActiveLimit, Key, Owner, StoreError,
+    audit::AuditEvent,
+    store::{Changes, Decision, Facts, KeyChange, OrganizationRecord, OwnerRecord, Reads, SecretRecord, Transaction},
+};
+use sqlx::postgres::PgRow;
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    hash::{BuildHasher, RandomState},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+use tokio::sync::oneshot;
+
+/// How many tasks write. All creations for an owner go by one of them, and do not meet.
+const LANES: usize = 2;
+/// The most creations of one statement: others wait for no more.
+const MOST: usize = 128;
+/// The most owners that are remembered. They are forgotten all at once: it is only a matter of speed.
+const REMEMBERED: usize = 8192;
+/// How often a creation is tried by what is remembered, before it goes the longer way.
+const TRIES: usize = 2;
+
+/// The creations of one store.
+pub(crate) struct Creations {
+    lanes: Vec<Arc<Queue<Waiting>>>,
+    hasher: RandomState,
+    owners: Mutex<HashMap<Owner, OwnerRecord>>,
+}
+
+struct Waiting {
+    creation: Creation,
+    answer: oneshot::Sender<Outcome>,
+}
+
+/// A creation as it is to be written, and by what it was decided.
+struct Creation {
+    /// The owner's row as it is taken to be; `None` where there is none.
+    before: Option<OwnerRecord>,
+    after: OwnerRecord,
+    key: Key,
+    secret: SecretRecord,
+    event: AuditEvent,
+}
+
+enum Outcome {
+    Written,
+    /// Nothing was written: the owner's row is this one, if there is one.
+    Otherwise(Option<OwnerRecord>),
+    /// Nothing was written, and the longer way tells why.
+    Failed,
+    /// The answer was lost.
+    Unknown(DriverError),
+}
+
+impl Creations {
+    /// Starts the tasks on the current runtime.
+    pub(crate) fn start(session: &Arc<Session>) -> Self {
+        let lanes: Vec<_> = (0..LANES).map(|_| Arc::new(Queue::new())).collect();
+        for lane in &lanes {
+            tokio::spawn(run(Arc::clone(session), Arc::clone(lane)));
+        }
+        Self { lanes, hasher: RandomState::new(), owners: Mutex::default() }
+    }
+
+    pub(crate) fn close(&self) {
+        // Whoever waits is told by the loss of the other end: nothing was written.
+        self.lanes.iter().for_each(|lane| drop(lane.close()));
+    }
+
+    /// Carries a transaction out, if it is a plain creation and the owner's row is found as it was remembered, or told.
+    pub(crate) async fn try_to_create(&self, transaction: &Transaction) -> Result<Option<Decision>, StoreError> {
+        let Reads::Owner { owner, expired_at: None } = &transaction.reads else { return Ok(None) };
+        let mut before = self.lock().get(owner).cloned();
+        for _ in 0..TRIES {
+            let organization = Some(OrganizationRecord { id: owner.organization.clone(), open: true });
+            let owners = before.clone().into_iter().collect();
+            let Decision::Commit(changes) = transaction.decide(&Facts { organization, owners, ..Facts::default() }) else {
+                return Ok(None);
+            };
+            let Some(creation) = Creation::of(before.take(), owner, &changes) else { return Ok(None) };
+            let after = creation.after.clone();
+            match self.write(creation).await {
+                Outcome::Written => {
+                    self.remember(after);
+                    return Ok(Some(Decision::Commit(changes)));
+                }
+                Outcome::Otherwise(Some(record)) => before = Some(record),
+                Outcome::Otherwise(None) | Outcome::Failed => return Ok(None),
+                Outcome::Unknown(error) => return Err(StoreError::OutcomeUnknown { source: Some(error.into()) }),
+            }
+        }
+        Ok(None)
+    }
+
+    async fn write(&self, creation: Creation) -> Outcome {
+        let lanes = u64::try_from(self.lanes.len()).unwrap_or(1).max(1);
+        let lane = usize::try_from(self.hasher.hash_one(&creation.after.owner) % lanes).unwrap_or_default();
+        let (answer, answered) = oneshot::channel();
+        match self.lanes.get(lane) {
+            Some(lane) if lane.push(Waiting { creation, answer }).is_ok() => {}
+            _ => return Outcome::Failed,
+        }
+        // Its task has ended with the runtime, and may have sent it.
+        answered.await.unwrap_or(Outcome::Unknown(DriverError::Other("the store was closed, or its runtime has ended")))
+    }
+
+    /// Takes note of an owner's row as it was written.
+    pub(crate) fn remember(&self, record: OwnerRecord) {
+        let mut owners = self.lock();
+        if owners.len() >= REMEMBERED {
+            owners.clear();
+        }
+        owners.insert(record.owner.clone(), record);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Owner, OwnerRecord>> {
+        self.owners.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Creations {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl Creation {
+    /// `None` where the changes are more than one new key with one secret, and what that counts.
+    fn of(before: Option<OwnerRecord>, owner: &Owner, changes: &Changes) -> Option<Self> {
+        let Changes { organization: None, owners, owner_flag: None, budget: None, keys, events, outdates } = changes else {
+            return None;
+        };
+        let ([after], [KeyChange::Insert(stored)], [event]) = (owners.as_slice(), keys.as_slice(), events.as_slice()) else {
+            return None;
+        };
+        let ([secret], key) = (stored.secrets.as_slice(), &stored.key) else { return None };
+        let counted = OwnerRecord {
+            held: after.held,
+            records: after.records,
+            creation_day: after.creation_day,
+            creations: after.creations,
+            ..before.clone().unwrap_or_else(|| OwnerRecord::new(owner.clone()))
+        };
+        let is_plain = *after == counted
+            && counted.open
+            && key.owner == *owner
+            && !key.expiry_latched
+            && key.last_used_at.is_none()
+            && secret.valid_until.is_none()
+            && outdates.is_empty();
+        let is_told = event.changed
+            && event.organization == owner.organization
+            && event.account.as_ref() == Some(&owner.account)
+            && event.key.as_ref().is_some_and(|told| told.id == key.id && told.name == key.name && told.from.is_none());
+        (is_plain && is_told).then(|| Self { before, after: counted, key: key.clone(), secret: *secret, event: event.clone() })
+    }
+}
+
+async fn run(session: Arc<Session>, queue: Arc<Queue<Waiting>>) {
+    while let Some(waiting) = queue.next(take).await {
+        let (creations, answers): (Vec<_>, Vec<_>) =
+            waiting.into_iter().map(|waiting| (waiting.creation, waiting.answer)).unzip();
+        let outcomes = write(&session, &creations).await;
+        for (answer, outcome) in answers.into_iter().zip(outcomes) {
+            // Whoever has gone may ask again under the operation's id.
+            let _ = answer.send(outcome);
+        }
+    }
+}
+
+/// In order, and one for an owner: the next one goes by what that leaves.
+fn take(waiting: &mut VecDeque<Waiting>) -> Vec<Waiting> {
+    let (mut taken, mut left, mut owners) = (Vec::new(), VecDeque::new(), HashSet::new());
+    for next in waiting.drain(..) {
+        if next.answer.is_closed() {
+            continue;
+        }
+        if taken.len() < MOST && owners.insert(next.creation.after.owner.clone()) {
+            taken.push(next);
+        } else {
+            left.push_back(next);
+        }
+    }
+    *waiting = left;
+    taken
+}
+
+/// One outcome for each.
+async fn write(session: &Session, creations: &[Creation]) -> Vec<Outcome> {
+    let all = |outcome: fn() -> Outcome| creations.iter().map(|_| outcome()).collect();
+    match session.write_once(|| statement(session, creations)).await {
+        Ok(found) => outcomes(creations.len(), &found),
+        // One of them is there already, or lost against others; which one, the longer way tells.
+        Err(Failure::Again(_)) => all(|| Outcome::Failed),
+        Err(Failure::Store(StoreError::OutcomeUnknown { source })) => {
+            let said = source.as_ref().and_then(|source| source.downcast_ref::<DriverError>()).cloned();
+            let said = said.unwrap_or(DriverError::Other("the answer was lost"));
+            creations.iter().map(|_| Outcome::Unknown(said.clone())).collect()
+        }
+        Err(Failure::Store(_)) => all(|| Outcome::Failed),
+    }
+}
+
+fn outcomes(creations: usize, found: &[PgRow]) -> Vec<Outcome> {
+    let mut outcomes: Vec<Outcome> = (0..creations).map(|_| Outcome::Failed).collect();
+    for row in found {
+        let place = rows::int::<usize>(row, 9, "place");
+        let Some(outcome) = place.ok().and_then(|place| outcomes.get_mut(place)) else { continue };
+        *outcome = match rows::value::<bool>(row, 10, "written") {
+            Ok(true) => Outcome::Written,
+            Ok(false) => Outcome::Otherwise(rows::owner_record(row).ok()),
+            Err(_) => Outcome::Failed,
+        };
+    }
+    outcomes
+}
+
+fn limit(record: &OwnerRecord) -> Option<i64> {
+    record.limit.map(|limit| match limit {
+        ActiveLimit::AtMost(limit) => i64::from(limit),
+        ActiveLimit::Unlimited => UNLIMITED,
+    })
+}
+
+fn day(record: &OwnerRecord) -> Option<i64> {
+    record.creation_day.map(|day| i64::from(day.to_epoch_days()))
+}
+
+fn statement<'q>(session: &Session, creations: &'q [Creation]) -> crate::session::Statement<'q> {
+    let places = (0..creations.len()).map(rows_of).collect::<Vec<_>>();
+    let before = |of: fn(&OwnerRecord) -> i64| column(creations, |new| new.before.as_ref().map(of));
+    let schemes = column(creations, |new| scheme_columns(&new.secret.scheme));
+    session
+        .query(&session.sql.create_keys)
+        .bind(places)
+        .bind(column(creations, |new| new.after.owner.organization.as_str()))
+        .bind(column(creations, |new| new.after.owner.account.as_str()))
+        .bind(column(creations, |new| new.before.is_none()))
+        .bind(before(|row| i64::from(row.held)))
+        .bind(before(|row| i64::from(row.records)))
+        .bind(column(creations, |new| new.before.as_ref().and_then(limit)))
+        .bind(column(creations, |new| new.before.as_ref().and_then(day)))
+        .bind(before(|row| i64::from(row.creations)))
+        .bind(column(creations, |new| new.before.as_ref().map(|row| row.request_limits.to_stored())))
+        .bind(column(creations, |new| i64::from(new.after.held)))
+        .bind(column(creations, |new| i64::from(new.after.records)))
+        .bind(column(creations, |new| day(&new.after)))
+        .bind(column(creations, |new| i64::from(new.after.creations)))
+        .bind(column(creations, |new| new.key.id.as_uuid()))
+        .bind(column(creations, |new| new.key.name.as_str()))
+        .bind(column(creations, |new| new.key.description.as_str()))
+        .bind(column(creations, |new| new.key.capabilities.as_str()))
+        .bind(column(creations, |new| new.key.metadata.as_str()))
+        .bind(column(creations, |new| new.key.created_at.timestamp_micros()))
+        .bind(column(creations, |new| micros(new.key.expires_at)))
+        .bind(column(creations, |new| new.key.state.as_str()))
+        .bind(column(creations, |new| signed(new.key.revision)))
+        .bind(column(creations, |new| new.key.limits.to_stored()))
+        .bind(column(creations, |new| new.secret.digest.as_bytes().as_slice()))
+        .bind(schemes.iter().map(|(name, ..)| *name).collect::<Vec<_>>())
+        .bind(schemes.iter().map(|(_, pepper, ..)| *pepper).collect::<Vec<_>>())
+        .bind(schemes.iter().map(|(.., cost, _)| cost.clone()).collect::<Vec<_>>())
+        .bind(schemes.into_iter().map(|(.., salt)| salt).collect::<Vec<_>>())
+        .bind(column(creations, |new| new.event.id.as_uuid()))
+        .bind(column(creations, |new| new.event.operation.as_uuid()))
+        .bind(column(creations, |new| new.event.at.timestamp_micros()))
+        .bind(column(creations, |new| new.event.actor.as_str()))
+        .bind(column(creations, |new| new.event.reason.as_str()))
+        .bind(column(creations, |new| new.event.action.as_str()))
+        .bind(column(creations, |new| new.event.key.as_ref().and_then(|key| key.to).map(|state| state.as_str())))
+        .bind(column(creations, |new| new.event.detail.as_str()))
+        .bind(column(creations, |new| new.event.arguments.as_bytes().as_slice()))
+}

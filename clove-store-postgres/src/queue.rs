@@ -1,0 +1,69 @@
+//! What waits for a task that takes all of it at once.
+
+use std::{
+    collections::VecDeque,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+use tokio::sync::Notify;
+
+/// A queue that a task empties as soon as it has time: at once where it is idle.
+pub(crate) struct Queue<T> {
+    state: Mutex<State<T>>,
+    came: Notify,
+}
+
+struct State<T> {
+    waiting: VecDeque<T>,
+    is_closed: bool,
+}
+
+impl<T> Queue<T> {
+    pub(crate) fn new() -> Self {
+        Self { state: Mutex::new(State { waiting: VecDeque::new(), is_closed: false }), came: Notify::new() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<T>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds to it; given back once it is closed.
+    pub(crate) fn push(&self, waiting: T) -> Result<(), T> {
+        let mut state = self.lock();
+        if state.is_closed {
+            return Err(waiting);
+        }
+        state.waiting.push_back(waiting);
+        drop(state);
+        self.came.notify_one();
+        Ok(())
+    }
+
+    /// What `take` takes of all that waits, in order, as soon as it takes anything; `None` once it is closed.
+    pub(crate) async fn next(&self, take: impl Fn(&mut VecDeque<T>) -> Vec<T>) -> Option<Vec<T>> {
+        loop {
+            let came = self.came.notified();
+            {
+                let mut state = self.lock();
+                if state.is_closed {
+                    return None;
+                }
+                let taken = take(&mut state.waiting);
+                if !taken.is_empty() {
+                    return Some(taken);
+                }
+            }
+            came.await;
+        }
+    }
+
+    /// Ends the tasks; what waits still.
+    pub(crate) fn close(&self) -> VecDeque<T> {
+        let waiting = {
+            let mut state = self.lock();
+            state.is_closed = true;
+            std::mem::take(&mut state.waiting)
+        };
+        self.came.notify_waiters();
+        waiting
+    }
+}
