@@ -46,8 +46,13 @@ impl Schemas {
         name
     }
 
+    /// Of a schema of this name.
+    pub(crate) fn options_of(&self, name: &str) -> Options {
+        Options::url(&url(self.way)).unwrap().schema(name).connections(6)
+    }
+
     pub(crate) fn options(&self) -> Options {
-        Options::url(&url(self.way)).unwrap().schema(self.name()).connections(6)
+        self.options_of(&self.name())
     }
 
     /// An empty store.
