@@ -76,12 +76,12 @@ pub(crate) fn failed(error: sqlx::Error) -> Failure {
 
 /// Whether the same may succeed on another attempt: the transaction lost against another one, or the connection was lost.
 pub(crate) fn may_pass(error: &sqlx::Error) -> bool {
-    was_undone(error) || was_cut(error)
+    is_undone(error) || was_cut(error)
 }
 
-/// Whether the transaction lost against another one: nothing of it is done.
-fn was_undone(error: &sqlx::Error) -> bool {
-    matches!(code(error).as_deref(), Some("40001" | "40P01"))
+/// Whether nothing of the transaction is done: it lost against another one, or was left alone for too long.
+fn is_undone(error: &sqlx::Error) -> bool {
+    matches!(code(error).as_deref(), Some("40001" | "40P01" | "25P03"))
 }
 
 /// Whether nobody knows what became of the statement: the connection was lost, or the backend told to end.

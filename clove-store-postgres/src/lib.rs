@@ -14,6 +14,18 @@
 //! assert_eq!(clove.active_keys(&ada).await?.to_string(), "1 / 2 active keys");
 //! # Ok(()) }
 //! ```
+//!
+//! - **Open** by a URL or with the host's own pool: [`Options`]. The schema `clove` is created and migrated on opening, by however many
+//!   nodes at once, or beforehand by its owner ([`Options::migrate_now`]), where the service's role may change no schema.
+//! - **The active-key limit, request windows and budgets** hold over all nodes, whatever dies. What one node has disabled, all others obey
+//!   within the bound of freshness, 2 seconds unless the policy says otherwise, mostly within 250 ms; `Clove::everywhere`
+//!   returns once it is a fact.
+//! - **PgBouncer** in transaction mode, and poolers like it, are recognised on opening. Point it at the primary.
+//! - **Two connections** are kept for look-ups, which verifications at the same time share; a pool needs four at least.
+//! - **Errors** hold what the server said only where that names no values.
+//!
+//! Tested on Postgres, straight and through PgBouncer. The statements use nothing that CockroachDB or YugabyteDB lack
+//! ([`Options::partitions`] apart), so that these serve too, by construction and not by test.
 
 mod access;
 mod budgets;

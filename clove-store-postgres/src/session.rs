@@ -61,10 +61,12 @@ impl Session {
     /// On the current runtime.
     pub(crate) fn new(pool: PgPool, schema: String, is_pooled: bool, has_partitions: bool, timeout: Duration) -> Self {
         let millis = timeout.as_millis();
-        // A transaction that its client has left alone, a process that was stopped for instance, must not keep others waiting.
+        // A transaction that its client has left alone, a process that was stopped for instance, ends long before those who wait for its
+        // rows give up.
+        let idle = (timeout / 4).as_millis().max(1);
         let limits = format!(
             "SET LOCAL statement_timeout = {millis}; SET LOCAL lock_timeout = {millis}; \
-             SET LOCAL idle_in_transaction_session_timeout = {millis}"
+             SET LOCAL idle_in_transaction_session_timeout = {idle}"
         );
         let begins = [
             format!("BEGIN ISOLATION LEVEL READ COMMITTED; {limits}; SET LOCAL synchronous_commit = on"),
