@@ -7,42 +7,26 @@ use crate::{
 };
 use clove_core::{StoreError, Timestamp, error::CorruptRow, id::NodeId, store::Epochs};
 use sqlx::postgres::PgRow;
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 use uuid::Uuid;
 
-/// The bound where none is noted: longer than any that is used.
+/// The bound where none is noted: longer than any that is used, but for the one that asks for none.
 const UNBOUND: Duration = Duration::from_secs(3600);
 
-/// What was asked for the last time.
-#[derive(Default)]
-pub(crate) struct Poller {
-    /// The shortest bound that is known to be noted, in microseconds.
-    noted: AtomicU64,
+/// The epochs as they are now.
+pub(crate) async fn poll(session: &Session, bound: Duration) -> Result<Arc<Epochs>, StoreError> {
+    let epochs = ask(session).await?;
+    if epochs.bound <= bound {
+        return Ok(Arc::new(epochs));
+    }
+    let micros = u64::try_from(bound.as_micros()).unwrap_or(u64::MAX);
+    note(session, rows::signed(micros)).await?;
+    ask(session).await.map(Arc::new)
 }
 
-impl Poller {
-    pub(crate) fn new() -> Self {
-        Self { noted: AtomicU64::new(u64::MAX) }
-    }
-
-    /// The epochs as they are now.
-    pub(crate) async fn poll(&self, session: &Session, bound: Duration) -> Result<Arc<Epochs>, StoreError> {
-        let micros = u64::try_from(bound.as_micros()).unwrap_or(u64::MAX);
-        // The longest of all asks for none.
-        if bound != Duration::MAX && micros < self.noted.load(Ordering::Relaxed) {
-            note(session, rows::signed(micros)).await?;
-            self.noted.fetch_min(micros, Ordering::Relaxed);
-        }
-        let found = session.read(|| session.query(&session.sql.epochs)).await?;
-        let read = found.first().map(read);
-        read.unwrap_or(Err(StoreError::Unavailable { what: "polling: no answer", source: None })).map(Arc::new)
-    }
+async fn ask(session: &Session) -> Result<Epochs, StoreError> {
+    let found = session.read(|| session.query(&session.sql.epochs)).await?;
+    found.first().map_or(Err(StoreError::Unavailable { what: "polling: no answer", source: None }), read)
 }
 
 /// Durable, before any row is remembered under it.

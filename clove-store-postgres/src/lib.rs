@@ -63,7 +63,6 @@ use clove_core::{
     usage::Day,
 };
 use create::Creations;
-use epochs::Poller;
 use lookup::Lookups;
 use session::Session;
 use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
@@ -83,7 +82,6 @@ struct Inner {
     session: Arc<Session>,
     lookups: Lookups,
     creations: Creations,
-    poller: Poller,
 }
 
 impl PostgresStore {
@@ -120,7 +118,7 @@ impl Store for PostgresStore {
     }
 
     async fn epochs(&self, bound: Duration) -> Result<Arc<Epochs>, StoreError> {
-        self.inner.poller.poll(self.session(), bound).await
+        epochs::poll(self.session(), bound).await
     }
 
     async fn call_roll(&self) -> Result<u64, StoreError> {

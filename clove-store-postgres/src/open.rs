@@ -3,7 +3,6 @@
 use crate::{
     Inner, PostgresStore,
     create::Creations,
-    epochs::Poller,
     lookup::Lookups,
     schema::{Layout, migrate, recognise},
     session::{Session, opening},
@@ -143,7 +142,7 @@ impl Options {
         let has_partitions = crate::partitions::are_there(&pool, &schema).await.map_err(|error| opening(&error))?;
         let session = Arc::new(Session::new(pool, schema, is_pooled, has_partitions, self.timeout));
         let (lookups, creations) = (Lookups::start(&session), Creations::start(&session));
-        Ok(PostgresStore { inner: Arc::new(Inner { session, lookups, creations, poller: Poller::new() }) })
+        Ok(PostgresStore { inner: Arc::new(Inner { session, lookups, creations }) })
     }
 
     /// Creates the schema, or brings it to this build's version, and opens nothing.

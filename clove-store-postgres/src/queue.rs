@@ -38,7 +38,8 @@ impl<T> Queue<T> {
         Ok(())
     }
 
-    /// What `take` takes of all that waits, in order, as soon as it takes anything; `None` once it is closed.
+    /// What `take` takes of all that waits, in order, as soon as it takes anything; `None` once it is closed. Each time it takes some,
+    /// or drops what nobody waits for.
     pub(crate) async fn next(&self, take: impl Fn(&mut VecDeque<T>) -> Vec<T>) -> Option<Vec<T>> {
         loop {
             let came = self.came.notified();
@@ -47,9 +48,12 @@ impl<T> Queue<T> {
                 if state.is_closed {
                     return None;
                 }
-                let taken = take(&mut state.waiting);
-                if !taken.is_empty() {
-                    return Some(taken);
+                // Nobody may wait any more for what was taken first.
+                while !state.waiting.is_empty() {
+                    let taken = take(&mut state.waiting);
+                    if !taken.is_empty() {
+                        return Some(taken);
+                    }
                 }
             }
             came.await;
