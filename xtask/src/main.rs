@@ -1,7 +1,6 @@
-//! The house's own commands: `cargo xtask test`, `bench`, `soak`, `servers` and `sqlx`.
+//! The house's own commands: `cargo xtask test`, `bench`, `soak` and `servers`.
 
 mod servers;
-mod sqlx;
 mod step;
 mod test;
 
@@ -11,8 +10,7 @@ const USAGE: &str = "usage:
   cargo xtask test                       everything there is to check
   cargo xtask bench [--json] [--only F]  the figures, each beside its limit
   cargo xtask soak                       the long runs of races, crashes and migrations
-  cargo xtask servers -- COMMAND...      a command beside the Postgres and PgBouncer of the tests
-  cargo xtask sqlx                       whether sqlx can join the lock file; a part of test";
+  cargo xtask servers -- COMMAND...      a command beside the Postgres and PgBouncer of the tests";
 
 /// The tests that run for long when they are told to.
 const LONG: [&str; 10] =
@@ -30,16 +28,6 @@ fn main() -> ExitCode {
             code(command.args(tests).args(["--", "--nocapture"]).env("CLOVE_SOAK", "1"))
         }
         Some(("servers", [dashes, program, rest @ ..])) if dashes == "--" => servers::run_beside(program, rest),
-        Some(("sqlx", [])) => match sqlx::joins() {
-            Ok(found) => {
-                println!("{found}");
-                ExitCode::SUCCESS
-            }
-            Err(wrong) => {
-                eprintln!("{wrong}");
-                ExitCode::FAILURE
-            }
-        },
         _ => {
             eprintln!("{USAGE}");
             ExitCode::from(2)

@@ -2,13 +2,12 @@
 
 use crate::{
     servers::Servers,
-    sqlx,
     step::{self, Count, Ended, Outcome, cargo},
 };
 use std::process::{Command, ExitCode};
 
 /// What a library without its default features must not pull in, for hosts that want none of it.
-const ABSENT_WITHOUT_FEATURES: [&str; 4] = ["tokio", "rusqlite", "libsqlite3-sys", "serde_json"];
+const ABSENT_WITHOUT_FEATURES: [&str; 5] = ["tokio", "rusqlite", "libsqlite3-sys", "sqlx", "serde_json"];
 
 /// What a step does.
 enum Does {
@@ -28,11 +27,10 @@ enum Does {
 use Does::{AfterBuild, BesideServers, Cargo, Checks, Schedules};
 
 const BUILD: &str = "build";
-const STEPS: [(&str, Does); 17] = [
+const STEPS: [(&str, Does); 16] = [
     ("format", Cargo(&["fmt", "--all", "--check"])),
     ("dependencies of the bare core", Checks(|| is_bare("clove-core"))),
     ("dependencies of the bare facade", Checks(|| is_bare("clove"))),
-    ("sqlx can join the lock file", Checks(sqlx::joins)),
     (BUILD, Cargo(&["test", "--workspace", "--all-features", "--lib", "--bins", "--tests", "--examples", "--no-run", "--quiet"])),
     ("servers", Does::Servers),
     (
