@@ -19,6 +19,7 @@ mod access;
 mod budgets;
 mod epochs;
 mod error;
+mod grants;
 mod lookup;
 mod open;
 mod partitions;
@@ -27,7 +28,8 @@ mod read;
 mod rows;
 mod schema;
 mod session;
-mod sql;
+#[doc(hidden)]
+pub mod sql;
 mod transact;
 mod usage;
 mod write;
@@ -50,6 +52,7 @@ use clove_core::{
 };
 use epochs::Poller;
 use lookup::Lookups;
+use partitions::Calendar;
 use session::Session;
 use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
 
@@ -68,6 +71,7 @@ struct Inner {
     session: Arc<Session>,
     lookups: Lookups,
     poller: Poller,
+    calendar: Calendar,
 }
 
 impl PostgresStore {
@@ -203,7 +207,10 @@ impl Store for PostgresStore {
     }
 
     async fn forget_counts(&self, now: Timestamp, limit: usize) -> Result<usize, StoreError> {
-        places::forget(self.session(), now, limit).await
+        // Every round of forgetting begins with it, whatever else is kept for good.
+        let session = self.session();
+        self.inner.calendar.provide_if_due(session).await;
+        places::forget(session, now, limit).await
     }
 
     async fn record(&self, batch: Arc<UsageBatch>) -> Result<(), StoreError> {

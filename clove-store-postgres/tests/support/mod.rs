@@ -1,10 +1,10 @@
 //! A real server, and a schema of its own for each store.
 
-#![allow(dead_code, clippy::unwrap_used, clippy::panic, reason = "tests; each file uses its part")]
+#![allow(dead_code, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests; each file uses its part")]
 
 use clove_core::OperationId;
 use clove_store_postgres::{Options, PostgresStore};
-use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row, postgres::PgRow};
 use std::sync::Mutex;
 
 /// How a store gets to the server.
@@ -47,7 +47,12 @@ impl Schemas {
     }
 
     pub(crate) fn options(&self) -> Options {
-        Options::url(&url(self.way)).unwrap().schema(self.name()).connections(6)
+        self.options_of(&self.name())
+    }
+
+    /// Of a schema that has a name already.
+    pub(crate) fn options_of(&self, name: &str) -> Options {
+        Options::url(&url(self.way)).unwrap().schema(name).connections(6)
     }
 
     /// An empty store.
@@ -56,21 +61,103 @@ impl Schemas {
     }
 }
 
+/// Whoever may do everything, beside the store.
+pub(crate) struct Operator {
+    pub(crate) connection: PgConnection,
+    prefix: String,
+}
+
+impl Operator {
+    /// Of a schema, whose name stands for `~` in statements.
+    pub(crate) async fn of(schema: &str) -> Self {
+        let connection = PgConnection::connect(&url(Way::Direct)).await.unwrap();
+        Self { connection, prefix: format!("{schema}.") }
+    }
+
+    fn text(&self, sql: &str) -> AssertSqlSafe<String> {
+        AssertSqlSafe(sql.replace('~', &self.prefix))
+    }
+
+    /// How many rows it changed.
+    pub(crate) async fn execute(&mut self, sql: &str) -> u64 {
+        let text = self.text(sql);
+        self.connection.execute(text).await.unwrap_or_else(|error| panic!("{sql}: {error}")).rows_affected()
+    }
+
+    /// The rows, each as the text of its columns joined by spaces.
+    pub(crate) async fn rows(&mut self, sql: &str) -> Vec<String> {
+        let rows = sqlx::raw_sql(self.text(sql)).fetch_all(&mut self.connection).await;
+        let rows = rows.unwrap_or_else(|error| panic!("{sql}: {error}"));
+        let column = |row: &PgRow, column| row.try_get_unchecked::<Option<String>, _>(column).unwrap().unwrap_or_default();
+        rows.iter().map(|row| (0..row.len()).map(|at| column(row, at)).collect::<Vec<_>>().join(" ")).collect()
+    }
+
+    pub(crate) async fn number(&mut self, sql: &str) -> i64 {
+        self.rows(sql).await[0].parse().unwrap()
+    }
+}
+
 impl Drop for Schemas {
     fn drop(&mut self) {
         let names = std::mem::take(&mut *self.names.lock().unwrap());
-        // On a thread of its own: this one may be a runtime's.
-        let dropping = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(async {
-                let mut connection = PgConnection::connect(&url(Way::Direct)).await.unwrap();
-                for name in names {
-                    let drop = format!("SET lock_timeout = '10s'; DROP SCHEMA IF EXISTS {name} CASCADE");
-                    connection.execute(AssertSqlSafe(drop)).await.unwrap();
-                }
-            });
+        let drop = |name| format!("SET lock_timeout = '10s'; DROP SCHEMA IF EXISTS {name} CASCADE");
+        execute_all(names.into_iter().map(drop).collect());
+    }
+}
+
+/// On a thread of its own: this one may be a runtime's.
+fn execute_all(statements: Vec<String>) {
+    let executing = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let mut connection = PgConnection::connect(&url(Way::Direct)).await.unwrap();
+            for statement in statements {
+                connection.execute(AssertSqlSafe(statement)).await.unwrap();
+            }
         });
-        let dropped = dropping.join();
-        assert!(std::thread::panicking() || dropped.is_ok(), "the schemas of this test could not be dropped");
+    });
+    let executed = executing.join();
+    assert!(std::thread::panicking() || executed.is_ok(), "what this test has made could not be dropped");
+}
+
+/// A role that may do what is granted to it, and its schemas.
+pub(crate) struct Role {
+    pub(crate) name: String,
+    /// Dropped first, since their tables name the role.
+    schemas: Option<Schemas>,
+}
+
+impl Role {
+    pub(crate) async fn new() -> Self {
+        let schemas = Schemas::new(Way::Direct);
+        let name = schemas.name().replace("test", "role");
+        Operator::of("").await.execute(&format!("CREATE ROLE {name} LOGIN PASSWORD 'a password'")).await;
+        Self { name, schemas: Some(schemas) }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        let url = url(Way::Direct);
+        let (_, server) = url.rsplit_once('@').unwrap();
+        format!("postgres://{}:a%20password@{server}", self.name)
+    }
+
+    /// A schema that is the operator's, and granted to this role.
+    pub(crate) async fn schema(&self) -> String {
+        let name = self.schemas.as_ref().unwrap().name();
+        let options = Options::url(&url(Way::Direct)).unwrap().schema(&name);
+        options.clone().migrate_now().await.unwrap();
+        Operator::of(&name).await.execute(&options.grants(&self.name).unwrap()).await;
+        name
+    }
+
+    pub(crate) async fn store_of(&self, schema: &str) -> PostgresStore {
+        Options::url(&self.url()).unwrap().schema(schema).connections(6).migrate(false).open().await.unwrap()
+    }
+}
+
+impl Drop for Role {
+    fn drop(&mut self) {
+        self.schemas = None;
+        execute_all(vec![format!("DROP ROLE IF EXISTS {}", self.name)]);
     }
 }
