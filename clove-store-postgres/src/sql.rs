@@ -61,9 +61,10 @@ macro_rules! expired_places {
         )
     };
 }
+// One that cannot be read is among them, whatever is asked for: nothing that may live is passed over.
 macro_rules! state_filter {
     () => {
-        " AND k.state = ANY($3) "
+        " AND (k.state = ANY($3) OR k.state NOT IN ('active', 'suspended', 'compromised', 'revoked')) "
     };
 }
 // 0 any, 1 passed at the time, 2 pending at it.

@@ -2,8 +2,9 @@
 
 #![allow(dead_code, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests; each file uses its part")]
 
-use clove_core::OperationId;
+use clove_core::{ActiveLimit, Expiry, ExpiryPolicy, Key, KeyId, NewKey, OperationId, Policy};
 use clove_store_postgres::{Options, PostgresStore};
+use clove_testkit::Fixture;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row, postgres::PgRow};
 use std::sync::Mutex;
 
@@ -159,5 +160,63 @@ impl Drop for Role {
     fn drop(&mut self) {
         self.schemas = None;
         execute_all(vec![format!("DROP ROLE IF EXISTS {}", self.name)]);
+    }
+}
+
+/// A store of which rows are damaged behind its back.
+pub(crate) struct Damaged {
+    pub(crate) fixture: Fixture,
+    operator: tokio::sync::Mutex<Operator>,
+    name: String,
+    schemas: Schemas,
+}
+
+impl Damaged {
+    pub(crate) async fn new() -> Self {
+        let any = ExpiryPolicy { custom: Some((1, 99)), ..ExpiryPolicy::default() };
+        Self::under(Policy::builder().active_limit(ActiveLimit::Unlimited).expiry(any).build().unwrap()).await
+    }
+
+    pub(crate) async fn under(policy: Policy) -> Self {
+        let schemas = Schemas::new(Way::Direct);
+        let name = schemas.name();
+        // Plain tables are sooner made.
+        let options = schemas.options_of(&name).partitions(false).prepared(true).connections(4);
+        let fixture = Fixture::on(options.open().await.unwrap(), policy).unwrap();
+        let mut operator = Operator::of(&name).await;
+        // What a restored dump without its constraints may hold.
+        operator.execute("ALTER TABLE ~keys ALTER expiry_latched DROP NOT NULL").await;
+        operator
+            .execute("ALTER TABLE ~owners ALTER open DROP NOT NULL; ALTER TABLE ~organizations ALTER open DROP NOT NULL")
+            .await;
+        Self { fixture, operator: tokio::sync::Mutex::new(operator), name, schemas }
+    }
+
+    /// Another store on the same.
+    pub(crate) async fn open(&self) -> PostgresStore {
+        self.schemas.options_of(&self.name).open().await.unwrap()
+    }
+
+    pub(crate) async fn create(&self, days: u32) -> Key {
+        let new = NewKey::named("a key").unwrap().expiry(Expiry::Days(days));
+        self.fixture.clove.create(&self.fixture.owner, new, &self.fixture.by).await.unwrap().key
+    }
+
+    pub(crate) async fn execute(&self, sql: &str) -> u64 {
+        self.operator.lock().await.execute(sql).await
+    }
+
+    pub(crate) async fn rows(&self, sql: &str) -> Vec<String> {
+        self.operator.lock().await.rows(sql).await
+    }
+
+    /// Executes a statement on one row, which it names by `$1`.
+    pub(crate) async fn tamper(&self, sql: &str, id: KeyId) {
+        assert_eq!(self.execute(&sql.replace("$1", &format!("'{id}'"))).await, 1, "{sql}");
+    }
+
+    /// The same on the one row of its table.
+    pub(crate) async fn tamper_all(&self, sql: &str) {
+        self.tamper(sql, KeyId::new(self.fixture.clove.now())).await;
     }
 }
