@@ -14,6 +14,18 @@
 //! assert_eq!(clove.active_keys(&ada).await?.to_string(), "1 / 2 active keys");
 //! # Ok(()) }
 //! ```
+//!
+//! # On which servers
+//!
+//! The tests run on Postgres itself (15, whose statements are those of 13 to 18), straight and through PgBouncer (1.18) in transaction
+//! mode. On CockroachDB and YugabyteDB it runs by construction, with `Options::partitions(false)`, and is not tested: a test keeps
+//! whatever they lack out of the statements, such as advisory locks, procedural code and names of Postgres's own storage.
+//!
+//! # As which role
+//!
+//! Whoever opens makes the schema, unless told not to. A service's role can do without that: its owner runs
+//! [`Options::migrate_now`] and the statements of [`Options::grants`], and the service opens with `migrate(false)`. Its role then makes,
+//! changes and empties no table, and cannot rewrite the audit trail.
 
 mod access;
 mod budgets;

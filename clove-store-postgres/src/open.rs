@@ -67,7 +67,8 @@ impl Options {
         Ok(Self::of(Server::Connect(Box::new(options))))
     }
 
-    /// The host's own pool, which must allow at least 4 connections: two of them are kept for look-ups.
+    /// The host's own pool, which must allow at least 4 connections: two of them are kept for look-ups. PgBouncer takes none that asks
+    /// for `extra_float_digits`, as sqlx's do unless told not to (`PgConnectOptions::extra_float_digits(None)`).
     #[must_use]
     pub fn pool(pool: PgPool) -> Self {
         Self::of(Server::Pool(pool))
@@ -113,7 +114,8 @@ impl Options {
     }
 
     /// Whether connections keep prepared statements. Unless set, opening finds out: through a pooler that gives each transaction
-    /// another connection, such as PgBouncer, they do not.
+    /// another connection, such as PgBouncer, they do not. Whoever says `true` behind such a pooler meets statements that another's
+    /// connection has prepared, or nobody: each call may fail.
     #[must_use]
     pub fn prepared(mut self, prepared: bool) -> Self {
         self.prepared = Some(prepared);

@@ -134,8 +134,9 @@ const DAMAGED_FLAGS: [&str; 4] = [
 async fn what_cannot_be_read_keeps_no_key_alive() {
     use Action::{Delete, Disable, FlagCompromised, ReportLeaked, Revoke};
     for damage in DAMAGES.into_iter().chain(DAMAGED_OWNERS).chain(DAMAGED_FLAGS) {
+        let file = Damaged::new().await;
         for command in [Disable, Revoke, FlagCompromised, ReportLeaked, Delete] {
-            let file = Damaged::new().await;
+            file.clear().await;
             let (clove, owner, by) = (&file.fixture.clove, &file.fixture.owner, &file.fixture.by);
             let issued = file.fixture.key_in(Status::Active).await.unwrap();
             let (id, credential) = (issued.key.id, issued.credential.unwrap().reveal().to_string());

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests; each file uses its part")]
 
+pub(crate) mod wire;
+
 use clove_core::{ActiveLimit, Expiry, ExpiryPolicy, Key, KeyId, NewKey, OperationId, Policy};
 use clove_store_postgres::{Options, PostgresStore};
 use clove_testkit::Fixture;
@@ -208,6 +210,13 @@ impl Damaged {
 
     pub(crate) async fn rows(&self, sql: &str) -> Vec<String> {
         self.operator.lock().await.rows(sql).await
+    }
+
+    /// As if there had been no key and no owner.
+    pub(crate) async fn clear(&self) {
+        for table in ["organizations", "owners", "keys", "secrets", "audit", "operations"] {
+            self.execute(&format!("DELETE FROM ~{table}")).await;
+        }
     }
 
     /// Executes a statement on one row, which it names by `$1`.
