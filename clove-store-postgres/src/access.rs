@@ -1,7 +1,7 @@
 //! The access log, and what is forgotten of logs.
 
 use crate::{
-    partitions::{ACCESS, AUDIT, drop_one},
+    partitions::{self, ACCESS, AUDIT, Month, drop_table},
     places::forget_rows,
     read::{ABOVE_ALL_IDS, readable, scope_columns},
     rows::{self, Bad, rows_of, signed},
@@ -158,10 +158,15 @@ pub(crate) async fn forget(session: &Session, before: Timestamp, limit: usize) -
 
 /// Drops a month's table, if one was over before the time and this role may; whether it did. There may be more then.
 async fn drop_month(session: &Session, of: &str, before: Timestamp) -> Result<bool, StoreError> {
+    let Some(month) = over(session, of, before).await? else { return Ok(false) };
+    session.attempts(|| session.in_time(drop_table(&session.pool, &session.schema, of, month))).await
+}
+
+async fn over(session: &Session, of: &str, before: Timestamp) -> Result<Option<Month>, StoreError> {
     if !session.has_partitions {
-        return Ok(false);
+        return Ok(None);
     }
-    session.attempts(|| async { Ok(drop_one(&session.pool, &session.schema, of, before).await?) }).await
+    session.attempts(|| session.in_time(partitions::over(&session.pool, &session.schema, of, before))).await
 }
 
 /// Events, and what is known of their operations.
@@ -169,6 +174,10 @@ pub(crate) async fn forget_audit(session: &Session, before: Timestamp, limit: us
     let first = AuditId::first_at(before).as_uuid();
     // First: an operation whose event is gone would be neither free nor known.
     let operations = forget_rows(session, |tx| tx.query(&tx.sql().forget_operations).bind(first).bind(rows_of(limit))).await?;
+    // The events of a month that is over go with its table, once none of its operations is left.
+    if operations == limit && over(session, AUDIT, before).await?.is_some() {
+        return Ok(limit);
+    }
     if operations < limit && drop_month(session, AUDIT, before).await? {
         return Ok(limit);
     }

@@ -24,14 +24,24 @@
 //! - **Two connections** are kept for look-ups, which verifications at the same time share; a pool needs four at least.
 //! - **Errors** hold what the server said only where that names no values.
 //!
-//! Tested on Postgres, straight and through PgBouncer. The statements use nothing that CockroachDB or YugabyteDB lack
-//! ([`Options::partitions`] apart), so that these serve too, by construction and not by test.
+//! # On which servers
+//!
+//! The tests run on Postgres itself (15, whose statements are those of 13 to 18), straight and through PgBouncer (1.18) in transaction
+//! mode. On CockroachDB and YugabyteDB it runs by construction, with `Options::partitions(false)`, and is not tested: a test keeps
+//! whatever they lack out of the statements, such as advisory locks, procedural code and names of Postgres's own storage.
+//!
+//! # As which role
+//!
+//! Whoever opens makes the schema, unless told not to. A service's role can do without that: its owner runs
+//! [`Options::migrate_now`] and the statements of [`Options::grants`], and the service opens with `migrate(false)`. Its role then makes,
+//! changes and empties no table, and cannot rewrite the audit trail.
 
 mod access;
 mod budgets;
 mod create;
 mod epochs;
 mod error;
+mod grants;
 mod lookup;
 mod open;
 mod partitions;
@@ -41,7 +51,8 @@ mod read;
 mod rows;
 mod schema;
 mod session;
-mod sql;
+#[doc(hidden)]
+pub mod sql;
 mod transact;
 mod usage;
 mod write;
@@ -64,6 +75,7 @@ use clove_core::{
 };
 use create::Creations;
 use lookup::Lookups;
+use partitions::Calendar;
 use session::Session;
 use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
 
@@ -82,6 +94,7 @@ struct Inner {
     session: Arc<Session>,
     lookups: Lookups,
     creations: Creations,
+    calendar: Calendar,
 }
 
 impl PostgresStore {
@@ -218,7 +231,10 @@ impl Store for PostgresStore {
     }
 
     async fn forget_counts(&self, now: Timestamp, limit: usize) -> Result<usize, StoreError> {
-        places::forget(self.session(), now, limit).await
+        // Every round of forgetting begins with it, whatever else is kept for good.
+        let session = self.session();
+        self.inner.calendar.provide_if_due(session).await;
+        places::forget(session, now, limit).await
     }
 
     async fn record(&self, batch: Arc<UsageBatch>) -> Result<(), StoreError> {

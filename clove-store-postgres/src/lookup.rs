@@ -4,7 +4,7 @@
 use crate::{
     error::{may_pass, unavailable},
     rows::{self, CANDIDATE_ASKED},
-    session::{Session, late},
+    session::{ATTEMPTS, Session, late},
 };
 use clove_core::{
     KeyId, StoreError,
@@ -209,11 +209,13 @@ impl Lane {
         }
     }
 
-    /// Asks once more where the connection was lost: a look-up may be repeated.
+    /// Asks again where the connection was lost, which a look-up may be: a server that was restarted has ended all of the pool.
     async fn look_up(&mut self, waiting: &[Waiting]) -> Result<Rows, Failed> {
-        match self.try_to_look_up(waiting).await {
-            Err(error) if may_pass(&error) => self.discard(),
-            outcome => return outcome.map_err(|error| Failed::Server(Arc::new(error))),
+        for _ in 1..ATTEMPTS {
+            match self.try_to_look_up(waiting).await {
+                Err(error) if may_pass(&error) => self.discard(),
+                outcome => return outcome.map_err(|error| Failed::Server(Arc::new(error))),
+            }
         }
         self.try_to_look_up(waiting).await.map_err(|error| Failed::Server(Arc::new(error)))
     }

@@ -4,6 +4,7 @@ use crate::{
     Inner, PostgresStore,
     create::Creations,
     lookup::Lookups,
+    partitions::Calendar,
     schema::{Layout, migrate, recognise},
     session::{Session, opening},
 };
@@ -12,7 +13,7 @@ use sqlx::{
     ConnectOptions, Connection, Executor, Row, SqlStr,
     postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions},
 };
-use std::{str::FromStr, sync::Arc, time::Duration};
+use std::{fmt, str::FromStr, sync::Arc, time::Duration};
 
 /// The fewest connections that a pool must allow: each of two tasks keeps one for look-ups.
 const FEWEST: u32 = 4;
@@ -25,14 +26,14 @@ const MAX_NAME: usize = 63;
 const PATIENCE: Duration = Duration::from_secs(1);
 const COMMIT: SqlStr = SqlStr::from_static("COMMIT");
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 enum Server {
     Connect(Box<PgConnectOptions>),
     Pool(PgPool),
 }
 
-/// How to open a store.
-#[derive(Clone, Debug)]
+/// How to open a store. What is shown of it by `Debug` is not the server, whose URL may hold a password.
+#[derive(Clone)]
 pub struct Options {
     server: Server,
     schema: String,
@@ -66,7 +67,8 @@ impl Options {
         Ok(Self::of(Server::Connect(Box::new(options))))
     }
 
-    /// The host's own pool, which must allow at least 4 connections: two of them are kept for look-ups.
+    /// The host's own pool, which must allow at least 4 connections: two of them are kept for look-ups. PgBouncer takes none that asks
+    /// for `extra_float_digits`, as sqlx's do unless told not to (`PgConnectOptions::extra_float_digits(None)`).
     #[must_use]
     pub fn pool(pool: PgPool) -> Self {
         Self::of(Server::Pool(pool))
@@ -112,7 +114,8 @@ impl Options {
     }
 
     /// Whether connections keep prepared statements. Unless set, opening finds out: through a pooler that gives each transaction
-    /// another connection, such as PgBouncer, they do not.
+    /// another connection, such as PgBouncer, they do not. Whoever says `true` behind such a pooler meets statements that another's
+    /// connection has prepared, or nobody: each call may fail.
     #[must_use]
     pub fn prepared(mut self, prepared: bool) -> Self {
         self.prepared = Some(prepared);
@@ -128,6 +131,7 @@ impl Options {
     ///   not 1 to 63 small letters of ASCII, digits and underscores that begin with no digit; or the pool is too small.
     pub async fn open(self) -> Result<PostgresStore, StoreError> {
         let (schema, pool) = (self.quoted_schema()?, self.connect().await?);
+        unless_read_only(&pool).await?;
         if !recognise(&pool, &schema).await? {
             if !self.migrate {
                 let what = "no schema of this version: migrate it first (Options::migrate_now), as its owner";
@@ -140,9 +144,15 @@ impl Options {
             None => is_behind_a_pooler(&pool).await.map_err(|error| opening(&error))?,
         };
         let has_partitions = crate::partitions::are_there(&pool, &schema).await.map_err(|error| opening(&error))?;
+        let provides = has_partitions && self.migrate;
+        if provides {
+            let mut connection = pool.acquire().await.map_err(|error| opening(&error))?;
+            crate::partitions::provide(&mut connection, &schema).await.map_err(|error| opening(&error))?;
+        }
         let session = Arc::new(Session::new(pool, schema, is_pooled, has_partitions, self.timeout));
         let (lookups, creations) = (Lookups::start(&session), Creations::start(&session));
-        Ok(PostgresStore { inner: Arc::new(Inner { session, lookups, creations }) })
+        let calendar = Calendar::new(provides);
+        Ok(PostgresStore { inner: Arc::new(Inner { session, lookups, creations, calendar }) })
     }
 
     /// Creates the schema, or brings it to this build's version, and opens nothing.
@@ -151,8 +161,23 @@ impl Options {
     /// As [`Options::open`].
     pub async fn migrate_now(self) -> Result<(), StoreError> {
         let (schema, pool) = (self.quoted_schema()?, self.connect().await?);
+        unless_read_only(&pool).await?;
         recognise(&pool, &schema).await?;
         migrate(&pool, &schema, self.layout()).await
+    }
+
+    /// The statements that give a role what this build needs at run time in the schema, and take whatever else it had there: no
+    /// table is made, changed or emptied by it, and no audit event changed. The schema's owner runs them after
+    /// [`Options::migrate_now`], and again after that of a newer build; the role then opens with `migrate(false)`. Not for the
+    /// owner's own role, which would lose what it has.
+    ///
+    /// Such a role makes no tables for months to come: let the owner's [`Options::migrate_now`] run once a month or more often, or the
+    /// logs go on in one table for the rest. Nor does it drop any: what is forgotten goes row by row.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`]: as [`Options::open`] of the name of the schema.
+    pub fn grants(&self, role: &str) -> Result<String, StoreError> {
+        Ok(crate::grants::script(&self.quoted_schema()?, role))
     }
 
     fn layout(&self) -> Layout {
@@ -198,6 +223,28 @@ impl Options {
             return Err(StoreError::Unavailable { what, source: None });
         }
         Ok(pool)
+    }
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { server: _, schema, connections, timeout, migrate, partitions, prepared } = self;
+        let mut shown = f.debug_struct("Options");
+        shown.field("schema", schema).field("connections", connections).field("timeout", timeout).field("migrate", migrate);
+        shown.field("partitions", partitions).field("prepared", prepared).finish_non_exhaustive()
+    }
+}
+
+/// A standby hears of changes late; and what can only be read keeps no count.
+async fn unless_read_only(pool: &PgPool) -> Result<(), StoreError> {
+    let setting = SqlStr::from_static("SELECT current_setting('transaction_read_only')");
+    let row = sqlx::raw_sql(setting).fetch_one(pool).await.map_err(|error| opening(&error))?;
+    match row.try_get_unchecked::<&str, _>(0).map_err(|error| opening(&error))? {
+        "off" => Ok(()),
+        _ => {
+            let what = "opening a server, or as a role, that may only read: it must be the primary";
+            Err(StoreError::Unavailable { what, source: None })
+        }
     }
 }
 

@@ -1,10 +1,15 @@
 //! The access log and the audit trail by months, so that what is old goes a table at a time. Where a month has no table of its own,
 //! since nobody who may has made it yet, its rows are in the default one, and go slice by slice.
 
-use crate::{error::code, sql::of_schema};
+use crate::{error::code, session::Session, sql::of_schema};
 use chrono::{DateTime, Datelike, Months, NaiveDate, NaiveTime, Utc};
 use clove_core::{Timestamp, id::AuditId};
 use sqlx::{Executor, PgConnection, Row, postgres::PgPool};
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 /// The tables that may be partitioned.
@@ -13,12 +18,14 @@ pub(crate) const AUDIT: &str = "audit";
 
 /// How many months have tables ahead of time.
 const AHEAD: u32 = 3;
+/// How often a process looks whether it has to make some.
+const A_DAY: Duration = Duration::from_secs(86_400);
 /// Others wait behind whoever waits for a table: not for long.
 const LIMIT: &str = "SET LOCAL lock_timeout = 1000";
 
 /// The first day of a month.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Month(NaiveDate);
+pub(crate) struct Month(NaiveDate);
 
 impl Month {
     fn of(time: DateTime<Utc>) -> Option<Self> {
@@ -45,25 +52,71 @@ impl Month {
     }
 }
 
-/// The statements for the tables of months that are about to come, and of what no month has a table for.
-pub(crate) async fn provide(connection: &mut PgConnection, schema: &str, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
+/// Makes tables for the months that are about to come, by the server's time, and for what no month has a table for.
+pub(crate) async fn provide(connection: &mut PgConnection, schema: &str) -> Result<(), sqlx::Error> {
+    let Some(current) = now(connection).await?.and_then(Month::of) else { return Ok(()) };
     for of in [ACCESS, AUDIT] {
-        let rest = format!("CREATE TABLE IF NOT EXISTS ~{of}_rest PARTITION OF ~{of} DEFAULT");
-        unless_race(connection.execute(of_schema(&rest, schema)).await)?;
-        let months = (0..=AHEAD).filter_map(|ahead| Month::of(now)?.plus(ahead));
+        let rest = format!("{LIMIT}; CREATE TABLE IF NOT EXISTS ~{of}_rest PARTITION OF ~{of} DEFAULT");
+        unless_not_now(connection.execute(of_schema(&rest, schema)).await)?;
+        let months = (0..=AHEAD).filter_map(|ahead| current.plus(ahead));
         for (month, end) in months.filter_map(|month| Some((month, month.plus(1)?))) {
             let (table, from, to) = (month.table(of), month.first_id(), end.first_id());
-            let create = format!("CREATE TABLE IF NOT EXISTS ~{table} PARTITION OF ~{of} FOR VALUES FROM ('{from}') TO ('{to}')");
-            unless_race(connection.execute(of_schema(&create, schema)).await)?;
+            let create =
+                format!("{LIMIT}; CREATE TABLE IF NOT EXISTS ~{table} PARTITION OF ~{of} FOR VALUES FROM ('{from}') TO ('{to}')");
+            unless_not_now(connection.execute(of_schema(&create, schema)).await)?;
         }
     }
     Ok(())
 }
 
-/// Another process makes the same just now, or the month began without a table and its rows are in the default one.
-fn unless_race<T>(made: Result<T, sqlx::Error>) -> Result<(), sqlx::Error> {
+/// Makes them a long time after they were made last: for a process that runs for months. What fails is tried again the next time.
+pub(crate) struct Calendar {
+    /// Whether this process makes any.
+    provides: bool,
+    next: Mutex<Option<Instant>>,
+}
+
+impl Calendar {
+    /// They are made by now.
+    pub(crate) fn new(provides: bool) -> Self {
+        Self { provides, next: Mutex::new(Instant::now().checked_add(A_DAY)) }
+    }
+
+    pub(crate) async fn provide_if_due(&self, session: &Session) {
+        if !self.provides || !self.is_due() {
+            return;
+        }
+        let made = session.attempts(|| async {
+            let mut connection = session.in_time(session.pool.acquire()).await?;
+            Ok(session.in_time(provide(&mut connection, &session.schema)).await?)
+        });
+        // Until they are made, rows have a place in the default table: nobody else's work is to fail for it.
+        let _ = made.await;
+    }
+
+    fn is_due(&self) -> bool {
+        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let is_due = next.is_some_and(|next| next <= now);
+        if is_due {
+            *next = now.checked_add(A_DAY);
+        }
+        is_due
+    }
+}
+
+async fn now(connection: &mut PgConnection) -> Result<Option<DateTime<Utc>>, sqlx::Error> {
+    let now = sqlx::raw_sql("SELECT CAST(extract(epoch FROM statement_timestamp()) * 1000000 AS bigint)");
+    now.fetch_one(connection).await?.try_get_unchecked(0).map(DateTime::from_timestamp_micros)
+}
+
+/// Another process makes the same just now; the month began without a table and its rows are in the default one; this role may not; or
+/// somebody reads the log for long.
+fn unless_not_now<T>(made: Result<T, sqlx::Error>) -> Result<(), sqlx::Error> {
     match made {
-        Err(error) if matches!(code(&error).as_deref(), Some("42P07" | "23505" | "23514" | "42710")) => Ok(()),
+        Err(error) if matches!(code(&error).as_deref(), Some("42P07" | "23505" | "23514" | "42710" | "42501" | "55P03")) => {
+            Ok(())
+        }
         other => other.map(drop),
     }
 }
@@ -75,14 +128,15 @@ pub(crate) async fn are_there(pool: &PgPool, schema: &str) -> Result<bool, sqlx:
     Ok(row.map(|row| row.try_get_unchecked::<String, _>(0)).transpose()?.as_deref() == Some("p"))
 }
 
-/// Drops the oldest month that was over before a time, if there is one and this role may; whether it did.
-pub(crate) async fn drop_one(pool: &PgPool, schema: &str, of: &str, before: Timestamp) -> Result<bool, sqlx::Error> {
-    let Some(month) = oldest(pool, schema, of).await? else { return Ok(false) };
+/// The oldest month that was over before a time, if it has a table.
+pub(crate) async fn over(pool: &PgPool, schema: &str, of: &str, before: Timestamp) -> Result<Option<Month>, sqlx::Error> {
     let before = DateTime::<Utc>::from(before);
-    let is_over = month.plus(1).is_some_and(|end| end.0.and_time(NaiveTime::MIN).and_utc() <= before);
-    if !is_over {
-        return Ok(false);
-    }
+    let is_over = |month: &Month| month.plus(1).is_some_and(|end| end.0.and_time(NaiveTime::MIN).and_utc() <= before);
+    Ok(oldest(pool, schema, of).await?.filter(is_over))
+}
+
+/// Drops a month's table; whether this role may, and could.
+pub(crate) async fn drop_table(pool: &PgPool, schema: &str, of: &str, month: Month) -> Result<bool, sqlx::Error> {
     let drop = format!("{LIMIT}; DROP TABLE IF EXISTS ~{}", month.table(of));
     match pool.execute(of_schema(&drop, schema)).await {
         Ok(_) => Ok(true),
@@ -121,6 +175,15 @@ mod tests {
             let id = AuditId::new(time(at)).as_uuid();
             assert_eq!((month.first_id()..next.first_id()).contains(&id), is_in, "{at}");
         }
+    }
+
+    #[test]
+    fn months_are_due_a_day_after_they_were_made_and_only_to_who_makes_them() {
+        let calendar = Calendar::new(true);
+        assert!(!calendar.is_due());
+        *calendar.next.lock().unwrap() = Some(Instant::now());
+        assert!(calendar.is_due());
+        assert!(!calendar.is_due());
     }
 
     #[test]

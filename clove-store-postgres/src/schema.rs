@@ -16,6 +16,10 @@ pub(crate) const NEWEST: i64 = 1;
 /// The oldest version of a store that can use a schema of the newest: additions leave it as it is.
 const USABLE_FROM: i64 = 1;
 
+/// The table that tells the version.
+pub(crate) const ROOT: &str = "CREATE TABLE IF NOT EXISTS ~clove_schema (one bigint NOT NULL PRIMARY KEY, version bigint NOT NULL, \
+                               usable_from bigint NOT NULL)";
+
 /// How often creating what several create at once is tried.
 const ATTEMPTS: usize = 20;
 
@@ -75,8 +79,7 @@ async fn try_to_migrate(pool: &PgPool, schema: &str, layout: Layout) -> Result<(
     let mut connection = pool.acquire().await?;
     let name = schema.trim_end_matches('.');
     connection.execute(of_schema(&format!("CREATE SCHEMA IF NOT EXISTS {name}"), schema)).await?;
-    let table = "CREATE TABLE IF NOT EXISTS ~clove_schema (one bigint NOT NULL PRIMARY KEY, version bigint NOT NULL, usable_from bigint NOT NULL)";
-    connection.execute(of_schema(table, schema)).await?;
+    connection.execute(of_schema(ROOT, schema)).await?;
     let row = "INSERT INTO ~clove_schema (one, version, usable_from) VALUES (1, 0, 0) ON CONFLICT (one) DO NOTHING";
     connection.execute(of_schema(row, schema)).await?;
     let mut transaction = sqlx::Connection::begin(&mut *connection).await?;
@@ -92,8 +95,8 @@ async fn try_to_migrate(pool: &PgPool, schema: &str, layout: Layout) -> Result<(
         run(&mut transaction, &done, schema).await?;
     }
     transaction.commit().await?;
-    if layout.partitions {
-        crate::partitions::provide(&mut connection, schema, chrono::Utc::now()).await?;
+    if crate::partitions::are_there(pool, schema).await? {
+        crate::partitions::provide(&mut connection, schema).await?;
     }
     Ok(())
 }

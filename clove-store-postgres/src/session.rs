@@ -20,7 +20,7 @@ use std::{
 use tokio::{runtime::Handle, time};
 
 /// How often a transaction is begun that loses against others, or whose connection is lost before it commits.
-const ATTEMPTS: u32 = 8;
+pub(crate) const ATTEMPTS: u32 = 8;
 /// The longest pause before the second attempt; it doubles with each further one.
 const FIRST_PAUSE_MICROS: u64 = 2_000;
 /// How much sooner the server gives up than its client does: then it is known what became of the statement.

@@ -18,8 +18,8 @@ macro_rules! statements {
             }
         }
 
-        #[cfg(test)]
-        const ALL: &[(&str, &str)] = &[$((stringify!($name), $sql)),*];
+        /// Each statement's name and text.
+        pub const ALL: &[(&str, &str)] = &[$((stringify!($name), $sql)),*];
     };
 }
 
@@ -61,15 +61,16 @@ macro_rules! expired_places {
         )
     };
 }
+// One that cannot be read is among them, whatever is asked for: nothing that may live is passed over.
 macro_rules! state_filter {
     () => {
-        " AND k.state = ANY($3) "
+        " AND (k.state = ANY($3) OR k.state NOT IN ('active', 'suspended', 'compromised', 'revoked')) "
     };
 }
 // 0 any, 1 passed at the time, 2 pending at it.
 macro_rules! expiry_filter {
     () => {
-        " AND CASE $4 WHEN 0 THEN true WHEN 1 THEN k.expiry_latched OR (k.expires_at IS NOT NULL AND k.expires_at <= $5) \
+        " AND CASE $4::int4 WHEN 0 THEN true WHEN 1 THEN k.expiry_latched OR (k.expires_at IS NOT NULL AND k.expires_at <= $5) \
          ELSE NOT k.expiry_latched AND (k.expires_at IS NULL OR k.expires_at > $5) END "
     };
 }
@@ -81,8 +82,7 @@ macro_rules! audit_columns {
 }
 macro_rules! audit_filter {
     () => {
-        " AND ($3::text IS NULL OR a.action = $3) AND ($4::bigint IS NULL OR a.at >= $4) AND ($5::bigint IS NULL OR a.at < $5) \
-         AND a.id >= $6 AND a.id < $7 ORDER BY a.id DESC LIMIT $8"
+        " AND ($3::text IS NULL OR a.action = $3) AND ($4::bigint IS NULL OR a.at >= $4) AND ($5::bigint IS NULL OR a.at < $5) "
     };
 }
 /// Goes from series to series by steps over the primary key, so that days out of range are not read: after `$3, $4, $5`, which is
@@ -105,6 +105,41 @@ macro_rules! series {
         )
     };
 }
+
+macro_rules! nil {
+    () => {
+        "'00000000-0000-0000-0000-000000000000'"
+    };
+}
+macro_rules! forget_slice {
+    ($table:literal, $id:literal) => {
+        concat!(
+            "DELETE FROM ~",
+            $table,
+            " WHERE ",
+            $id,
+            " < $1 AND ",
+            $id,
+            " <= (SELECT x.",
+            $id,
+            " FROM (SELECT ",
+            $id,
+            " FROM ~",
+            $table,
+            " WHERE ",
+            $id,
+            " < $1 ORDER BY ",
+            $id,
+            " LIMIT $2) x ORDER BY x.",
+            $id,
+            " DESC LIMIT 1)"
+        )
+    };
+}
+
+// Pages go by all columns of their index, compared as one and in its order, and not by an equal organization and the order of ids:
+// else a planner may think it quicker to go through everybody's keys by id until enough are the organization's, and where it has few,
+// or none, that is the whole table.
 
 statements! {
     /// What verifications read by key id, a row a secret. Each id has a row, and each step is taken for it: whether there is such a
@@ -132,18 +167,20 @@ statements! {
         ") FROM ~keys k WHERE k.org = $1 AND k.account = $2 AND k.id <> $3"
     ),
     list_of_owner: concat!(
-        key_columns!(), "WHERE k.org = $1 AND k.account = $2", state_filter!(), expiry_filter!(),
-        " AND k.id < $6 ORDER BY k.id DESC LIMIT $7"
+        key_columns!(), "WHERE k.org = $1 AND (k.account, k.id) >= ($2, ", nil!(), ") AND (k.account, k.id) < ($2, $6)",
+        state_filter!(), expiry_filter!(), "ORDER BY k.account DESC, k.id DESC LIMIT $7"
     ),
     list_of_organization: concat!(
-        key_columns!(), "WHERE k.org = $1 AND $2::text IS NULL", state_filter!(), expiry_filter!(),
-        " AND k.id < $6 ORDER BY k.id DESC LIMIT $7"
+        key_columns!(), "WHERE (k.org, k.id) >= ($1, ", nil!(), ") AND (k.org, k.id) < ($1, $6) AND $2::text IS NULL",
+        state_filter!(), expiry_filter!(), "ORDER BY k.org DESC, k.id DESC LIMIT $7"
     ),
     batch_of_owner: concat!(
-        key_columns!(), "WHERE k.org = $1 AND k.account = $2", state_filter!(), " AND k.id > $4 ORDER BY k.id LIMIT $5"
+        key_columns!(), "WHERE k.org = $1 AND (k.account, k.id) > ($2, $4) AND k.account <= $2", state_filter!(),
+        "ORDER BY k.account, k.id LIMIT $5"
     ),
     batch_of_organization: concat!(
-        key_columns!(), "WHERE k.org = $1 AND $2::text IS NULL", state_filter!(), " AND k.id > $4 ORDER BY k.id LIMIT $5"
+        key_columns!(), "WHERE (k.org, k.id) > ($1, $4) AND k.org <= $1 AND $2::text IS NULL", state_filter!(),
+        "ORDER BY k.org, k.id LIMIT $5"
     ),
     /// One owner's keys are looked for among its organization's that expire in the range: an index more would cost each creation.
     expiring: concat!(
@@ -184,21 +221,32 @@ statements! {
     claim_organization: "INSERT INTO ~organizations (id, open) VALUES ($1, true) ON CONFLICT (id) DO NOTHING",
     unclaim_organization: "DELETE FROM ~organizations WHERE id = $1",
     /// Whether there is a key. Asked only where its owner's row, or its organization's, is not there.
-    key_of_owner: "SELECT k.id FROM ~keys k WHERE k.org = $1 AND k.account = $2 ORDER BY k.id LIMIT 1",
-    key_of_organization: "SELECT k.id FROM ~keys k WHERE k.org = $1 ORDER BY k.id LIMIT 1",
+    key_of_owner: "SELECT k.id FROM ~keys k WHERE k.org = $1 AND k.account = $2 LIMIT 1",
+    key_of_organization: "SELECT k.id FROM ~keys k WHERE k.org = $1 LIMIT 1",
 
     event_by_operation: concat!(audit_columns!(), "JOIN ~operations p ON p.event = a.id WHERE p.id = $1"),
-    audit_of_key: concat!(audit_columns!(), "WHERE a.key_id = $9 AND a.org = $1 AND ($2::text IS NULL OR a.account = $2)", audit_filter!()),
-    audit_of_owner: concat!(audit_columns!(), "WHERE a.org = $1 AND a.account = $2", audit_filter!()),
-    audit_of_organization: concat!(audit_columns!(), "WHERE a.org = $1 AND $2::text IS NULL", audit_filter!()),
+    audit_of_key: concat!(
+        audit_columns!(), "WHERE (a.key_id, a.id) >= ($9, $6) AND (a.key_id, a.id) < ($9, $7) AND a.key_id IS NOT NULL AND a.org = $1 \
+         AND ($2::text IS NULL OR a.account = $2)", audit_filter!(), "ORDER BY a.key_id DESC, a.id DESC LIMIT $8"
+    ),
+    audit_of_owner: concat!(
+        audit_columns!(), "WHERE a.org = $1 AND (a.account, a.id) >= ($2, $6) AND (a.account, a.id) < ($2, $7)", audit_filter!(),
+        "ORDER BY a.account DESC, a.id DESC LIMIT $8"
+    ),
+    audit_of_organization: concat!(
+        audit_columns!(), "WHERE (a.org, a.id) >= ($1, $6) AND (a.org, a.id) < ($1, $7) AND $2::text IS NULL", audit_filter!(),
+        "ORDER BY a.org DESC, a.id DESC LIMIT $8"
+    ),
 
     /// The versions, by steps from one to the next over the index, however many secrets there are.
     peppers:
         "WITH RECURSIVE v(pepper) AS ((SELECT s.pepper FROM ~secrets s WHERE s.pepper IS NOT NULL ORDER BY s.pepper LIMIT 1) \
          UNION ALL SELECT x.pepper FROM v CROSS JOIN LATERAL (SELECT s.pepper FROM ~secrets s WHERE s.pepper IS NOT NULL \
          AND s.pepper > v.pepper ORDER BY s.pepper LIMIT 1) x) SELECT pepper FROM v",
+    /// By version and key, so that no other version's secrets are gone through.
     keys_under_pepper:
-        "SELECT DISTINCT s.key_id FROM ~secrets s WHERE s.pepper = $1 AND s.key_id > $2 ORDER BY s.key_id LIMIT $3",
+        "SELECT DISTINCT s.key_id, s.pepper FROM ~secrets s WHERE (s.pepper, s.key_id) > ($1, $2) AND s.pepper <= $1 \
+         ORDER BY s.pepper, s.key_id LIMIT $3",
 
     put_organization:
         "INSERT INTO ~organizations (id, open) VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET open = excluded.open",
@@ -379,18 +427,17 @@ statements! {
          $8::bigint[], $9::bigint[], $10::text[], $11::bigint[], $12::bigint[], $13::text[]) ON CONFLICT (id) DO NOTHING",
     /// Among the newest 10,000 of an organization, those asked for; and how many those are, and the oldest of them.
     access:
-        "WITH l AS (SELECT * FROM ~access WHERE org = $1 AND id >= $2 AND id < $3 ORDER BY id DESC LIMIT 10000) \
+        "WITH l AS (SELECT * FROM ~access WHERE (org, id) >= ($1, $2) AND (org, id) < ($1, $3) \
+         ORDER BY org DESC, id DESC LIMIT 10000) \
          SELECT m.id, m.at, m.key_id, m.org, m.account, m.outcome, m.limit_of, m.limit_count, m.limit_seconds, m.limit_kind, \
          m.limit_left, m.cost, m.endpoint, x.looked_at, x.oldest FROM (SELECT (SELECT count(*) FROM l) AS looked_at, \
          (SELECT id FROM l ORDER BY id LIMIT 1) AS oldest) x LEFT JOIN (SELECT * FROM l WHERE ($4::text IS NULL OR account = $4) \
          AND ($5::uuid IS NULL OR key_id = $5) AND ($6::text IS NULL OR outcome = $6) ORDER BY id DESC LIMIT $7) m ON true \
          ORDER BY m.id DESC",
-    forget_access:
-        "DELETE FROM ~access WHERE id < $1 AND id IN (SELECT id FROM ~access WHERE id < $1 ORDER BY id LIMIT $2)",
-    forget_audit:
-        "DELETE FROM ~audit WHERE id < $1 AND id IN (SELECT id FROM ~audit WHERE id < $1 ORDER BY id LIMIT $2)",
-    forget_operations:
-        "DELETE FROM ~operations WHERE id IN (SELECT id FROM ~operations WHERE event < $1 ORDER BY event LIMIT $2)",
+    /// Up to the last of a slice, in the order of the index: two that forget at once do not wait for each other.
+    forget_access: forget_slice!("access", "id"),
+    forget_audit: forget_slice!("audit", "id"),
+    forget_operations: forget_slice!("operations", "event"),
     /// A count only grows.
     count_unrecognized:
         "INSERT INTO ~unrecognized AS u (hour, node, count) SELECT * FROM unnest($1::bigint[], $2::uuid[], $3::bigint[]) \
@@ -424,3 +471,6 @@ statements! {
          ON CONFLICT (node) DO UPDATE SET number = excluded.number WHERE excluded.number > n.number",
     dismiss: "DELETE FROM ~roll_nodes WHERE node = ANY($1) AND number < $2",
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,9 +1,9 @@
-//! The contract of a store, straight and through a pooler.
+//! The contract of a store: straight, through a pooler, and as a role that may do what it needs and no more.
 
 mod support;
 
 use clove_testkit::conformance;
-use support::{Schemas, Way};
+use support::{Role, Schemas, Way};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_store_conforms() {
@@ -15,4 +15,10 @@ async fn the_store_conforms() {
 async fn the_store_conforms_through_a_pooler() {
     let schemas = Schemas::new(Way::Pooled);
     conformance::run(|| schemas.store()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_store_conforms_as_a_role_with_the_grants_alone() {
+    let role = Role::new().await;
+    conformance::run(|| async { role.store_of(&role.schema().await).await }).await;
 }

@@ -5,6 +5,7 @@
 
 mod cases;
 mod command;
+mod postgres;
 mod step;
 mod world;
 // A store of one's own.
@@ -148,5 +149,21 @@ proptest! {
     #[test]
     fn a_store_of_ones_own_agrees_with_the_model(steps in steps()) {
         on_a_store_of_ones_own(&steps);
+    }
+}
+
+proptest! {
+    #![proptest_config(config(12))]
+    #[test]
+    fn the_postgres_store_agrees_with_the_model(steps in steps()) {
+        postgres::run("CLOVE_TEST_POSTGRES", &steps);
+    }
+}
+
+proptest! {
+    #![proptest_config(config(8))]
+    #[test]
+    fn the_postgres_store_agrees_with_the_model_through_a_pooler(steps in steps()) {
+        postgres::run("CLOVE_TEST_PGBOUNCER", &steps);
     }
 }

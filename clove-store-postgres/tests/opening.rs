@@ -1,0 +1,211 @@
+//! Opening: which servers and schemas are taken, by however many at once.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+mod support;
+
+use clove_core::{By, Clove, NewKey, Owner, Policy, Store, StoreError};
+use clove_store_postgres::{Options, PostgresStore};
+use std::collections::BTreeSet;
+use support::{Operator, Schemas, Way, url};
+
+fn clove(store: PostgresStore) -> Clove {
+    Clove::new(store, Policy::default())
+}
+
+fn ada() -> (Owner, By) {
+    (Owner::new("acme", "ada").unwrap(), By::new("ada", "a test").unwrap())
+}
+
+async fn create(clove: &Clove) -> String {
+    let (owner, by) = ada();
+    let issued = clove.create(&owner, NewKey::named("a key").unwrap(), &by).await.unwrap();
+    issued.credential.unwrap().reveal().to_string()
+}
+
+async fn opens_at_once(way: Way, partitions: bool) {
+    let schemas = Schemas::new(way);
+    let name = schemas.name();
+    let opening = (0..8).map(|_| tokio::spawn(schemas.options_of(&name).partitions(partitions).connections(4).open()));
+    let mut called = BTreeSet::new();
+    let mut stores = Vec::new();
+    for opening in opening.collect::<Vec<_>>() {
+        stores.push(opening.await.unwrap().unwrap());
+    }
+    for store in &stores {
+        called.insert(store.call_roll().await.unwrap());
+    }
+    assert_eq!(called, (1..=8).collect());
+    let mut operator = Operator::of(&name).await;
+    assert_eq!(operator.rows("SELECT one, version, usable_from FROM ~clove_schema").await, ["1 1 1"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn eight_that_open_an_empty_database_at_once_make_one_schema_and_all_work() {
+    opens_at_once(Way::Direct, true).await;
+    opens_at_once(Way::Direct, false).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn eight_that_open_an_empty_database_at_once_through_a_pooler_make_one_schema_and_all_work() {
+    opens_at_once(Way::Pooled, true).await;
+}
+
+#[tokio::test]
+async fn a_newer_schema_that_this_build_may_use_serves_it_and_the_newer_one_together() {
+    let schemas = Schemas::new(Way::Direct);
+    let name = schemas.name();
+    let before = clove(schemas.options_of(&name).open().await.unwrap());
+    let credential = create(&before).await;
+    let mut operator = Operator::of(&name).await;
+    // An addition, as a later version makes them.
+    operator.execute("ALTER TABLE ~keys ADD COLUMN later text; ALTER TABLE ~access ADD COLUMN later text").await;
+    operator.execute("UPDATE ~clove_schema SET version = 2, usable_from = 1").await;
+    let after = clove(schemas.options_of(&name).open().await.unwrap());
+    let second = create(&after).await;
+    for (clove, credential) in [(&before, &second), (&after, &credential), (&before, &credential)] {
+        assert!(clove.verify(credential).await.unwrap().granted().is_some());
+    }
+    assert_eq!(operator.rows("SELECT version FROM ~clove_schema").await, ["2"], "it is not taken back");
+}
+
+#[tokio::test]
+async fn a_newer_schema_that_this_build_must_not_use_is_refused_and_stays() {
+    let schemas = Schemas::new(Way::Direct);
+    let name = schemas.name();
+    schemas.options_of(&name).open().await.unwrap();
+    let mut operator = Operator::of(&name).await;
+    operator.execute("UPDATE ~clove_schema SET version = 7, usable_from = 2").await;
+    for migrate in [true, false] {
+        let refused = schemas.options_of(&name).migrate(migrate).open().await.unwrap_err();
+        assert!(matches!(refused, StoreError::NewerSchema { found: 7, supported: 1 }), "{refused:?}");
+    }
+    let refused = schemas.options_of(&name).migrate_now().await.unwrap_err();
+    assert!(matches!(refused, StoreError::NewerSchema { found: 7, .. }), "{refused:?}");
+    assert_eq!(operator.rows("SELECT version FROM ~clove_schema").await, ["7"]);
+}
+
+fn assert_says_what_to_do(refused: &StoreError) {
+    let StoreError::Foreign { what } = refused else { panic!("{refused:?}") };
+    assert!(what.contains("Options::migrate_now"), "{what}");
+}
+
+#[tokio::test]
+async fn who_does_not_migrate_is_told_so_by_an_empty_database_and_by_an_older_schema() {
+    let schemas = Schemas::new(Way::Direct);
+    let name = schemas.name();
+    assert_says_what_to_do(&schemas.options_of(&name).migrate(false).open().await.unwrap_err());
+    let mut operator = Operator::of(&name).await;
+    assert_eq!(operator.rows(&format!("SELECT count(*) FROM pg_namespace WHERE nspname = '{name}'")).await, ["0"]);
+    schemas.options_of(&name).migrate_now().await.unwrap();
+    schemas.options_of(&name).migrate(false).open().await.unwrap();
+    operator.execute("UPDATE ~clove_schema SET version = 0, usable_from = 0").await;
+    assert_says_what_to_do(&schemas.options_of(&name).migrate(false).open().await.unwrap_err());
+}
+
+#[tokio::test]
+async fn a_schema_is_named_by_small_letters_digits_and_underscores() {
+    let longest = "a".repeat(63);
+    for (name, is_good) in [
+        ("clove", true),
+        ("_k1", true),
+        (longest.as_str(), true),
+        ("", false),
+        ("1k", false),
+        ("Clove", false),
+        ("a-b", false),
+        ("a.b", false),
+        ("a\"b", false),
+        ("sch\u{e9}ma", false),
+        (&"a".repeat(64), false),
+    ] {
+        let granted = Options::url(&url(Way::Direct)).unwrap().schema(name).grants("app");
+        assert_eq!(granted.is_ok(), is_good, "{name}");
+        if !is_good {
+            let refused = Options::url(&url(Way::Direct)).unwrap().schema(name).open().await.unwrap_err();
+            assert!(refused.to_string().contains("the schema's name must be"), "{name}: {refused}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn two_schemas_of_one_database_do_not_see_each_other() {
+    let schemas = Schemas::new(Way::Direct);
+    let (one, other) = (clove(schemas.store().await), clove(schemas.store().await));
+    let credential = create(&one).await;
+    assert!(one.verify(&credential).await.unwrap().granted().is_some());
+    assert!(other.verify(&credential).await.unwrap().denied().is_some());
+    let (owner, _) = ada();
+    assert_eq!(other.list(&owner, &Default::default()).await.unwrap().items, []);
+}
+
+#[tokio::test]
+async fn a_server_that_may_only_be_read_is_refused() {
+    let schemas = Schemas::new(Way::Direct);
+    let name = schemas.name();
+    schemas.options_of(&name).migrate_now().await.unwrap();
+    let read_only = format!("{}?options=-c%20default_transaction_read_only%3Don", url(Way::Direct));
+    for migrate in [true, false] {
+        let refused = Options::url(&read_only).unwrap().schema(&name).migrate(migrate).open().await.unwrap_err();
+        assert!(refused.to_string().contains("may only read"), "{refused}");
+    }
+    let refused = Options::url(&read_only).unwrap().schema(&name).migrate_now().await.unwrap_err();
+    assert!(refused.to_string().contains("may only read"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_host_s_own_pool_must_allow_four_connections() {
+    let schemas = Schemas::new(Way::Direct);
+    let name = schemas.name();
+    let pool = |most| sqlx::postgres::PgPoolOptions::new().max_connections(most).connect_lazy(&url(Way::Direct)).unwrap();
+    let refused = Options::pool(pool(3)).schema(&name).open().await.unwrap_err();
+    assert!(refused.to_string().contains("at least 4 connections"), "{refused}");
+    let own = pool(4);
+    let clove = clove(Options::pool(own.clone()).schema(&name).open().await.unwrap());
+    let credential = create(&clove).await;
+    // The host goes on using it.
+    let mut work = own.begin().await.unwrap();
+    let one: i32 = sqlx::query_scalar("SELECT 1").fetch_one(&mut *work).await.unwrap();
+    assert!(clove.verify(&credential).await.unwrap().granted().is_some());
+    create(&clove).await;
+    work.rollback().await.unwrap();
+    assert_eq!(one, 1);
+}
+
+#[tokio::test]
+async fn a_pooler_is_found_out_and_a_server_is_not_taken_for_one() {
+    for (way, is_pooled) in [(Way::Direct, "is_pooled: false"), (Way::Pooled, "is_pooled: true")] {
+        for _ in 0..3 {
+            let schemas = Schemas::new(way);
+            let store = schemas.store().await;
+            let shown = format!("{store:?}");
+            assert!(shown.contains(is_pooled), "{way:?}: {shown}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_url_that_cannot_be_used_is_refused_without_its_password() {
+    for url in [
+        "postgres://clove:hunter2@127.0.0.1:1/postgres",
+        "postgres://clove:hunter2@127.0.0.1:x/postgres",
+        "hunter2",
+        "postgres://hunter2 @@",
+    ] {
+        let error = match Options::url(url) {
+            Ok(options) => {
+                let shown = format!("{options:?}");
+                assert!(!shown.contains("hunter2"), "{shown}");
+                options.open().await.unwrap_err()
+            }
+            Err(error) => error,
+        };
+        let mut told = format!("{error:?} {error}");
+        let mut cause = std::error::Error::source(&error);
+        while let Some(source) = cause {
+            told.push_str(&format!(" {source:?} {source}"));
+            cause = source.source();
+        }
+        assert!(!told.contains("hunter2"), "{told}");
+    }
+}

@@ -1,0 +1,230 @@
+//! By which indexes each statement goes, on tables large enough that the planner tells indexes apart, with what it would rather do on
+//! small ones switched off, and with the plan that it keeps for all arguments.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+mod support;
+
+use clove_store_postgres::{Options, sql::ALL};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row};
+use std::collections::{BTreeSet, HashMap};
+use support::{Schemas, Way, url};
+
+macro_rules! plans {
+    ($($name:ident: $plan:literal),* $(,)?) => { &[$((stringify!($name), $plan)),*] };
+}
+
+/// Each statement, and what it must go by: indexes and keys; `sort` where it puts what it was given, or what it found, in order, which
+/// is at most a batch, a page or a slice; and the tables that are read whole, since they hold a row, or one for each node that was
+/// seen within a minute.
+#[rustfmt::skip]
+const PLANS: &[(&str, &str)] = plans![
+    find_by_id: "keys_pkey organizations_pkey owners_pkey secrets_by_key",
+    find_by_digest: "keys_pkey organizations_pkey owners_pkey secrets_pkey",
+    key_by_id: "keys_pkey",
+    lock_key: "keys_pkey",
+    expired_places: "places_by_expiry",
+    count_others: "keys_by_owner",
+    list_of_owner: "keys_by_owner",
+    list_of_organization: "keys_by_organization",
+    batch_of_owner: "keys_by_owner",
+    batch_of_organization: "keys_by_organization",
+    expiring: "keys_by_expiry",
+    expiring_soon: "keys_by_expiry_of_all",
+    secrets_of_keys: "secrets_by_key",
+    lock_owner: "owners_pkey",
+    lock_owners: "owners_pkey",
+    claim_owner: "",
+    unclaim_owner: "owners_pkey",
+    owner_facts: "owners_pkey places_by_expiry",
+    organization: "organizations_pkey",
+    share_organization: "organizations_pkey",
+    lock_organization: "organizations_pkey",
+    claim_organization: "",
+    unclaim_organization: "organizations_pkey",
+    key_of_owner: "keys_by_owner",
+    key_of_organization: "keys_by_owner",
+    event_by_operation: "audit_pkey operations_pkey",
+    audit_of_key: "audit_by_key",
+    audit_of_owner: "audit_by_owner",
+    audit_of_organization: "audit_by_organization",
+    peppers: "secrets_by_pepper",
+    keys_under_pepper: "secrets_by_pepper",
+    put_organization: "",
+    put_owners: "sort",
+    put_owner_flag: "keys_by_owner",
+    insert_keys: "",
+    update_keys: "keys_pkey",
+    stop_key: "keys_pkey",
+    delete_key: "keys_pkey",
+    delete_secrets: "secrets_by_key",
+    insert_secrets: "",
+    insert_operations: "",
+    insert_events: "",
+    rehash: "secrets_by_key secrets_pkey",
+    touch: "keys_pkey",
+    lock_places: "sort",
+    charge: "sort",
+    lock_gates: "sort",
+    places_since: "counts_pkey",
+    give_back: "counts_pkey",
+    forget_counts: "counts_by_end counts_pkey",
+    count_other_nodes: "nodes",
+    put_node: "",
+    forget_nodes: "nodes",
+    lock_recorder: "",
+    put_batch: "recorders_pkey",
+    lock_reports: "sort",
+    put_reports: "reports_pkey",
+    unlock_reports: "reports_pkey",
+    add_usage: "sort",
+    add_reserved: "sort",
+    release: "usage_pkey",
+    sums_of_days: "usage_pkey",
+    budget: "budgets_pkey",
+    lock_budget: "budgets_pkey",
+    claim_budget: "",
+    put_budget: "",
+    lock_budget_gates: "sort",
+    forget_reports: "reports_by_day reports_pkey",
+    forget_batches: "recorders_by_day recorders_pkey",
+    series_of_all_units: "usage_pkey sort",
+    series_of_one_unit: "usage_pkey sort",
+    account_of_key: "usage_by_key",
+    log_access: "",
+    access: "access_by_organization sort",
+    forget_access: "access_pkey sort",
+    forget_audit: "audit_pkey sort",
+    forget_operations: "operations_by_event sort",
+    count_unrecognized: "sort",
+    unrecognized: "unrecognized_pkey",
+    forget_unrecognized: "unrecognized_pkey",
+    epochs: "epochs_pkey freshness roll roll_nodes_pkey",
+    outdate: "sort",
+    note_bound: "",
+    call_roll: "",
+    answer_roll: "",
+    dismiss: "roll_nodes_pkey",
+];
+
+/// Tables that may be read whole.
+const SMALL: [&str; 3] = ["nodes", "freshness", "roll"];
+
+/// 20,000 keys of 10,000 owners in 10 organizations, and what comes with them: ids of five months, so that each partition has some.
+const ROWS: &str = "
+    INSERT INTO ~organizations SELECT 'org' || n, true FROM generate_series(0, 1000) n;
+    INSERT INTO ~owners SELECT 'org' || n % 10, 'account' || n, true, 2, 2, NULL, NULL, 0, '' FROM generate_series(0, 9999) n;
+    INSERT INTO ~keys SELECT {n}, 'org' || n % 10, 'account' || n % 10000, 'a key', '', '', '', n,
+        CASE WHEN n % 4 > 0 THEN n + 1000000 END, NULL, CASE WHEN n % 5 > 0 THEN 'active' ELSE 'revoked' END, false, 1, ''
+        FROM generate_series(1, 20000) n;
+    INSERT INTO ~secrets SELECT sha256(n::text::bytea), {n}, 'hmac-sha256', n % 3, NULL, NULL, NULL FROM generate_series(1, 20000) n;
+    INSERT INTO ~audit SELECT {n}, {n}, n, 'ada', 'a reason', 'create', 'org' || n % 10, 'account' || n % 10000, {n},
+        'a key', NULL, NULL, true, '', '' FROM generate_series(1, 20000) n;
+    INSERT INTO ~operations SELECT {n}, {n} FROM generate_series(1, 20000) n;
+    INSERT INTO ~counts SELECT sha256((n % 5000)::text::bytea), 60, n, 1, n FROM generate_series(1, 20000) n;
+    INSERT INTO ~nodes SELECT {n}, n FROM generate_series(1, 10) n;
+    INSERT INTO ~epochs SELECT n, 1 FROM generate_series(0, 1024) n;
+    INSERT INTO ~roll_nodes SELECT {n}, n FROM generate_series(1, 10) n;
+    INSERT INTO ~usage SELECT 'org' || n % 10, n % 3, 'account' || n % 5000, {n}, 'unit' || n % 2, n / 10000, 1, 0
+        FROM generate_series(1, 20000) n;
+    INSERT INTO ~gates SELECT 'org' || n % 10, 0, '', {n}, 'unit' FROM generate_series(1, 5000) n;
+    INSERT INTO ~reports SELECT {n}, 'unit', 1, 0, n / 1000 FROM generate_series(1, 20000) n;
+    INSERT INTO ~recorders SELECT {n}, 1, n / 100 FROM generate_series(1, 5000) n;
+    INSERT INTO ~budgets SELECT 'org' || n % 10, 'account' || n, 'unit', '' FROM generate_series(1, 5000) n;
+    INSERT INTO ~access SELECT {n}, n, {n}, 'org' || n % 10, 'account' || n % 10000, 'granted', NULL, NULL, NULL, NULL, NULL, 1, NULL
+        FROM generate_series(1, 20000) n;
+    INSERT INTO ~unrecognized SELECT n, {n}, 1 FROM generate_series(1, 5000) n;
+    ANALYZE ~organizations, ~owners, ~keys, ~secrets, ~audit, ~operations, ~counts, ~nodes, ~epochs, ~roll_nodes, ~usage, ~gates,
+        ~reports, ~recorders, ~budgets, ~access, ~unrecognized";
+
+/// The id with this number: one every eleven minutes, from five days before this month on.
+const ID: &str = "(lpad(to_hex((extract(epoch FROM date_trunc('month', now())) * 1000)::bigint - 432000000 + n * 660000::bigint), 12, '0') \
+                  || '70008000000000000000')::uuid";
+
+const FORCED: &str = "SET enable_seqscan = off; SET enable_sort = off; SET enable_hashjoin = off; SET enable_mergejoin = off; \
+                      SET jit = off; SET plan_cache_mode = force_generic_plan";
+
+struct Server {
+    connection: PgConnection,
+    prefix: String,
+    _schemas: Schemas,
+}
+
+impl Server {
+    async fn new(partitions: bool) -> Self {
+        let schemas = Schemas::new(Way::Direct);
+        let name = schemas.name();
+        let options = Options::url(&url(Way::Direct)).unwrap().schema(name.as_str()).partitions(partitions);
+        options.migrate_now().await.unwrap();
+        let mut connection = PgConnection::connect(&url(Way::Direct)).await.unwrap();
+        let prefix = format!("{name}.");
+        connection.execute(AssertSqlSafe(ROWS.replace("{n}", ID).replace('~', &prefix))).await.unwrap();
+        connection.execute(FORCED).await.unwrap();
+        Self { connection, prefix, _schemas: schemas }
+    }
+
+    /// The steps of a statement's plan, for any arguments.
+    async fn plan(&mut self, sql: &str) -> Vec<String> {
+        let arguments = (1..).take_while(|number| sql.contains(&format!("${number}"))).count();
+        let prepare = format!("DEALLOCATE ALL; PREPARE asked AS {}", sql.replace('~', &self.prefix));
+        self.connection.execute(AssertSqlSafe(prepare)).await.unwrap_or_else(|error| panic!("{error}\n{sql}"));
+        let arguments = if arguments == 0 { String::new() } else { format!("({})", vec!["NULL"; arguments].join(", ")) };
+        // Parts that these arguments would not come to are of the plan as well.
+        let explain = format!("SET enable_partition_pruning = off; EXPLAIN (COSTS OFF) EXECUTE asked{arguments}");
+        let rows = sqlx::raw_sql(AssertSqlSafe(explain)).fetch_all(&mut self.connection).await.unwrap();
+        rows.iter().map(|row| row.get::<String, _>(0)).collect()
+    }
+
+    /// The index of the whole table that each partition's belongs to.
+    async fn parents(&mut self) -> HashMap<String, String> {
+        let sql = "SELECT CAST(c.relname AS text), CAST(p.relname AS text) FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid \
+                   JOIN pg_class p ON p.oid = i.inhparent WHERE c.relkind = 'i'";
+        let rows = sqlx::raw_sql(sql).fetch_all(&mut self.connection).await.unwrap();
+        rows.iter().map(|row| (row.get(0), row.get(1))).collect()
+    }
+}
+
+fn word_after<'s>(step: &'s str, before: &str) -> Option<&'s str> {
+    step.split_once(before)?.1.split(' ').next()
+}
+
+/// Fails where a table is read whole that may be large, or a sort or an index is not the expected one.
+async fn assert_plans(mut server: Server) {
+    let parents = server.parents().await;
+    let mut wrong = Vec::new();
+    for ((name, sql), (_, wanted)) in ALL.iter().zip(PLANS) {
+        let steps = server.plan(sql).await;
+        let mut found = BTreeSet::new();
+        for step in &steps {
+            if let Some(index) = word_after(step, " using ").or(word_after(step, "Bitmap Index Scan on ")) {
+                found.insert(parents.get(index).map_or(index, String::as_str));
+            }
+            if let Some(table) = word_after(step, "Seq Scan on ") {
+                found.insert(if SMALL.contains(&table) { table } else { "a table read whole" });
+            }
+            if step.trim().trim_start_matches("->  ") == "Sort" || step.contains("Incremental Sort") {
+                found.insert("sort");
+            }
+        }
+        if found != wanted.split(' ').filter(|word| !word.is_empty()).collect() {
+            wrong.push(format!("{name}: {found:?} and not {wanted}\n{}", steps.join("\n")));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}
+
+#[tokio::test]
+async fn each_statement_goes_by_its_indexes_in_plain_tables() {
+    assert_plans(Server::new(false).await).await;
+}
+
+#[tokio::test]
+async fn each_statement_goes_by_its_indexes_in_partitions() {
+    assert_plans(Server::new(true).await).await;
+}
+
+#[test]
+fn no_statement_is_left_out_above() {
+    let names = |list: &[(&'static str, &str)]| list.iter().map(|(name, _)| *name).collect::<Vec<_>>();
+    assert_eq!(names(PLANS), names(ALL));
+}
