@@ -22,7 +22,7 @@ const TRUSTED_FOR: Duration = Duration::from_secs(1);
 /// The longest name of a schema, in bytes: Postgres cuts longer ones.
 const MAX_NAME: usize = 63;
 
-/// How long a connection may take to begin a transaction beside another one.
+/// How long a connection may take to say that it lives, or to begin a transaction beside another one.
 const PATIENCE: Duration = Duration::from_secs(1);
 const COMMIT: SqlStr = SqlStr::from_static("COMMIT");
 
@@ -69,6 +69,8 @@ impl Options {
 
     /// The host's own pool, which must allow at least 4 connections: two of them are kept for look-ups. PgBouncer takes none that asks
     /// for `extra_float_digits`, as sqlx's do unless told not to (`PgConnectOptions::extra_float_digits(None)`).
+    /// A connection whose server has gone silent is lost to it for as long as the system takes to find out, unless its `after_release` asks,
+    /// and does not wait for long.
     #[must_use]
     pub fn pool(pool: PgPool) -> Self {
         Self::of(Server::Pool(pool))
@@ -210,11 +212,14 @@ impl Options {
                     .before_acquire(|connection, metadata| {
                         Box::pin(async move {
                             if metadata.idle_for > TRUSTED_FOR {
-                                connection.ping().await?;
+                                answers(connection).await?;
                             }
                             Ok(true)
                         })
-                    });
+                    })
+                    // The pool asks too, and would wait for as long as the system takes to find out that the server has gone
+                    // silent, a quarter of an hour for instance; meanwhile it were one connection short, and soon all of them.
+                    .after_release(|connection, _| Box::pin(async move { answers(connection).await.map(|()| true) }));
                 pool.connect_with(options).await.map_err(|error| opening(&error))?
             }
         };
@@ -246,6 +251,12 @@ async fn unless_read_only(pool: &PgPool) -> Result<(), StoreError> {
             Err(StoreError::Unavailable { what, source: None })
         }
     }
+}
+
+/// Asks a connection whether it lives, and whatever it was asked before; one that does not say so soon is as good as lost.
+async fn answers(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    let silent = |_| sqlx::Error::Io(std::io::ErrorKind::TimedOut.into());
+    tokio::time::timeout(PATIENCE, connection.ping()).await.map_err(silent)?
 }
 
 /// Whether a pooler gives each transaction a connection of its choice: then what a connection prepares is another's the next time. Two

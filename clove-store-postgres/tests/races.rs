@@ -1,215 +1,148 @@
-//! Several processes at once, each with a pool of its own: what is counted is counted once, and nothing comes to life behind a flag.
+//! Eight processes that create keys for the same owners at once: two each, never one more, and never one less.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests")]
 
 mod support;
 
-use chrono::{DateTime, TimeDelta, Utc};
-use clove_core::{
-    ActiveLimit, Attempt, Budget, BudgetOf, By, Clove, Error, KeyState, Limits, ListKeys, ListUsage, NewKey, OrganizationId,
-    Owner, Policy, Refill, Refusal, Tier, Unit, Window,
+use clove_core::{By, Clove, Error, NewKey, Owner, Policy, Refusal};
+use clove_store_postgres::Options;
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row};
+use std::{
+    io::{BufRead, BufReader, Lines, Write},
+    ops::Range,
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    time::Instant,
 };
-use clove_testkit::TestClock;
-use std::time::Duration;
-use support::{Operator, Schemas, Way};
-use tokio::task::JoinSet;
+use support::{Schemas, Way, url};
 
-const NODES: usize = 4;
+const PROCESSES: usize = 8;
+/// Creations for an owner by each of them: over a hundred together.
+const CREATIONS: usize = 13;
+/// Owners that are raced for at the same time.
+const OWNERS: usize = 10;
 
-/// Processes under one policy on one schema, and an operator of it.
-async fn nodes(schemas: &Schemas, policy: &Policy) -> (Vec<Clove>, Operator) {
-    let name = schemas.name();
-    let mut nodes = Vec::new();
-    for _ in 0..NODES {
-        nodes.push(Clove::new(schemas.options_of(&name).open().await.unwrap(), policy.clone()));
-    }
-    (nodes, Operator::of(&name).await)
+fn policy() -> Policy {
+    Policy::builder().max_creations_per_day(None).max_records(None).build().unwrap()
 }
 
-fn by() -> By {
-    By::new("ada", "a test").unwrap()
+fn owner(number: usize) -> Owner {
+    Owner::new("acme", format!("owner-{number}")).unwrap()
 }
 
-fn tokens() -> Unit {
-    Unit::new("tokens").unwrap()
+async fn open(schema: &str) -> Clove {
+    Clove::new(Options::url(&url(Way::Direct)).unwrap().schema(schema).connections(6).open().await.unwrap(), policy())
 }
 
-async fn create(clove: &Clove, owner: &Owner) -> Result<String, Error> {
-    let issued = clove.create(owner, NewKey::named("a key").unwrap(), &by()).await?;
-    Ok(issued.credential.unwrap().reveal().to_string())
-}
-
-/// How many deadlocks there were in this database; other tests run in it as well.
-async fn deadlocks(operator: &mut Operator) -> i64 {
-    operator.number("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()").await
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn first_creations_of_an_owner_in_a_new_organization_give_two_keys_and_one_row_each() {
-    for way in [Way::Direct, Way::Pooled] {
-        let schemas = Schemas::new(way);
-        let (nodes, mut operator) = nodes(&schemas, &Policy::profile_a()).await;
-        for round in 0..10 {
-            let mut creating = JoinSet::new();
-            for place in 0..12 {
-                let clove = nodes[place % NODES].clone();
-                let owner = Owner::new(format!("org{round}"), "ada").unwrap();
-                creating.spawn(async move { create(&clove, &owner).await });
+/// Creates keys for owners, all at once; how many came to be.
+async fn race(clove: &Clove, owners: Range<usize>, creations: usize) -> usize {
+    let racers = owners.flat_map(|number| std::iter::repeat_n(number, creations)).map(|number| {
+        let clove = clove.clone();
+        tokio::spawn(async move {
+            let by = By::new("racer", "racing").unwrap();
+            match clove.create(&owner(number), NewKey::named("racer").unwrap(), &by).await {
+                Ok(_) => 1,
+                Err(Error::Refused(Refusal::LimitReached { active: 2, limit: 2 })) => 0,
+                Err(other) => panic!("{other:?}"),
             }
-            let outcomes = creating.join_all().await;
-            let refused = |outcome: &&Result<String, Error>| matches!(outcome, Err(Error::Refused(Refusal::LimitReached { .. })));
-            assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 2, "{outcomes:?}");
-            assert_eq!(outcomes.iter().filter(refused).count(), 10, "{outcomes:?}");
-        }
-        let rows = "SELECT (SELECT count(*) FROM ~organizations), (SELECT count(*) FROM ~owners WHERE held = 2 AND records = 2), \
-                    (SELECT count(*) FROM ~keys), (SELECT count(*) FROM ~audit)";
-        assert_eq!(operator.rows(rows).await, ["10 10 20 20"]);
+        })
+    });
+    let mut created = 0;
+    for racer in racers.collect::<Vec<_>>() {
+        created += racer.await.unwrap();
+    }
+    created
+}
+
+/// Run by the test below as a process of its own; by itself it does nothing. Each line names the owners to race for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_of_eight_processes() {
+    let Ok(schema) = std::env::var("CLOVE_RACE_SCHEMA") else { return };
+    let clove = open(&schema).await;
+    println!("ready");
+    for line in std::io::stdin().lines() {
+        let line = line.unwrap();
+        let (from, to) = line.split_once(' ').unwrap();
+        println!("done {}", race(&clove, from.parse().unwrap()..to.parse().unwrap(), CREATIONS).await);
     }
 }
 
+struct Process {
+    child: Child,
+    input: ChildStdin,
+    output: Lines<BufReader<ChildStdout>>,
+}
+
+impl Process {
+    fn start(schema: &str) -> Self {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["one_of_eight_processes", "--exact", "--nocapture"])
+            .env("CLOVE_RACE_SCHEMA", schema)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (input, output) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()).lines());
+        let mut process = Self { child, input, output };
+        process.hear("ready");
+        process
+    }
+
+    fn hear(&mut self, says: &str) -> String {
+        self.output.by_ref().map(Result::unwrap).find(|line| line.contains(says)).unwrap()
+    }
+
+    fn end(mut self) {
+        drop(self.input);
+        self.output.by_ref().for_each(drop);
+        assert!(self.child.wait().unwrap().success());
+    }
+}
+
+/// Of each owner: places held by its row and by its keys, and keys.
+async fn held(connection: &mut PgConnection, schema: &str, owners: &Range<usize>) -> Vec<(i64, i64, i64)> {
+    let sql = format!(
+        "SELECT o.held, count(*) FILTER (WHERE k.state = 'active' AND NOT k.expiry_latched), count(*) FROM {schema}.owners o \
+         JOIN {schema}.keys k USING (org, account) WHERE o.account = ANY($1) GROUP BY o.account, o.held"
+    );
+    let accounts: Vec<String> = owners.clone().map(|number| format!("owner-{number}")).collect();
+    let rows = sqlx::query(AssertSqlSafe(sql)).bind(accounts).fetch_all(connection).await.unwrap();
+    rows.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_key_comes_to_life_behind_a_closed_owner_or_organization() {
+async fn a_hundred_creations_of_eight_processes_make_two_keys_also_while_expired_places_are_given_away() {
+    // A creation that is refused waits for its owner's row: a hundred a race, one after another.
+    let races = if std::env::var_os("CLOVE_SOAK").is_some() { 100_000 } else { 60 };
     let schemas = Schemas::new(Way::Direct);
-    let policy = Policy::builder().active_limit(ActiveLimit::Unlimited).build().unwrap();
-    let (nodes, mut operator) = nodes(&schemas, &policy).await;
-    for round in 0..6 {
-        let organization = OrganizationId::new(format!("org{round}")).unwrap();
-        let owners: Vec<Owner> = (0..5).map(|n| Owner::new(organization.as_str(), format!("account{n}")).unwrap()).collect();
-        let mut work = JoinSet::new();
-        for place in 0..40 {
-            let (clove, owner) = (nodes[place % NODES].clone(), owners[place % owners.len()].clone());
-            work.spawn(async move {
-                match create(&clove, &owner).await {
-                    Ok(_) | Err(Error::Refused(Refusal::OwnerClosed)) => {}
-                    other => panic!("{other:?}"),
-                }
-            });
+    let schema = schemas.name();
+    let clove = open(&schema).await;
+    let mut connection = PgConnection::connect(&url(Way::Direct)).await.unwrap();
+    let mut processes: Vec<Process> = (0..PROCESSES).map(|_| Process::start(&schema)).collect();
+    let began = Instant::now();
+    for batch in 0..races / OWNERS {
+        let owners = batch * OWNERS..(batch + 1) * OWNERS;
+        // Every other time two places of each are held by keys that have expired.
+        let expired = if batch % 2 == 1 { race(&clove, owners.clone(), 2).await } else { 0 };
+        if expired > 0 {
+            let first = chrono::Utc::now().timestamp_micros() - 1_000_000;
+            let expire = format!(
+                "UPDATE {schema}.keys SET expires_at = {first} WHERE account = ANY(ARRAY{:?})",
+                owners.clone().map(|number| format!("owner-{number}")).collect::<Vec<_>>()
+            )
+            .replace('"', "'");
+            connection.execute(AssertSqlSafe(expire)).await.unwrap();
         }
-        let (clove, closing) = (nodes[round % NODES].clone(), organization.clone());
-        let (one, other) = (nodes[(round + 1) % NODES].clone(), owners[0].clone());
-        work.spawn(async move { assert!(clove.close_organization(&closing, &by()).await.unwrap().unreadable.is_none()) });
-        work.spawn(async move { assert!(one.close_owner(&other, &by()).await.unwrap().unreadable.is_none()) });
-        work.join_all().await;
-        for owner in &owners {
-            let keys = nodes[0].list(owner, &ListKeys { limit: Some(200), ..ListKeys::default() }).await.unwrap().items;
-            assert!(keys.iter().all(|key| key.state == KeyState::Revoked), "{keys:?}");
-            assert!(matches!(create(&nodes[0], owner).await, Err(Error::Refused(Refusal::OwnerClosed))));
+        for process in &mut processes {
+            writeln!(process.input, "{} {}", owners.start, owners.end).unwrap();
         }
-    }
-    let counts = "SELECT count(*) FROM ~owners o WHERE o.held <> 0 \
-                  OR o.records <> (SELECT count(*) FROM ~keys k WHERE k.org = o.org AND k.account = o.account)";
-    assert_eq!(operator.number(counts).await, 0);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_monthly_budget_is_reserved_of_exactly_by_nodes_on_both_sides_of_midnight() {
-    let schemas = Schemas::new(Way::Direct);
-    let name = schemas.name();
-    let budget = Budget::new(100, Refill::Monthly).unwrap();
-    let policy = Policy::builder().budget(BudgetOf::Account, tokens(), budget).build().unwrap();
-    let midnight: DateTime<Utc> = "2027-03-15T00:00:00Z".parse().unwrap();
-    let mut nodes = Vec::new();
-    for place in 0..NODES {
-        let at = midnight + TimeDelta::milliseconds(if place % 2 == 0 { -300 } else { 300 });
-        let store = schemas.options_of(&name).open().await.unwrap();
-        nodes.push(Clove::with_clock(store, policy.clone(), TestClock::at(at)));
-    }
-    let owner = Owner::new("acme", "ada").unwrap();
-    let credential = create(&nodes[0], &owner).await.unwrap();
-    let mut work = JoinSet::new();
-    for place in 0..32 {
-        let (clove, credential) = (nodes[place % NODES].clone(), credential.clone());
-        work.spawn(async move {
-            let verdict = clove.verify(Attempt::new(&credential).reserving(&tokens(), 10)).await.unwrap();
-            let grant = verdict.granted()?;
-            if place % 3 == 0 {
-                clove.settle_durably(&grant, 10).await.unwrap();
-            }
-            Some(())
-        });
-    }
-    let granted = work.join_all().await.into_iter().flatten().count();
-    let state = nodes[1].budget(&owner, None, &tokens()).await.unwrap().unwrap();
-    assert_eq!((granted, state.settled + state.reserved, state.left()), (10, 100, 0));
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn totals_of_one_grant_that_several_nodes_record_count_once() {
-    let schemas = Schemas::new(Way::Direct);
-    let (nodes, _) = nodes(&schemas, &Policy::profile_a()).await;
-    let owner = Owner::new("acme", "ada").unwrap();
-    let credential = create(&nodes[0], &owner).await.unwrap();
-    let mut expected = 0;
-    for _ in 0..5 {
-        let grant = nodes[0].verify(&credential).await.unwrap().granted().unwrap();
-        let mut work = JoinSet::new();
-        for place in 0..16 {
-            let (clove, grant) = (nodes[place % NODES].clone(), grant.clone());
-            work.spawn(async move { clove.record_durably(&grant, &tokens(), 1 + place as u64).await.unwrap() });
+        let mut created = 0;
+        for process in &mut processes {
+            created += process.hear("done").rsplit(' ').next().unwrap().parse::<usize>().unwrap();
         }
-        work.join_all().await;
-        expected += 16;
+        let keys = if expired > 0 { 4 } else { 2 };
+        assert_eq!(held(&mut connection, &schema, &owners).await, vec![(2, 2, keys); OWNERS], "owners {owners:?}");
+        assert_eq!((created, expired), (2 * OWNERS, if expired > 0 { 2 * OWNERS } else { 0 }), "owners {owners:?}");
     }
-    for by in [clove_core::UsageBy::Organization, clove_core::UsageBy::Account, clove_core::UsageBy::Key] {
-        let list = ListUsage { unit: Some(tokens()), by, ..ListUsage::default() };
-        let sums = if by == clove_core::UsageBy::Organization {
-            nodes[1].usage(&owner.organization, &list).await.unwrap().items
-        } else {
-            nodes[1].usage(&owner, &list).await.unwrap().items
-        };
-        assert_eq!(sums.iter().map(|sum| sum.amount).collect::<Vec<_>>(), [expected], "{by:?}");
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_window_that_slides_for_all_admits_exactly_its_limit() {
-    for way in [Way::Direct, Way::Pooled] {
-        let schemas = Schemas::new(way);
-        let window = |count| Window::sliding_shared(count, Duration::from_secs(3_600)).unwrap();
-        let (of_key, of_account) = (Limits::new([window(25)]).unwrap(), Limits::new([window(40)]).unwrap());
-        let policy = Policy::builder().limits(Tier { key: of_key, account: Some(of_account) }).build().unwrap();
-        let (nodes, _) = nodes(&schemas, &policy).await;
-        let owner = Owner::new("acme", "ada").unwrap();
-        let credentials = [create(&nodes[0], &owner).await.unwrap(), create(&nodes[0], &owner).await.unwrap()];
-        let mut work = JoinSet::new();
-        for place in 0..64 {
-            let (clove, credential) = (nodes[place % NODES].clone(), credentials[place / 4 % 2].clone());
-            work.spawn(async move { clove.verify(&credential).await.unwrap().granted().map(|_| place / 4 % 2) });
-        }
-        let granted: Vec<usize> = work.join_all().await.into_iter().flatten().collect();
-        assert_eq!(granted.len(), 40, "{way:?}");
-        assert!([0, 1].iter().all(|key| granted.iter().filter(|granted| *granted == key).count() <= 25));
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn telemetry_of_several_nodes_on_the_same_rows_waits_in_one_order() {
-    let schemas = Schemas::new(Way::Direct);
-    let policy = Policy::builder().active_limit(ActiveLimit::Unlimited).build().unwrap();
-    let (nodes, mut operator) = nodes(&schemas, &policy).await;
-    let owner = Owner::new("acme", "ada").unwrap();
-    let mut credentials = Vec::new();
-    for _ in 0..60 {
-        credentials.push(create(&nodes[0], &owner).await.unwrap());
-    }
-    let before = deadlocks(&mut operator).await;
-    let mut work = JoinSet::new();
-    for (place, clove) in nodes.into_iter().enumerate() {
-        let (credentials, owner) = (credentials.clone(), owner.clone());
-        work.spawn(async move {
-            for round in 0..15 {
-                let mut order: Vec<&String> = credentials.iter().skip((place + round) % 7).collect();
-                order.rotate_left(place * 13);
-                for credential in order {
-                    let grant = clove.verify(credential).await.unwrap().granted().unwrap();
-                    clove.record(&grant, &tokens(), 3).unwrap();
-                }
-                clove.flush().await.unwrap();
-                create(&clove, &owner).await.unwrap();
-            }
-        });
-    }
-    work.join_all().await;
-    let after = deadlocks(&mut operator).await;
-    println!("deadlocks: {}", after - before);
+    println!("{races} races of {} creations in {:?}: no breach", PROCESSES * CREATIONS, began.elapsed());
+    processes.into_iter().for_each(Process::end);
 }

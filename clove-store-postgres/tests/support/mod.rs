@@ -30,6 +30,17 @@ pub(crate) fn url(way: Way) -> String {
     })
 }
 
+/// The server's port.
+pub(crate) fn port() -> u16 {
+    let url = url(Way::Direct);
+    url.rsplit(':').next().and_then(|rest| rest.split('/').next()).unwrap().parse().unwrap()
+}
+
+/// The URL of what listens on another port before the server.
+pub(crate) fn url_by(other: u16) -> String {
+    url(Way::Direct).replace(&format!(":{}/", port()), &format!(":{other}/"))
+}
+
 /// Schemas that are dropped at the end.
 pub(crate) struct Schemas {
     way: Way,

@@ -1,0 +1,215 @@
+//! How soon another node obeys: from the return of a command on one to the first refusal on the other, which verifies from memory
+//! without a pause. In real time.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout, reason = "tests")]
+
+#[path = "support/proxy.rs"]
+mod proxy;
+mod support;
+
+use clove_core::{By, Clove, Everywhere, KeyId, NewKey, Owner, Policy, Tier};
+use clove_store_postgres::Options;
+use proxy::Proxy;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+use support::{Schemas, Way, port, url, url_by};
+
+const BOUND: Duration = Duration::from_secs(2);
+
+fn changes(short: usize, long: usize) -> usize {
+    if std::env::var_os("CLOVE_SOAK").is_some() { long } else { short }
+}
+
+async fn open(url: &str, schema: &str) -> Clove {
+    let store = Options::url(url).unwrap().schema(schema).connections(6).open().await.unwrap();
+    let policy = Policy::builder().limits(Tier::unlimited()).max_creations_per_day(None).max_records(None).build().unwrap();
+    let clove = Clove::new(store, policy);
+    clove.maintenance().spawn_thread(|_| {}).unwrap();
+    clove
+}
+
+/// What the other node says, in nanoseconds since the watch began.
+#[derive(Default)]
+struct Seen {
+    /// When the last verification that was granted began.
+    granted: AtomicU64,
+    /// When the first one that was not, since, had ended.
+    stopped: AtomicU64,
+    ends: AtomicBool,
+}
+
+struct Watch {
+    began: Instant,
+    seen: Arc<Seen>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Watch {
+    fn over(clove: Clove, credential: String) -> Self {
+        let (began, seen) = (Instant::now(), Arc::<Seen>::default());
+        let nanos = move || u64::try_from(began.elapsed().as_nanos()).unwrap();
+        let thread = std::thread::spawn({
+            let seen = Arc::clone(&seen);
+            move || {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+                while !seen.ends.load(Ordering::SeqCst) {
+                    let start = nanos();
+                    let granted = runtime.block_on(clove.verify(&credential)).is_ok_and(|verdict| verdict.granted().is_some());
+                    if granted {
+                        seen.stopped.store(0, Ordering::SeqCst);
+                        seen.granted.store(start, Ordering::SeqCst);
+                    } else if seen.stopped.load(Ordering::SeqCst) == 0 {
+                        seen.stopped.store(nanos(), Ordering::SeqCst);
+                    }
+                    // Others share the machine.
+                    std::thread::sleep(Duration::from_micros(100));
+                }
+            }
+        });
+        Self { began, seen, thread: Some(thread) }
+    }
+
+    fn now(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    async fn granted_since(&self, since: Duration) {
+        while Duration::from_nanos(self.seen.granted.load(Ordering::SeqCst)) <= since {
+            tokio::time::sleep(Duration::from_micros(200)).await;
+        }
+    }
+
+    /// When it stopped granting.
+    async fn stopped(&self) -> Duration {
+        loop {
+            let stopped = self.seen.stopped.load(Ordering::SeqCst);
+            if stopped > 0 {
+                return Duration::from_nanos(stopped);
+            }
+            tokio::time::sleep(Duration::from_micros(200)).await;
+        }
+    }
+
+    fn last_granted(&self) -> Duration {
+        Duration::from_nanos(self.seen.granted.load(Ordering::SeqCst))
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.seen.ends.store(true, Ordering::SeqCst);
+        let _ = self.thread.take().map(JoinHandle::join);
+    }
+}
+
+/// Two nodes and a key.
+struct World {
+    clove: Clove,
+    watch: Watch,
+    owner: Owner,
+    key: KeyId,
+    by: By,
+    _schemas: Schemas,
+}
+
+impl World {
+    async fn new(one: &str, other: &str) -> Self {
+        let schemas = Schemas::new(Way::Direct);
+        let schema = schemas.name();
+        let clove = open(one, &schema).await;
+        let (owner, by) = (Owner::new("acme", "ada").unwrap(), By::new("ada", "testing").unwrap());
+        let issued = clove.create(&owner, NewKey::named("a key").unwrap(), &by).await.unwrap();
+        let credential = issued.credential.unwrap().reveal().to_string();
+        let watch = Watch::over(open(other, &schema).await, credential);
+        Self { clove, watch, owner, key: issued.key.id, by, _schemas: schemas }
+    }
+
+    /// Enables the key, and goes on once the other node grants, at some moment between two of its polls.
+    async fn enable(&self, round: usize) {
+        let before = self.watch.now();
+        self.clove.enable(&self.owner, self.key, &self.by).await.unwrap();
+        self.watch.granted_since(before).await;
+        tokio::time::sleep(Duration::from_millis(u64::try_from(20 + round * 97 % 250).unwrap())).await;
+    }
+
+    /// When the command had returned.
+    async fn disable(&self) -> Duration {
+        self.clove.disable(&self.owner, self.key, &self.by).await.unwrap();
+        self.watch.now()
+    }
+}
+
+/// Tells the median, the 99th percentile and the longest; gives the first and the last.
+fn tell(what: &str, mut times: Vec<Duration>) -> (Duration, Duration) {
+    times.sort_unstable();
+    let at = |percent: usize| times[(times.len() - 1) * percent / 100];
+    println!("{what}, {} changes: median {:?}, p99 {:?}, longest {:?}", times.len(), at(50), at(99), at(100));
+    (at(50), at(100))
+}
+
+async fn obeys(way: Way, what: &str) -> (Duration, Duration) {
+    let world = World::new(&url(way), &url(way)).await;
+    let mut times = Vec::new();
+    for round in 0..changes(50, 1000) {
+        world.enable(round).await;
+        let told = world.disable().await;
+        times.push(world.watch.stopped().await.saturating_sub(told));
+    }
+    tell(what, times)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_node_obeys_within_a_quarter_of_a_second_and_never_later_than_the_bound() {
+    let (median, longest) = obeys(Way::Direct, "straight").await;
+    assert!(median <= Duration::from_millis(300) && longest < BOUND, "{median:?}, {longest:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_node_obeys_within_the_bound_through_a_pooler() {
+    let (_, longest) = obeys(Way::Pooled, "through PgBouncer").await;
+    assert!(longest < BOUND, "{longest:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_is_cut_off_grants_nothing_that_begins_later_than_the_bound() {
+    let proxy = Proxy::before(port());
+    let world = World::new(&url(Way::Direct), &url_by(proxy.port())).await;
+    let mut times = Vec::new();
+    for round in 0..changes(4, 100) {
+        world.enable(round).await;
+        proxy.refuse(true);
+        proxy.cut();
+        let told = world.disable().await;
+        tokio::time::sleep(BOUND + Duration::from_millis(200)).await;
+        world.watch.stopped().await;
+        // The last grant may have begun before the command had returned.
+        times.push(world.watch.last_granted().saturating_sub(told));
+        proxy.heal();
+    }
+    let (_, longest) = tell("cut off: the last grant", times);
+    assert!(longest < BOUND, "{longest:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_node_grants_anything_that_begins_after_the_barrier() {
+    let world = World::new(&url(Way::Direct), &url(Way::Direct)).await;
+    let mut times = Vec::new();
+    for round in 0..changes(50, 1000) {
+        world.enable(round).await;
+        let told = world.disable().await;
+        assert_eq!(world.clove.everywhere(Duration::from_secs(10)).await, Everywhere::Obeyed);
+        let obeyed = world.watch.now();
+        world.watch.stopped().await;
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        assert!(world.watch.last_granted() < obeyed, "granted {:?} after the barrier", world.watch.last_granted() - obeyed);
+        times.push(obeyed.saturating_sub(told));
+    }
+    let (_, longest) = tell("the barrier returns", times);
+    assert!(longest < BOUND + BOUND / 10 + Duration::from_millis(500), "{longest:?}");
+}
