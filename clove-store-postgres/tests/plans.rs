@@ -53,6 +53,7 @@ const PLANS: &[(&str, &str)] = plans![
     put_organization: "",
     put_owners: "sort",
     put_owner_flag: "keys_by_owner",
+    create_keys: "keys_by_owner organizations_pkey owners_pkey sort",
     insert_keys: "",
     update_keys: "keys_pkey",
     stop_key: "keys_pkey",
@@ -102,7 +103,7 @@ const PLANS: &[(&str, &str)] = plans![
     epochs: "epochs_pkey freshness roll roll_nodes_pkey",
     outdate: "sort",
     note_bound: "",
-    call_roll: "",
+    call_roll: "epochs_pkey",
     answer_roll: "",
     dismiss: "roll_nodes_pkey",
 ];
