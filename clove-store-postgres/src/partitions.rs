@@ -88,7 +88,7 @@ impl Calendar {
         }
         let made = session.attempts(|| async {
             let mut connection = session.in_time(session.pool.acquire()).await?;
-            Ok(session.in_time(provide(&mut connection, &session.schema)).await?)
+            session.in_time(provide(&mut connection, &session.schema)).await
         });
         // Until they are made, rows have a place in the default table: nobody else's work is to fail for it.
         let _ = made.await;

@@ -85,7 +85,8 @@ fn add<'b>(sums: &mut BTreeMap<SumRow<'b>, Moves>, meter: &'b Meter, amount: u64
 
 async fn move_sums(tx: &mut Tx<'_>, sums: &[(SumRow<'_>, Moves)]) -> Result<(), Failure> {
     let sql = tx.sql();
-    let grown: Vec<_> = sums.iter().filter(|(_, (grown, _))| *grown > 0).map(|(row, (grown, _))| (*row, *grown)).collect();
+    // All of them, also those that do not grow: so all are held in one order before anything is released.
+    let grown: Vec<_> = sums.iter().map(|(row, (grown, _))| (*row, *grown)).collect();
     change_sums(tx, &sql.add_usage, &grown).await?;
     let released = sums.iter().filter(|(_, (_, released))| *released > 0);
     let released: Vec<_> = released.map(|(row, (_, released))| (*row, *released)).collect();

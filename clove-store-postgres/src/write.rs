@@ -213,12 +213,14 @@ async fn insert_events(tx: &mut Tx<'_>, events: &[AuditEvent]) -> Result<(), Fai
     tx.execute(insert).await.map(drop)
 }
 
-/// Each only where the key still has the old digest, and nobody has the new one.
+/// Each only where the key still has the old digest, and nobody has the new one. Ascending by key, so that no two wait for each other.
 pub(crate) async fn rehash(session: &Session, changes: &[Rehash]) -> Result<(), StoreError> {
+    let mut changes = changes.to_vec();
+    changes.sort_by_key(|change| change.key);
     let mut left_out = BTreeSet::new();
     // Another session may take a digest between the look and the change: that change is left out in the next attempt.
     loop {
-        let place = session.attempts(|| rehash_all_but(session, changes, &left_out)).await?;
+        let place = session.attempts(|| rehash_all_but(session, &changes, &left_out)).await?;
         match place {
             None => return Ok(()),
             Some(place) => left_out.insert(place),

@@ -44,9 +44,8 @@ async fn last_uses_are_written_where_the_key_stands() {
         .collect();
     let columns = "(id, org, account, name, description, capabilities, metadata, created_at, expires_at, state, expiry_latched, revision, limits)";
     operator.execute(&format!("INSERT INTO ~keys {columns} VALUES {}", values.join(", "))).await;
-    for round in 1..=40 {
-        let uses: Vec<_> =
-            ids.iter().skip(round % 20).step_by(20).map(|id| (*id, now + TimeDelta::seconds(round as i64))).collect();
+    for (round, second) in (1..=40).zip(1..) {
+        let uses: Vec<_> = ids.iter().skip(round % 20).step_by(20).map(|id| (*id, now + TimeDelta::seconds(second))).collect();
         store.touch(&uses).await.unwrap();
     }
     store.close().await;

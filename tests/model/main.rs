@@ -153,7 +153,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(config(12))]
+    #![proptest_config(config(8))]
     #[test]
     fn the_postgres_store_agrees_with_the_model(steps in steps()) {
         postgres::run("CLOVE_TEST_POSTGRES", &steps);
@@ -161,7 +161,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(config(8))]
+    #![proptest_config(config(6))]
     #[test]
     fn the_postgres_store_agrees_with_the_model_through_a_pooler(steps in steps()) {
         postgres::run("CLOVE_TEST_PGBOUNCER", &steps);
