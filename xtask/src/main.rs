@@ -10,6 +10,8 @@ use std::process::{Command, ExitCode};
 const USAGE: &str = "usage:
   cargo xtask test                       everything there is to check
   cargo xtask bench [--json] [--only F]  the figures, each beside its limit
+  cargo xtask bench --postgres [...]     those of the store on Postgres, on a server that is brought; also
+                                         --scale [--keys N], those of 10,000,000 keys, or N: 16 GB, and half an hour
   cargo xtask soak                       the long runs of races, crashes and migrations
   cargo xtask servers -- COMMAND...      a command beside the Postgres and PgBouncer of the tests
   cargo xtask sqlx                       whether sqlx can join the lock file; a part of test";
@@ -22,14 +24,24 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.split_first().map(|(command, rest)| (command.as_str(), rest)) {
         Some(("test", [])) => test::run_and_tell(),
-        Some(("bench", rest)) => code(step::cargo(&["run", "--release", "--quiet", "--package", "clove-bench", "--"]).args(rest)),
+        Some(("bench", rest)) => {
+            let mut command = step::cargo(&["run", "--release", "--quiet", "--package", "clove-bench", "--"]);
+            command.args(rest);
+            if rest.iter().any(|argument| argument == "--postgres") {
+                servers::run_beside(&mut command)
+            } else {
+                code(&mut command)
+            }
+        }
         Some(("soak", [])) => {
             let tests = LONG.iter().flat_map(|name| ["--test", name]);
             let mut command =
                 step::cargo(&["test", "--release", "--package", "clove", "--package", "clove-store-sqlite", "--no-fail-fast"]);
             code(command.args(tests).args(["--", "--nocapture"]).env("CLOVE_SOAK", "1"))
         }
-        Some(("servers", [dashes, program, rest @ ..])) if dashes == "--" => servers::run_beside(program, rest),
+        Some(("servers", [dashes, program, rest @ ..])) if dashes == "--" => {
+            servers::run_beside(Command::new(program).args(rest))
+        }
         Some(("sqlx", [])) => match sqlx::joins() {
             Ok(found) => {
                 println!("{found}");
