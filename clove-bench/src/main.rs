@@ -1,4 +1,5 @@
-//! The figures of clove, each beside its limit, both measured in one run: `clove-bench [--json] [--only NAME]`.
+//! The figures of clove, each beside its limit, both measured in one run: `clove-bench [--json] [--only NAME]`, and with `--postgres`
+//! those of the store on Postgres, on the server that `CLOVE_TEST_POSTGRES` names.
 //!
 //! A limit is what the same work costs when it is written straight against the libraries; all of them are in [`limits`].
 //! Limit and figure take turns, round by round, and the medians are compared: what disturbs one disturbs the other.
@@ -25,9 +26,11 @@ mod limits;
 mod malformed;
 mod measure;
 mod memory;
+mod postgres;
 mod unknown;
 
 use figure::{Figure, Printer};
+use postgres::Scale;
 use std::process::ExitCode;
 
 type Run = fn(&dyn Fn(&str) -> bool, &mut dyn FnMut(Figure));
@@ -62,7 +65,7 @@ fn main() -> ExitCode {
     {
         return done;
     }
-    let (mut json, mut only) = (false, None);
+    let (mut json, mut only, mut set) = (false, None, Set::Local);
     let mut arguments = arguments.into_iter();
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
@@ -71,21 +74,74 @@ fn main() -> ExitCode {
                 Some(name) => only = Some(name),
                 None => return usage("--only needs the name of a figure"),
             },
+            "--postgres" => set = Set::Postgres,
+            "--scale" if matches!(set, Set::Postgres) => set = Set::Scale(Scale::default()),
+            "--keys" if matches!(set, Set::Scale(_)) => match arguments.next().as_deref().and_then(Scale::of) {
+                Some(scale) => set = Set::Scale(scale),
+                None => return usage("--keys needs a number, 100000 at least"),
+            },
             other => return usage(&format!("unknown argument {other:?}")),
         }
     }
     let wanted = |name: &str| only.as_deref().is_none_or(|only| name == only || is_class_of(name, only));
-    if !GROUPS.iter().flat_map(|group| (group.names)()).any(|name| wanted(&name)) {
+    if !set.names().iter().any(|name| wanted(name)) {
         return usage(&format!("no figure is called {:?}", only.unwrap_or_default()));
     }
-    let mut printer = Printer::new(json);
-    for group in &GROUPS {
-        if (group.names)().iter().any(|name| wanted(name)) {
-            (group.run)(&wanted, &mut |figure| printer.print(&figure));
-        }
+    if let Some(missing) = set.missing(&wanted) {
+        eprintln!("{missing}");
+        return ExitCode::FAILURE;
     }
+    let mut printer = Printer::new(json);
+    set.run(&wanted, &mut |figure| printer.print(&figure));
     printer.end();
     ExitCode::SUCCESS
+}
+
+/// Which figures are measured.
+enum Set {
+    /// Those that need nothing but this program.
+    Local,
+    /// Those that need a server.
+    Postgres,
+    /// Those that need one, much room, and time.
+    Scale(Scale),
+}
+
+impl Set {
+    fn groups(&self) -> &'static [Group] {
+        match self {
+            Self::Local => &GROUPS,
+            Self::Postgres => &postgres::GROUPS,
+            Self::Scale(_) => &[],
+        }
+    }
+
+    fn names(&self) -> Vec<String> {
+        match self {
+            Self::Scale(scale) => scale.names(),
+            _ => self.groups().iter().flat_map(|group| (group.names)()).collect(),
+        }
+    }
+
+    /// What the figures that are wanted cannot do without.
+    fn missing(&self, wanted: &dyn Fn(&str) -> bool) -> Option<String> {
+        match self {
+            Self::Local => None,
+            Self::Postgres => postgres::missing(wanted(postgres::BESIDE_PGBENCH)),
+            Self::Scale(_) => postgres::missing(false),
+        }
+    }
+
+    fn run(&self, wanted: &dyn Fn(&str) -> bool, report: &mut dyn FnMut(Figure)) {
+        if let Self::Scale(scale) = self {
+            scale.run(wanted, report);
+        }
+        for group in self.groups() {
+            if (group.names)().iter().any(|name| wanted(name)) {
+                (group.run)(wanted, report);
+            }
+        }
+    }
 }
 
 /// What a first argument asks for that is no figure; the children are this program's own.
@@ -122,9 +178,9 @@ fn is_class_of(name: &str, only: &str) -> bool {
 
 fn usage(what: &str) -> ExitCode {
     eprintln!(
-        "{what}\nusage: clove-bench [--json] [--only NAME]\n       clove-bench --check-instructions | --renew-instructions\nfigures:"
+        "{what}\nusage: clove-bench [--postgres [--scale [--keys N]]] [--json] [--only NAME]\n       clove-bench --check-instructions | --renew-instructions\nfigures:"
     );
-    for name in GROUPS.iter().flat_map(|group| (group.names)()) {
+    for name in [Set::Local, Set::Postgres, Set::Scale(Scale::default())].iter().flat_map(Set::names) {
         eprintln!("  {name}");
     }
     ExitCode::from(2)

@@ -1,5 +1,7 @@
 //! Time as an argument: everything that depends on time asks a [`Clock`].
 
+mod alarms;
+
 use chrono::{DateTime, Utc};
 use std::{fmt, future::Future, num::NonZeroU64, pin::Pin, time::Duration};
 
@@ -42,7 +44,7 @@ impl Clock for SystemClock {
     }
 
     fn sleep(&self, duration: Duration) -> Sleep {
-        Box::pin(futures_timer::Delay::new(duration))
+        Box::pin(alarms::after(duration))
     }
 }
 

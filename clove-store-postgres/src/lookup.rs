@@ -18,7 +18,7 @@ use sqlx::{
     postgres::{PgConnection, PgRow},
 };
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::VecDeque,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -70,9 +70,9 @@ impl From<Failed> for StoreError {
 /// The rows of a statement, of which an answer takes its own.
 struct Rows {
     rows: Vec<PgRow>,
-    /// Places of rows by what was asked for.
-    by_id: HashMap<Uuid, Vec<usize>>,
-    by_digest: HashMap<Vec<u8>, Vec<usize>>,
+    /// Places of rows by what was asked for, in order.
+    by_id: Vec<(Uuid, usize)>,
+    by_digest: Vec<([u8; 32], usize)>,
 }
 
 struct Answer {
@@ -275,36 +275,41 @@ where
 impl Rows {
     /// The first rows are of ids, the others of digests.
     fn new(rows: Vec<PgRow>, of_ids: usize) -> Self {
-        let mut by_id: HashMap<Uuid, Vec<usize>> = HashMap::with_capacity(of_ids);
-        let mut by_digest: HashMap<Vec<u8>, Vec<usize>> = HashMap::new();
+        let (mut by_id, mut by_digest) = (Vec::with_capacity(of_ids), Vec::new());
         for (place, row) in rows.iter().enumerate() {
             if place < of_ids {
-                if let Ok(id) = rows::uuid(row, CANDIDATE_ASKED, "id") {
-                    by_id.entry(id).or_default().push(place);
-                }
+                by_id.extend(rows::uuid(row, CANDIDATE_ASKED, "id").map(|id| (id, place)));
             } else if let Ok(digest) = rows::value::<&[u8]>(row, CANDIDATE_ASKED, "digest") {
-                by_digest.entry(digest.to_vec()).or_default().push(place);
+                by_digest.extend(digest.try_into().map(|digest: [u8; 32]| (digest, place)));
             }
         }
+        by_id.sort_unstable();
+        by_digest.sort_unstable();
         Self { rows, by_id, by_digest }
     }
+}
+
+/// The places of one that was asked for.
+fn places_of<'r, T: Ord>(places: &'r [(T, usize)], asked: &T) -> &'r [(T, usize)] {
+    let (_, from) = places.split_at(places.partition_point(|(other, _)| other < asked));
+    from.split_at(from.partition_point(|(other, _)| other == asked)).0
 }
 
 impl Answer {
     fn candidate(&self) -> Found {
         match &self.asked {
-            Asked::Id(id) => self.key_of(self.rows.by_id.get(&id.as_uuid()), &CorruptRow::Key(*id)),
+            Asked::Id(id) => self.key_of(places_of(&self.rows.by_id, &id.as_uuid()), &CorruptRow::Key(*id)),
             Asked::Digests(digests) => {
-                let found = digests.iter().find_map(|digest| self.rows.by_digest.get(digest.as_bytes().as_slice()));
-                self.key_of(found, &CorruptRow::UnreadableKeyId)
+                let mut found = digests.iter().map(|digest| places_of(&self.rows.by_digest, digest.as_bytes()));
+                self.key_of(found.find(|places| !places.is_empty()).unwrap_or_default(), &CorruptRow::UnreadableKeyId)
             }
         }
     }
 
     /// The key of some rows, one a secret.
-    fn key_of(&self, places: Option<&Vec<usize>>, row: &CorruptRow) -> Found {
+    fn key_of<T>(&self, places: &[(T, usize)], row: &CorruptRow) -> Found {
         let mut found: Option<Candidate> = None;
-        for next in places.into_iter().flatten().filter_map(|place| self.rows.rows.get(*place)) {
+        for next in places.iter().filter_map(|(_, place)| self.rows.rows.get(*place)) {
             let named = |what| {
                 let row = rows::key_id(next, 0).map_or_else(|_| row.clone(), CorruptRow::Key);
                 StoreError::Corrupt { row, what }

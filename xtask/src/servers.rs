@@ -58,7 +58,7 @@ impl Servers {
 }
 
 /// Runs a command beside both servers, and ends as it does.
-pub(crate) fn run_beside(program: &str, arguments: &[String]) -> ExitCode {
+pub(crate) fn run_beside(command: &mut Command) -> ExitCode {
     let servers = match Servers::start() {
         Ok(servers) => servers,
         Err(wrong) => {
@@ -68,11 +68,11 @@ pub(crate) fn run_beside(program: &str, arguments: &[String]) -> ExitCode {
     };
     // Not among the command's own output.
     eprintln!("{}", servers.found());
-    match Command::new(program).args(arguments).envs(servers.env()).status() {
+    match command.envs(servers.env()).status() {
         // One that a signal has ended has no code.
         Ok(status) => status.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from),
         Err(error) => {
-            eprintln!("{program} did not start: {error}");
+            eprintln!("{} did not start: {error}", command.get_program().display());
             ExitCode::FAILURE
         }
     }

@@ -9,12 +9,12 @@ use crate::{
     fill::{self, Shape},
     measure::wait_for,
 };
-use clove_core::Clove;
+use clove_core::{Clove, Store};
 use clove_store_sqlite::SqliteStore;
 use tokio::runtime::Builder;
 
 const NAME: &str = "store-calls-per-1000";
-const MOST: f64 = 20.0;
+pub(crate) const MOST: f64 = 20.0;
 /// Places of each window.
 const PLACES: u64 = 100_000;
 const KEYS: u64 = 20;
@@ -30,7 +30,13 @@ pub(crate) fn run(_: &dyn Fn(&str) -> bool, report: &mut dyn FnMut(Figure)) {
     let path = folder.path().join("keys.db");
     let runtime = Builder::new_current_thread().build().expect("a runtime");
     fill::fill(&runtime, &path, KEYS, &Shape::TYPICAL);
-    let (store, calls) = Watched::new(SqliteStore::open(&path).expect("a store"), Answers::ByItself);
+    let value = per_thousand(SqliteStore::open(&path).expect("a store"));
+    report(Figure { name: NAME.to_owned(), value, limit: MOST, unit: "calls", bar: Bar::AtMost(1.0) });
+}
+
+/// Calls for a thousand requests, of a store that has the first keys at least.
+pub(crate) fn per_thousand(store: impl Store + 'static) -> f64 {
+    let (store, calls) = Watched::new(store, Answers::ByItself);
     let clove = Clove::new(store, policy(Counted::ByKey, PLACES, CACHE_BYTES, Bookkeeping::On));
     clove.maintenance().spawn_thread(|error| eprintln!("maintenance: {error}")).expect("a thread");
     let texts = crowd::texts(KEYS);
@@ -39,6 +45,5 @@ pub(crate) fn run(_: &dyn Fn(&str) -> bool, report: &mut dyn FnMut(Figure)) {
         texts.iter().for_each(|text| crowd::verify(&clove, text));
     }
     wait_for(clove.shut_down()).0.expect("a flush");
-    let value = calls.all() as f64 * 1_000.0 / (KEYS * REQUESTS) as f64;
-    report(Figure { name: NAME.to_owned(), value, limit: MOST, unit: "calls", bar: Bar::AtMost(1.0) });
+    calls.all() as f64 * 1_000.0 / (KEYS * REQUESTS) as f64
 }

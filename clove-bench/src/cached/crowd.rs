@@ -7,7 +7,7 @@ use crate::{
     limits,
     measure::wait_for,
 };
-use clove_core::{Attempt, Clove, Policy, Verdict};
+use clove_core::{Attempt, Clove, Policy, Store, Verdict};
 use clove_store_sqlite::SqliteStore;
 use std::{
     cell::Cell,
@@ -51,7 +51,7 @@ pub(crate) struct Crowd {
     minute: Cell<u64>,
     rounds: Cell<u64>,
     /// Not at its end before the store.
-    _folder: TempDir,
+    _folder: Option<TempDir>,
 }
 
 impl Crowd {
@@ -61,7 +61,14 @@ impl Crowd {
         let path = folder.path().join("keys.db");
         let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
         fill::fill(&runtime, &path, keys, &Shape::TYPICAL);
-        let (store, calls) = Watched::new(SqliteStore::open(&path).expect("a store"), answers);
+        let store = SqliteStore::open(&path).expect("a store");
+        Self { _folder: Some(folder), ..Self::on(store, keys, answers, policy) }
+    }
+
+    /// On a store that has so many keys.
+    pub(crate) fn on(store: impl Store + 'static, keys: u64, answers: Answers, policy: Policy) -> Self {
+        let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let (store, calls) = Watched::new(store, answers);
         let clove = Clove::new(store, policy);
         clove.maintenance().spawn_thread(|error| eprintln!("maintenance: {error}")).expect("a thread");
         Self {
@@ -72,7 +79,7 @@ impl Crowd {
             by_secret: false,
             minute: Cell::new(0),
             rounds: Cell::new(0),
-            _folder: folder,
+            _folder: None,
         }
     }
 

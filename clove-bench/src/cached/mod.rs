@@ -2,12 +2,12 @@
 
 pub(crate) mod allocations;
 pub(crate) mod calls;
-mod crowd;
+pub(crate) mod crowd;
 pub(crate) mod instructions;
 pub(crate) mod memory;
 pub(crate) mod processes;
 pub(crate) mod threads;
-mod watched;
+pub(crate) mod watched;
 
 use crate::{
     figure::{Bar, Figure},
@@ -27,18 +27,18 @@ const KEYS: u64 = 1_000;
 const ROUNDS: usize = 201;
 const BOOKKEEPING_ROUNDS: usize = 401;
 /// More than the keys of a figure take.
-const CACHE_BYTES: u64 = 64 << 20;
+pub(crate) const CACHE_BYTES: u64 = 64 << 20;
 
 /// Whether last use, the access log and metering are on. Without them a request is a check: it is charged nothing, by the same steps.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Bookkeeping {
+pub(crate) enum Bookkeeping {
     On,
     Off,
 }
 
 /// What a request is counted by.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Counted {
+pub(crate) enum Counted {
     /// Two windows of the key.
     ByKey,
     /// And two of its account.
@@ -46,7 +46,7 @@ enum Counted {
 }
 
 /// The policy of all these figures: so many places in two windows of each.
-fn policy(counted: Counted, places: u64, cache_bytes: u64, bookkeeping: Bookkeeping) -> Policy {
+pub(crate) fn policy(counted: Counted, places: u64, cache_bytes: u64, bookkeeping: Bookkeeping) -> Policy {
     let window = |seconds| Window::new(places, Duration::from_secs(seconds)).expect("a window");
     let limits = Limits::new([window(60), window(86_400)]).expect("two lengths");
     let account = if counted == Counted::ByAccountToo { limits.clone() } else { Limits::unlimited() };
@@ -57,7 +57,7 @@ fn policy(counted: Counted, places: u64, cache_bytes: u64, bookkeeping: Bookkeep
 }
 
 /// So many places that none lacks.
-const BILLION: u64 = 1_000_000_000;
+pub(crate) const BILLION: u64 = 1_000_000_000;
 
 pub(crate) fn names() -> Vec<String> {
     [ONE, ACCOUNTS, BARE, BOOKKEEPING].map(str::to_owned).into()
