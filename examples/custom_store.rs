@@ -13,12 +13,13 @@ use clove::{
     id::{AuditId, NodeId},
     store::{
         AccessPage, AccessQuery, AuditPage, AuditQuery, BudgetQuery, BudgetRow, BudgetSums, COUNT_LIFETIME_MICROS, Candidate,
-        Changes, Decision, Epochs, ExpiringKey, ExpiringQuery, ExpiryFilter, Facts, Flag, Found, Freshness, KeyChange, KeyPage,
-        KeyQuery, Lease, Leased, Lookup, Marks, Meter, NODE_LIFETIME_MICROS, OrganizationRecord, OwnerFacts, OwnerRecord, Place,
-        Reads, Rehash, Remains, Reported, Reserve, Reserved, Reserving, SecretRecord, SlidingCharge, SlidingCharged, StoredKey,
-        Transaction, UnrecognizedCount, Unspent, UsageBatch, UsagePage, UsageQuery,
+        Changes, CopyPage, CopyPart, CopyPlace, CopyRow, CountRow, Decision, EpochShard, Epochs, ExpiringKey, ExpiringQuery,
+        ExpiryFilter, Facts, Flag, Found, Freshness, KeyChange, KeyPage, KeyQuery, Lease, Leased, Lookup, Marks, Meter,
+        NODE_LIFETIME_MICROS, OrganizationRecord, OwnerFacts, OwnerRecord, Place, Reads, RecorderRow, Rehash, Remains, ReportRow,
+        Reported, Reserve, Reserved, Reserving, SecretRecord, SlidingCharge, SlidingCharged, StoredKey, SumRow, Transaction,
+        UnrecognizedCount, Unspent, UsageBatch, UsagePage, UsageQuery,
     },
-    usage::{Day, MAX_AMOUNT, Unit},
+    usage::{Day, Unit},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -26,7 +27,6 @@ use std::{
     time::Duration,
 };
 
-/// The tables. A transaction changes a copy and puts it in their place: whole or not at all.
 /// A table each. A transaction changes a copy and puts it in their place: whole or not at all.
 #[derive(Clone, Default)]
 struct Tables {
@@ -36,14 +36,11 @@ struct Tables {
     events: Vec<AuditEvent>,
     counts: Vec<Unspent>,
     nodes: Vec<(NodeId, Timestamp)>,
-    usage: Vec<(Meter, u64)>,
+    sums: Vec<SumRow>,
     /// What is in the sums of each grant and unit.
-    reports: Vec<(GrantId, Meter, Reported)>,
-    /// What was reserved by grants that the ledger has forgotten.
-    unsettled: Vec<(Meter, u64)>,
+    reports: Vec<ReportRow>,
     budgets: Vec<BudgetRow>,
-    /// The last batch of each process, and when it was made.
-    batches: Vec<(NodeId, u64, Day)>,
+    recorders: Vec<RecorderRow>,
     access: Vec<AccessEntry>,
     unrecognized: Vec<UnrecognizedCount>,
 }
@@ -233,11 +230,12 @@ impl Tables {
 
 impl Tables {
     fn reported(&self, grant: GrantId, unit: &Unit) -> Option<Reported> {
-        self.reports.iter().find(|(known, meter, _)| (*known, &meter.unit) == (grant, unit)).map(|(.., known)| *known)
+        self.reports.iter().find(|row| (row.grant, &row.unit) == (grant, unit)).map(|row| row.known)
     }
 
-    fn note(&mut self, grant: GrantId, meter: &Meter, now: Reported) {
-        put(&mut self.reports, &(grant, meter.clone(), now), |(known, of, _)| (*known, &of.unit) == (grant, &meter.unit));
+    fn note(&mut self, grant: GrantId, meter: &Meter, known: Reported) {
+        let new = ReportRow { grant, unit: meter.unit.clone(), day: meter.day, known };
+        put(&mut self.reports, &new, |row| (row.grant, &row.unit) == (grant, &meter.unit));
     }
 
     fn chosen(&self, holder: &Holder, unit: &Unit) -> BudgetChoice {
@@ -248,24 +246,64 @@ impl Tables {
     /// How a budget stands: nothing is kept for it, all is added up.
     fn budget(&self, query: &BudgetQuery) -> Option<BudgetState> {
         let (budget, first, last) = query.period(self.chosen(&query.holder, &query.unit))?;
-        let counts = |meter: &Meter| {
-            meter.unit == query.unit
-                && first <= meter.day
-                && meter.day <= last
-                && Holder::all_of(&meter.owner, meter.key).contains(&query.holder)
-        };
+        let counts =
+            |row: &&SumRow| (&row.holder, &row.unit) == (&query.holder, &query.unit) && (first..=last).contains(&row.day);
         let mut sums = BudgetSums::default();
-        self.usage.iter().filter(|(meter, _)| counts(meter)).for_each(|(_, used)| sums.add(*used, 0));
-        self.reports.iter().filter(|(_, meter, _)| counts(meter)).for_each(|(.., known)| sums.add(0, known.reserved));
-        self.unsettled.iter().filter(|(meter, _)| counts(meter)).for_each(|(_, reserved)| sums.add(0, *reserved));
+        self.sums.iter().filter(counts).for_each(|row| sums.add(row.sums.used, row.sums.reserved));
         Some(query.state(budget, sums))
     }
 
-    fn use_up(&mut self, meter: &Meter, amount: u64) {
-        let before = self.usage.iter().find(|(known, _)| known == meter).map_or(0, |(_, sum)| *sum);
-        if amount > 0 {
-            put(&mut self.usage, &(meter.clone(), before.saturating_add(amount).min(MAX_AMOUNT)), |(known, _)| known == meter);
+    /// Changes the sums of a key, its account and its organization.
+    fn change_sums(&mut self, meter: &Meter, change: impl Fn(&mut BudgetSums)) {
+        for holder in Holder::all_of(&meter.owner, meter.key) {
+            let same = |row: &SumRow| (&row.holder, &row.unit, row.day) == (&holder, &meter.unit, meter.day);
+            let mut sums = self.sums.iter().find(|row| same(row)).map(|row| row.sums).unwrap_or_default();
+            change(&mut sums);
+            let new = SumRow { holder: holder.clone(), unit: meter.unit.clone(), day: meter.day, sums };
+            put(&mut self.sums, &new, same);
         }
+    }
+
+    /// All rows of a part.
+    fn rows(&self, part: CopyPart) -> Vec<CopyRow> {
+        fn all<T: Clone>(rows: &[T], row: impl Fn(T) -> CopyRow) -> Vec<CopyRow> {
+            rows.iter().cloned().map(row).collect()
+        }
+        let count = |Unspent { subject, seconds, start, places }| CountRow { subject, seconds, start, places };
+        match part {
+            CopyPart::Organizations => all(&self.organizations, CopyRow::Organization),
+            CopyPart::Owners => all(&self.owners, CopyRow::Owner),
+            CopyPart::Keys => all(&self.keys, CopyRow::Key),
+            CopyPart::Audit => all(&self.events, CopyRow::Event),
+            CopyPart::Sums => all(&self.sums, CopyRow::Sum),
+            CopyPart::Reports => all(&self.reports, CopyRow::Report),
+            CopyPart::Recorders => all(&self.recorders, CopyRow::Recorder),
+            CopyPart::Budgets => all(&self.budgets, CopyRow::Budget),
+            CopyPart::Counts => all(&self.counts, |row| CopyRow::Count(count(row))),
+            CopyPart::Access => all(&self.access, CopyRow::Access),
+            CopyPart::Unrecognized => all(&self.unrecognized, CopyRow::Unrecognized),
+        }
+    }
+
+    /// Adds a row of another store, whose place is free.
+    fn adopt(&mut self, row: &CopyRow) -> Result<(), StoreError> {
+        let mut changes = Changes::default();
+        match row.clone() {
+            CopyRow::Organization(row) => self.organizations.push(row),
+            CopyRow::Owner(row) => self.owners.push(row),
+            CopyRow::Key(stored) => changes.keys.push(KeyChange::Insert(stored)),
+            CopyRow::Event(event) => changes.events.push(event),
+            CopyRow::Sum(row) => self.sums.push(row),
+            CopyRow::Report(row) => self.reports.push(row),
+            CopyRow::Recorder(row) => self.recorders.push(row),
+            CopyRow::Budget(row) => self.budgets.push(row),
+            CopyRow::Count(CountRow { subject, seconds, start, places }) => {
+                self.counts.push(Unspent { subject, seconds, start, places });
+            }
+            CopyRow::Access(row) => self.access.push(row),
+            CopyRow::Unrecognized(row) => self.unrecognized.push(row),
+        }
+        self.write(&changes)
     }
 }
 
@@ -503,17 +541,25 @@ impl Store for VecStore {
     async fn record(&self, batch: Arc<UsageBatch>) -> Result<(), StoreError> {
         let mut tables = self.tables();
         let (node, sequence) = (batch.node, batch.sequence);
-        if tables.batches.iter().any(|(known, last, _)| *known == node && *last >= sequence) {
+        if tables.recorders.iter().any(|row| row.node == node && row.sequence >= sequence) {
             return Ok(());
         }
-        put(&mut tables.batches, &(node, sequence, Day::of(batch.at)), |(known, ..)| *known == node);
-        batch.requests.iter().for_each(|(meter, amount)| tables.use_up(meter, *amount));
+        let recorder = RecorderRow { node, sequence, day: Day::of(batch.at) };
+        put(&mut tables.recorders, &recorder, |row| row.node == node);
+        for (meter, amount) in batch.requests.iter().filter(|(_, amount)| *amount > 0) {
+            tables.change_sums(meter, |sums| sums.add(*amount, 0));
+        }
         for report in &batch.reports {
             let known = tables.reported(report.grant, &report.meter.unit);
-            let (now, grown, _) = report.moves(known.unwrap_or_default());
-            tables.use_up(&report.meter, grown);
+            let (now, grown, released) = report.moves(known.unwrap_or_default());
             if grown > 0 || report.settles {
                 tables.note(report.grant, &report.meter, now);
+            }
+            if grown > 0 || released > 0 {
+                tables.change_sums(&report.meter, |sums| {
+                    sums.add(grown, 0);
+                    sums.release(released);
+                });
             }
         }
         Ok(())
@@ -530,23 +576,20 @@ impl Store for VecStore {
     }
 
     async fn usage(&self, query: &UsageQuery) -> Result<UsagePage, StoreError> {
-        Ok(query.page(self.tables().usage.iter().map(|(meter, amount)| (meter, *amount))))
+        let tables = self.tables();
+        let of_keys = tables.sums.iter().filter(|row| row.sums.used > 0).filter_map(|row| {
+            let Holder::Key(owner, key) = &row.holder else { return None };
+            Some((Meter { owner: owner.clone(), key: *key, unit: row.unit.clone(), day: row.day }, row.sums.used))
+        });
+        let of_keys: Vec<_> = of_keys.collect();
+        Ok(query.page(of_keys.iter().map(|(meter, amount)| (meter, *amount))))
     }
 
     async fn forget_reports(&self, before: Day, limit: usize) -> Result<usize, StoreError> {
-        let (mut tables, mut forgotten) = (self.tables(), 0);
-        let mut stays = |day: Day| {
-            let goes = day < before && forgotten < limit;
-            forgotten += usize::from(goes);
-            !goes
-        };
-        let (stay, go): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut tables.reports).into_iter().partition(|(_, meter, _)| stays(meter.day));
-        // What nobody has settled by now stays reserved until the period ends.
-        tables.unsettled.extend(go.into_iter().map(|(_, meter, known)| (meter, known.reserved)));
-        tables.reports = stay;
-        tables.batches.retain(|(.., day)| stays(*day));
-        Ok(forgotten)
+        let mut tables = self.tables();
+        let reports = forget(&mut tables.reports, limit, |row| row.day < before);
+        let recorders = forget(&mut tables.recorders, limit - reports, |row| row.day < before);
+        Ok(reports + recorders)
     }
 
     async fn reserve(&self, reserve: Arc<Reserve>) -> Result<Reserved, StoreError> {
@@ -555,6 +598,7 @@ impl Store for VecStore {
         let outcome = reserve.decide(&states, tables.reported(reserve.grant, &reserve.meter.unit));
         if outcome == Reserving::Hold {
             tables.note(reserve.grant, &reserve.meter, Reported { total: 0, reserved: reserve.amount });
+            tables.change_sums(&reserve.meter, |sums| sums.add(0, reserve.amount));
         }
         Ok(Reserved::new(&reserve, outcome, states))
     }
@@ -610,6 +654,32 @@ impl Store for VecStore {
             *sum = sum.saturating_add(row.count);
         }
         Ok(hours.into_iter().collect())
+    }
+
+    async fn export(&self, part: CopyPart, after: Option<&CopyPlace>, limit: usize) -> Result<CopyPage, StoreError> {
+        Ok(CopyPage::of(self.tables().rows(part), after, limit))
+    }
+
+    async fn import(&self, rows: Arc<[CopyRow]>) -> Result<usize, StoreError> {
+        let mut tables = self.tables();
+        let (mut changed, mut written, mut is_remembered) = (tables.clone(), 0, false);
+        for row in &*rows {
+            match changed.rows(row.part()).into_iter().find(|known| known.place() == row.place()) {
+                Some(known) if known != *row => return Err(StoreError::Conflict(Unique::Row)),
+                Some(_) => {}
+                None => {
+                    changed.adopt(row)?;
+                    written += 1;
+                    is_remembered |= row.is_remembered();
+                }
+            }
+        }
+        *tables = changed;
+        // While nobody can read.
+        if is_remembered {
+            self.marks.mark(EpochShard::EVERYONE);
+        }
+        Ok(written)
     }
 }
 

@@ -99,6 +99,8 @@ pub enum Unique {
     OperationId,
     /// An audit event's own id.
     AuditId,
+    /// A row that is written as it is in another store.
+    Row,
 }
 
 impl std::fmt::Display for Unique {
@@ -108,6 +110,7 @@ impl std::fmt::Display for Unique {
             Self::Digest => "the secret's digest",
             Self::OperationId => "the operation id",
             Self::AuditId => "the audit event's id",
+            Self::Row => "the row of another store",
         })
     }
 }

@@ -35,6 +35,7 @@ pub mod audit;
 pub mod budget;
 pub mod capability;
 pub mod clock;
+pub mod copy;
 mod credential;
 pub mod digest;
 pub mod error;

@@ -3,12 +3,11 @@
 //! A fixed window is aligned to the Unix epoch in UTC and named by its start; what is charged to one name never exceeds its
 //! limit.
 
-use crate::{
-    clock::Timestamp,
-    error::Invalid,
-    id::{KeyId, Owner},
-    store::ActiveLimit,
-};
+mod subject;
+
+pub use subject::Subject;
+
+use crate::{clock::Timestamp, error::Invalid, store::ActiveLimit};
 use std::{fmt, sync::Arc, time::Duration};
 
 /// The most windows of one key, and of one account.
@@ -355,29 +354,6 @@ impl LimitChoice {
             Some(tier) => TierName::new(tier).map(Self::Tier),
             None if text.is_empty() => Ok(Self::Default),
             None => Limits::from_stored(text).map(Self::Own),
-        }
-    }
-}
-
-/// Whose windows.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Subject {
-    /// One key's.
-    Key(KeyId),
-    /// An account's, over all its keys.
-    Account(Arc<Owner>),
-}
-
-impl Subject {
-    /// Bytes that name it among all subjects, for a store to keep.
-    #[must_use]
-    pub fn to_bytes(&self) -> Vec<u8> {
-        match self {
-            Self::Key(id) => [b"k".as_slice(), id.as_bytes()].concat(),
-            // An organization's id holds no control character.
-            Self::Account(owner) => {
-                [b"a".as_slice(), owner.organization.as_str().as_bytes(), b"\0", owner.account.as_str().as_bytes()].concat()
-            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! A store in memory: complete, for tests of hosts and for services that need no key to outlive them.
 
 mod access;
+mod copies;
 mod state;
 mod usage;
 
@@ -15,10 +16,11 @@ use crate::{
     key::{Key, KeyState},
     limit::{Subject, Window},
     store::{
-        AccessPage, AccessQuery, AuditPage, AuditQuery, BudgetQuery, COUNT_LIFETIME_MICROS, Decision, Epochs, ExpiringKey,
-        ExpiringQuery, ExpiryFilter, Freshness, KeyPage, KeyQuery, Lease, Leased, Lookup, Marks, NODE_LIFETIME_MICROS,
-        OrganizationRecord, OwnerFacts, Place, Rehash, Reserve, Reserved, SecretRecord, SlidingCharge, SlidingCharged, Store,
-        Transaction, UnrecognizedCount, Unspent, UsageBatch, UsagePage, UsageQuery,
+        AccessPage, AccessQuery, AuditPage, AuditQuery, BudgetQuery, COUNT_LIFETIME_MICROS, CopyPage, CopyPart, CopyPlace,
+        CopyRow, Decision, EpochShard, Epochs, ExpiringKey, ExpiringQuery, ExpiryFilter, Freshness, KeyPage, KeyQuery, Lease,
+        Leased, Lookup, Marks, NODE_LIFETIME_MICROS, OrganizationRecord, OwnerFacts, Place, Rehash, Reserve, Reserved,
+        SecretRecord, SlidingCharge, SlidingCharged, Store, Transaction, UnrecognizedCount, Unspent, UsageBatch, UsagePage,
+        UsageQuery,
     },
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
     usage::Day,
@@ -333,6 +335,21 @@ impl Store for MemoryStore {
 
     async fn unrecognized(&self, from: Timestamp, until: Timestamp) -> Result<Vec<(Timestamp, u64)>, StoreError> {
         Ok(self.read().access.unrecognized(from, until))
+    }
+
+    async fn export(&self, part: CopyPart, after: Option<&CopyPlace>, limit: usize) -> Result<CopyPage, StoreError> {
+        Ok(self.read().export(part, after, limit))
+    }
+
+    async fn import(&self, rows: Arc<[CopyRow]>) -> Result<usize, StoreError> {
+        let mut state = self.write();
+        let new = state.unknown(&rows)?;
+        new.iter().for_each(|row| state.adopt_row(row));
+        // While nobody can read.
+        if new.iter().any(|row| row.is_remembered()) {
+            self.marks.mark(EpochShard::EVERYONE);
+        }
+        Ok(new.len())
     }
 }
 

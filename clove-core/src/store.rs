@@ -10,6 +10,7 @@
 mod access;
 pub(crate) mod budgets;
 mod candidate;
+mod copies;
 mod epochs;
 mod owners;
 mod pages;
@@ -21,6 +22,7 @@ pub(crate) mod usage;
 pub use access::{AccessPage, AccessQuery, UnrecognizedCount};
 pub use budgets::{BudgetQuery, BudgetRow, BudgetSums, Reported, Reserve, Reserved, Reserving};
 pub use candidate::{Candidate, CandidateLimits, Found, Lookup, SecretRecord, Secrets};
+pub use copies::{CopyPage, CopyPart, CopyPlace, CopyRow, CountRow, PlaceValue, RecorderRow, ReportRow, SumRow, UnreadableRow};
 pub use epochs::{EpochShard, Epochs, Freshness, Marks, OWNER_SHARDS};
 pub use owners::{ActiveLimit, OrganizationRecord, OwnerFacts, OwnerRecord};
 pub use pages::{AuditPage, AuditQuery, ExpiringKey, ExpiringQuery, ExpiryFilter, KeyPage, KeyQuery, Place};
@@ -325,6 +327,26 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// [`Unavailable`](StoreError::Unavailable) only: a count that cannot be read is passed over.
     async fn unrecognized(&self, from: Timestamp, until: Timestamp) -> Result<Vec<(Timestamp, u64)>, StoreError>;
+
+    /// Up to `limit` rows of a part, at least 1, ascending by [`CopyRow::place`], with places after `after`, a last place of a page of
+    /// this store. A key comes with its secrets, of one moment. For moving to another store ([`copy`](crate::copy)): it costs what it
+    /// gives, however much lies before.
+    ///
+    /// # Errors
+    /// [`Unavailable`](StoreError::Unavailable) only: a row that cannot be read is named in the page, and none is left out.
+    async fn export(&self, part: CopyPart, after: Option<&CopyPlace>, limit: usize) -> Result<CopyPage, StoreError>;
+
+    /// Writes rows of another store as they are, in one isolated and durable transaction, and tells how many were written. A row that is
+    /// there already and equal is passed over, so that the same may be written again. Nothing is ever overwritten. Where something of
+    /// [`CopyRow::is_remembered`] is written, the epoch of [`EpochShard::EVERYONE`] moves, and no other.
+    ///
+    /// Cancelled at any point, it has happened whole or not at all.
+    ///
+    /// # Errors
+    /// In each case but one nothing was written. [`Conflict`](StoreError::Conflict): a row of this place is there and differs
+    /// ([`Unique::Row`](crate::error::Unique::Row)) or cannot be read, or what is to be unique is another row's;
+    /// [`Unavailable`](StoreError::Unavailable); [`OutcomeUnknown`](StoreError::OutcomeUnknown): all or nothing.
+    async fn import(&self, rows: Arc<[CopyRow]>) -> Result<usize, StoreError>;
 }
 
 macro_rules! forward {
@@ -438,6 +460,12 @@ macro_rules! forward {
             }
             async fn unrecognized(&self, from: Timestamp, until: Timestamp) -> Result<Vec<(Timestamp, u64)>, StoreError> {
                 (**self).unrecognized(from, until).await
+            }
+            async fn export(&self, part: CopyPart, after: Option<&CopyPlace>, limit: usize) -> Result<CopyPage, StoreError> {
+                (**self).export(part, after, limit).await
+            }
+            async fn import(&self, rows: Arc<[CopyRow]>) -> Result<usize, StoreError> {
+                (**self).import(rows).await
             }
         }
     )*};

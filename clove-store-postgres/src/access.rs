@@ -1,11 +1,12 @@
 //! The access log, and what is forgotten of logs.
 
 use crate::{
+    error::Failure,
     partitions::{self, ACCESS, AUDIT, Month, drop_table},
     places::forget_rows,
     read::{ABOVE_ALL_IDS, readable, scope_columns},
     rows::{self, Bad, rows_of, signed},
-    session::{Kind, Session},
+    session::{Kind, Session, Tx},
     write::column,
 };
 use clove_core::{
@@ -25,26 +26,31 @@ pub(crate) async fn log(session: &Session, entries: &[AccessEntry]) -> Result<()
     session
         .attempts(|| async {
             let mut tx = session.begin(Kind::Durable).await?;
-            let limits = column(entries, |entry| entry.limit.as_ref());
-            let log = tx
-                .query(&tx.sql().log_access)
-                .bind(column(entries, |entry| entry.id.as_uuid()))
-                .bind(column(entries, |entry| entry.at.timestamp_micros()))
-                .bind(column(entries, |entry| entry.key.as_uuid()))
-                .bind(column(entries, |entry| entry.owner.organization.as_str()))
-                .bind(column(entries, |entry| entry.owner.account.as_str()))
-                .bind(column(entries, |entry| entry.outcome.as_str()))
-                .bind(column(&limits, |limit| limit.map(|limit| limited(limit.of))))
-                .bind(column(&limits, |limit| limit.map(|limit| signed(limit.window.count()))))
-                .bind(column(&limits, |limit| limit.map(|limit| i64::from(limit.window.seconds()))))
-                .bind(column(&limits, |limit| limit.map(|limit| kind(limit.window))))
-                .bind(column(&limits, |limit| limit.map(|limit| signed(limit.left))))
-                .bind(column(entries, |entry| signed(entry.cost)))
-                .bind(column(entries, |entry| entry.endpoint.as_ref().map(EndpointLabel::as_str)));
-            tx.execute(log).await?;
+            add(&mut tx, entries).await?;
             tx.commit().await
         })
         .await
+}
+
+/// Adds entries that are not there; how many that were.
+pub(crate) async fn add(tx: &mut Tx<'_>, entries: &[AccessEntry]) -> Result<u64, Failure> {
+    let limits = column(entries, |entry| entry.limit.as_ref());
+    let log = tx
+        .query(&tx.sql().log_access)
+        .bind(column(entries, |entry| entry.id.as_uuid()))
+        .bind(column(entries, |entry| entry.at.timestamp_micros()))
+        .bind(column(entries, |entry| entry.key.as_uuid()))
+        .bind(column(entries, |entry| entry.owner.organization.as_str()))
+        .bind(column(entries, |entry| entry.owner.account.as_str()))
+        .bind(column(entries, |entry| entry.outcome.as_str()))
+        .bind(column(&limits, |limit| limit.map(|limit| limited(limit.of))))
+        .bind(column(&limits, |limit| limit.map(|limit| signed(limit.window.count()))))
+        .bind(column(&limits, |limit| limit.map(|limit| i64::from(limit.window.seconds()))))
+        .bind(column(&limits, |limit| limit.map(|limit| kind(limit.window))))
+        .bind(column(&limits, |limit| limit.map(|limit| signed(limit.left))))
+        .bind(column(entries, |entry| signed(entry.cost)))
+        .bind(column(entries, |entry| entry.endpoint.as_ref().map(EndpointLabel::as_str)));
+    tx.execute(log).await
 }
 
 fn limited(of: Limited) -> &'static str {
@@ -107,7 +113,7 @@ pub(crate) async fn page(session: &Session, query: &AccessQuery) -> Result<Acces
     Ok(page)
 }
 
-fn entry(row: &PgRow) -> Result<AccessEntry, Bad> {
+pub(crate) fn entry(row: &PgRow) -> Result<AccessEntry, Bad> {
     Ok(AccessEntry {
         id: GrantId::from_slice(rows::uuid(row, 0, "id")?.as_bytes()).map_err(|_| "id")?,
         at: rows::time(row, 1, "at")?,

@@ -167,7 +167,7 @@ pub(crate) async fn choose(tx: &mut Tx<'_>, row: &BudgetRow) -> Result<(), Failu
 }
 
 /// Where a holder's sums stand: organization, level, account and key.
-fn columns(holder: &Holder) -> (&str, Level, &str, Uuid) {
+pub(crate) fn columns(holder: &Holder) -> (&str, Level, &str, Uuid) {
     match holder {
         Holder::Organization(organization) => (organization.as_str(), Level::Organization, "", Uuid::nil()),
         Holder::Account(owner) => (owner.organization.as_str(), Level::Account, owner.account.as_str(), Uuid::nil()),

@@ -41,7 +41,9 @@ mod budgets;
 mod create;
 mod epochs;
 mod error;
+mod export;
 mod grants;
+mod import;
 mod lookup;
 mod open;
 mod partitions;
@@ -67,9 +69,10 @@ use clove_core::{
     digest::Digest,
     id::NodeId,
     store::{
-        AccessPage, AccessQuery, AuditPage, AuditQuery, BudgetQuery, Decision, Epochs, ExpiringKey, ExpiringQuery, Freshness,
-        KeyPage, KeyQuery, Lease, Leased, Lookup, OrganizationRecord, OwnerFacts, Rehash, Reserve, Reserved, SlidingCharge,
-        SlidingCharged, Transaction, UnrecognizedCount, Unspent, UsageBatch, UsagePage, UsageQuery,
+        AccessPage, AccessQuery, AuditPage, AuditQuery, BudgetQuery, CopyPage, CopyPart, CopyPlace, CopyRow, Decision, Epochs,
+        ExpiringKey, ExpiringQuery, Freshness, KeyPage, KeyQuery, Lease, Leased, Lookup, OrganizationRecord, OwnerFacts, Rehash,
+        Reserve, Reserved, SlidingCharge, SlidingCharged, Transaction, UnrecognizedCount, Unspent, UsageBatch, UsagePage,
+        UsageQuery,
     },
     usage::Day,
 };
@@ -279,5 +282,13 @@ impl Store for PostgresStore {
 
     async fn unrecognized(&self, from: Timestamp, until: Timestamp) -> Result<Vec<(Timestamp, u64)>, StoreError> {
         access::unrecognized(self.session(), from, until).await
+    }
+
+    async fn export(&self, part: CopyPart, after: Option<&CopyPlace>, limit: usize) -> Result<CopyPage, StoreError> {
+        export::page(self.session(), part, after, limit).await
+    }
+
+    async fn import(&self, rows: Arc<[CopyRow]>) -> Result<usize, StoreError> {
+        import::write(self.session(), &rows).await
     }
 }

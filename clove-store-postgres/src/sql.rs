@@ -449,6 +449,66 @@ statements! {
     forget_unrecognized:
         "DELETE FROM ~unrecognized WHERE (hour, node) IN (SELECT hour, node FROM ~unrecognized WHERE hour < $1 ORDER BY hour LIMIT $2)",
 
+    // Pages of whole parts, for moving to another store: from a row's own key on, by the table's key.
+    export_organizations: "SELECT id, open FROM ~organizations WHERE id >= $1 ORDER BY id LIMIT $2",
+    export_owners: concat!(
+        owner_columns!(),
+        " FROM ~owners o WHERE (o.org, o.account) >= ($1, $2) ORDER BY o.org, o.account LIMIT $3"
+    ),
+    export_keys: concat!(key_columns!(), "WHERE k.id >= $1 ORDER BY k.id LIMIT $2"),
+    export_audit: concat!(audit_columns!(), "WHERE a.id >= $1 ORDER BY a.id LIMIT $2"),
+    export_sums:
+        "SELECT org, level, account, key_id, unit, day, total, reserved FROM ~usage \
+         WHERE (org, level, account, key_id, unit, day) >= ($1, $2, $3, $4, $5, $6) \
+         ORDER BY org, level, account, key_id, unit, day LIMIT $7",
+    export_reports:
+        "SELECT grant_id, unit, total, reserved, day FROM ~reports WHERE (grant_id, unit) >= ($1, $2) \
+         ORDER BY grant_id, unit LIMIT $3",
+    export_recorders: "SELECT node, sequence, day FROM ~recorders WHERE node >= $1 ORDER BY node LIMIT $2",
+    export_budgets:
+        "SELECT org, account, unit, choice FROM ~budgets WHERE (org, account, unit) >= ($1, $2, $3) \
+         ORDER BY org, account, unit LIMIT $4",
+    /// All but the gates of windows that slide, which are this store's own.
+    export_counts:
+        "SELECT subject, seconds, start, places FROM ~counts WHERE (subject, seconds, start) >= ($1, $2, $3) \
+         AND start <> -9223372036854775807 ORDER BY subject, seconds, start LIMIT $4",
+    export_access:
+        "SELECT id, at, key_id, org, account, outcome, limit_of, limit_count, limit_seconds, limit_kind, limit_left, cost, endpoint \
+         FROM ~access WHERE id >= $1 ORDER BY id LIMIT $2",
+    export_unrecognized:
+        "SELECT hour, node, count FROM ~unrecognized WHERE (hour, node) >= ($1, $2) ORDER BY hour, node LIMIT $3",
+    // Only where there is none: of what another session has written meanwhile, fewer are.
+    import_organizations:
+        "INSERT INTO ~organizations (id, open) SELECT * FROM unnest($1::text[], $2::boolean[]) AS n(id, open) ORDER BY n.id \
+         ON CONFLICT (id) DO NOTHING",
+    import_owners:
+        "INSERT INTO ~owners (org, account, open, held, records, active_limit, creation_day, creations, request_limits) \
+         SELECT * FROM unnest($1::text[], $2::text[], $3::boolean[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], \
+         $8::bigint[], $9::text[]) AS n(org, account, open, held, records, active_limit, creation_day, creations, request_limits) \
+         ORDER BY n.org, n.account ON CONFLICT (org, account) DO NOTHING",
+    import_sums:
+        "INSERT INTO ~usage (org, level, account, key_id, unit, day, total, reserved) SELECT * FROM unnest($1::text[], $2::bigint[], \
+         $3::text[], $4::uuid[], $5::text[], $6::bigint[], $7::bigint[], $8::bigint[]) \
+         AS n(org, level, account, key_id, unit, day, total, reserved) \
+         ORDER BY n.org, n.level, n.account, n.key_id, n.unit, n.day ON CONFLICT (org, level, account, key_id, unit, day) DO NOTHING",
+    import_reports:
+        "INSERT INTO ~reports (grant_id, unit, total, reserved, day) SELECT * FROM unnest($1::uuid[], $2::text[], $3::bigint[], \
+         $4::bigint[], $5::bigint[]) AS n(grant_id, unit, total, reserved, day) ORDER BY n.grant_id, n.unit \
+         ON CONFLICT (grant_id, unit) DO NOTHING",
+    import_recorders:
+        "INSERT INTO ~recorders (node, sequence, day) SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bigint[]) \
+         AS n(node, sequence, day) ORDER BY n.node ON CONFLICT (node) DO NOTHING",
+    import_budgets:
+        "INSERT INTO ~budgets (org, account, unit, choice) SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) \
+         AS n(org, account, unit, choice) ORDER BY n.org, n.account, n.unit ON CONFLICT (org, account, unit) DO NOTHING",
+    import_counts:
+        "INSERT INTO ~counts (subject, seconds, start, places, ends) SELECT * FROM unnest($1::bytea[], $2::bigint[], $3::bigint[], \
+         $4::bigint[], $5::bigint[]) AS n(subject, seconds, start, places, ends) ORDER BY n.subject, n.seconds, n.start \
+         ON CONFLICT (subject, seconds, start) DO NOTHING",
+    import_unrecognized:
+        "INSERT INTO ~unrecognized (hour, node, count) SELECT * FROM unnest($1::bigint[], $2::uuid[], $3::bigint[]) \
+         AS n(hour, node, count) ORDER BY n.hour, n.node ON CONFLICT (hour, node) DO NOTHING",
+
     /// All in one snapshot, and whether this is the primary. The server's time is that before the snapshot.
     epochs:
         "SELECT CAST(extract(epoch FROM statement_timestamp()) * 1000000 AS bigint), current_setting('transaction_read_only'), \

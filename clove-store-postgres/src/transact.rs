@@ -117,10 +117,10 @@ async fn stored_key(tx: &mut Tx<'_>, scope: &Scope, id: KeyId) -> Result<Option<
     Ok(Some(StoredKey { key, secrets }))
 }
 
-type SecretsOfKeys = HashMap<KeyId, Result<Vec<SecretRecord>, Bad>>;
+pub(crate) type SecretsOfKeys = HashMap<KeyId, Result<Vec<SecretRecord>, Bad>>;
 
 /// Each key's secrets, the current one first.
-async fn secrets_of(tx: &mut Tx<'_>, ids: &[KeyId]) -> Result<SecretsOfKeys, Failure> {
+pub(crate) async fn secrets_of(tx: &mut Tx<'_>, ids: &[KeyId]) -> Result<SecretsOfKeys, Failure> {
     let uuids: Vec<_> = ids.iter().map(KeyId::as_uuid).collect();
     let mut secrets = SecretsOfKeys::new();
     for row in tx.rows(tx.query(&tx.sql().secrets_of_keys).bind(uuids)).await? {

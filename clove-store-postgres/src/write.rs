@@ -13,6 +13,7 @@ use clove_core::{
     error::{CorruptRow, Unique},
     store::{Changes, KeyChange, OrganizationRecord, OwnerRecord, Rehash, SecretRecord},
 };
+use sqlx::SqlStr;
 use std::{collections::BTreeSet, mem::discriminant};
 use uuid::Uuid;
 
@@ -26,7 +27,7 @@ pub(crate) async fn changes(
     if let Some(record) = organization {
         tx.execute(tx.query(&sql.put_organization).bind(record.id.as_str().to_owned()).bind(record.open)).await?;
     }
-    put_owners(tx, &changes.owners).await?;
+    put_owners(tx, &sql.put_owners, &changes.owners).await?;
     if let Some((owner, open)) = &changes.owner_flag {
         let put = tx.query(&sql.put_owner_flag).bind(owner.organization.as_str().to_owned());
         tx.execute(put.bind(owner.account.as_str().to_owned()).bind(*open)).await?;
@@ -101,9 +102,10 @@ pub(crate) fn column<'r, R, T>(rows: &'r [R], of: impl Fn(&'r R) -> T) -> Vec<T>
     rows.iter().map(of).collect()
 }
 
-async fn put_owners(tx: &mut Tx<'_>, records: &[OwnerRecord]) -> Result<(), Failure> {
+/// Writes owners by a statement; how many it has written.
+pub(crate) async fn put_owners(tx: &mut Tx<'_>, sql: &SqlStr, records: &[OwnerRecord]) -> Result<u64, Failure> {
     if records.is_empty() {
-        return Ok(());
+        return Ok(0);
     }
     let limit = |record: &OwnerRecord| {
         record.limit.map(|limit| match limit {
@@ -112,7 +114,7 @@ async fn put_owners(tx: &mut Tx<'_>, records: &[OwnerRecord]) -> Result<(), Fail
         })
     };
     let put = tx
-        .query(&tx.sql().put_owners)
+        .query(sql)
         .bind(column(records, |record| record.owner.organization.as_str()))
         .bind(column(records, |record| record.owner.account.as_str()))
         .bind(column(records, |record| record.open))
@@ -122,7 +124,7 @@ async fn put_owners(tx: &mut Tx<'_>, records: &[OwnerRecord]) -> Result<(), Fail
         .bind(column(records, |record| record.creation_day.map(|day| i64::from(day.to_epoch_days()))))
         .bind(column(records, |record| i64::from(record.creations)))
         .bind(column(records, |record| record.request_limits.to_stored()));
-    tx.execute(put).await.map(drop)
+    tx.execute(put).await
 }
 
 async fn insert_keys(tx: &mut Tx<'_>, keys: &[&Key]) -> Result<(), Failure> {

@@ -107,7 +107,7 @@ fn is_wanted(row: &Row<'_>, query: &AccessQuery, account: Option<&str>) -> bool 
         && query.outcome.is_none_or(|outcome| is_text(5, outcome.as_str()))
 }
 
-fn entry(row: &Row<'_>) -> Result<AccessEntry, Bad> {
+pub(crate) fn entry(row: &Row<'_>) -> Result<AccessEntry, Bad> {
     let organization = OrganizationId::from_stored(rows::text(row, 3, "org")?).map_err(|_| "org")?;
     let account = AccountId::from_stored(rows::text(row, 4, "account")?).map_err(|_| "account")?;
     Ok(AccessEntry {

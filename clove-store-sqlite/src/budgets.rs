@@ -72,7 +72,7 @@ pub(crate) fn choose(connection: &Connection, row: &BudgetRow) -> Result<(), Sto
 }
 
 /// Where a holder's sums stand: organization, level, account and key.
-fn columns(holder: &Holder) -> (&str, i64, &str, &[u8]) {
+pub(crate) fn columns(holder: &Holder) -> (&str, i64, &str, &[u8]) {
     let (level, owner, key): (_, _, &[u8]) = match holder {
         Holder::Organization(organization) => return (organization.as_str(), Level::Organization as i64, "", &[]),
         Holder::Account(owner) => (Level::Account, owner, &[]),

@@ -25,6 +25,7 @@
 
 mod access;
 mod budgets;
+mod copies;
 mod epochs;
 mod open;
 mod places;
@@ -47,9 +48,10 @@ use clove_core::{
     digest::Digest,
     id::NodeId,
     store::{
-        AccessPage, AccessQuery, AuditPage, AuditQuery, BudgetQuery, Decision, Epochs, ExpiringKey, ExpiringQuery, Freshness,
-        KeyPage, KeyQuery, Lease, Leased, Lookup, OrganizationRecord, OwnerFacts, Rehash, Reserve, Reserved, SlidingCharge,
-        SlidingCharged, Transaction, UnrecognizedCount, Unspent, UsageBatch, UsagePage, UsageQuery,
+        AccessPage, AccessQuery, AuditPage, AuditQuery, BudgetQuery, CopyPage, CopyPart, CopyPlace, CopyRow, Decision, Epochs,
+        ExpiringKey, ExpiringQuery, Freshness, KeyPage, KeyQuery, Lease, Leased, Lookup, OrganizationRecord, OwnerFacts, Rehash,
+        Reserve, Reserved, SlidingCharge, SlidingCharged, Transaction, UnrecognizedCount, Unspent, UsageBatch, UsagePage,
+        UsageQuery,
     },
     usage::Day,
 };
@@ -331,5 +333,17 @@ impl Store for SqliteStore {
     async fn budget(&self, query: &BudgetQuery) -> Result<Option<BudgetState>, StoreError> {
         let query = query.clone();
         self.point_read(move |connection| budgets::read(connection, &query)).await
+    }
+
+    async fn export(&self, part: CopyPart, after: Option<&CopyPlace>, limit: usize) -> Result<CopyPage, StoreError> {
+        let after = after.cloned();
+        self.inner.scanner.read(move |connection| copies::export(connection, part, after.as_ref(), limit)).await
+    }
+
+    async fn import(&self, rows: Arc<[CopyRow]>) -> Result<usize, StoreError> {
+        match self.inner.writer.write(Work::Import(rows)).await? {
+            Done::Imported(count) => Ok(count),
+            _ => Err(StoreError::OutcomeUnknown { source: None }),
+        }
     }
 }

@@ -117,7 +117,7 @@ pub(crate) fn place(row: &Row<'_>) -> Result<Place, Bad> {
 }
 
 /// An owner from two columns.
-fn owner(row: &Row<'_>, first: usize) -> Result<Owner, Bad> {
+pub(crate) fn owner(row: &Row<'_>, first: usize) -> Result<Owner, Bad> {
     let organization = OrganizationId::from_stored(text(row, first, "org")?).map_err(|_| "org")?;
     let account = AccountId::from_stored(text(row, first + 1, "account")?).map_err(|_| "account")?;
     Ok(Owner { organization, account })

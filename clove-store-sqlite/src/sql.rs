@@ -247,8 +247,14 @@ pub(crate) const ACCOUNT_OF_KEY: &str = "SELECT account FROM usage WHERE level =
 /// An entry that is there already stays as it is.
 pub const LOG_ACCESS: &str = "INSERT INTO access (id, at, key_id, org, account, outcome, limit_of, limit_count, limit_seconds, limit_kind, \
      limit_left, cost, endpoint) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) ON CONFLICT (id) DO NOTHING";
-pub(crate) const ACCESS_OF_ORGANIZATION: &str = "SELECT id, at, key_id, org, account, outcome, limit_of, limit_count, limit_seconds, \
-     limit_kind, limit_left, cost, endpoint FROM access WHERE org = ?1 AND id >= ?2 AND id < ?3 ORDER BY id DESC";
+macro_rules! access_columns {
+    () => {
+        "SELECT id, at, key_id, org, account, outcome, limit_of, limit_count, limit_seconds, limit_kind, limit_left, cost, endpoint \
+         FROM access "
+    };
+}
+pub(crate) const ACCESS_OF_ORGANIZATION: &str =
+    concat!(access_columns!(), "WHERE org = ?1 AND id >= ?2 AND id < ?3 ORDER BY id DESC");
 pub(crate) const FORGET_ACCESS: &str =
     "DELETE FROM access WHERE id IN (SELECT id FROM access WHERE id < ?1 ORDER BY id LIMIT ?2)";
 pub(crate) const FORGET_AUDIT: &str = "DELETE FROM audit WHERE id IN (SELECT id FROM audit WHERE id < ?1 ORDER BY id LIMIT ?2)";
@@ -258,6 +264,28 @@ pub(crate) const COUNT_UNRECOGNIZED: &str = "INSERT INTO unrecognized (hour, nod
 pub(crate) const UNRECOGNIZED: &str = "SELECT hour, count FROM unrecognized WHERE hour >= ?1 AND hour < ?2 ORDER BY hour";
 pub(crate) const FORGET_UNRECOGNIZED: &str = "DELETE FROM unrecognized WHERE (hour, node) IN \
      (SELECT hour, node FROM unrecognized WHERE hour < ?1 ORDER BY hour LIMIT ?2)";
+
+// Pages of whole parts, for moving to another store: from a row's own key on, by the table's key.
+pub(crate) const EXPORT_ORGANIZATIONS: &str = "SELECT id, open FROM organizations WHERE id >= ?1 ORDER BY id";
+pub(crate) const EXPORT_OWNERS: &str =
+    concat!(owner_columns!(), " FROM owners WHERE (org, account) >= (?1, ?2) ORDER BY org, account");
+pub(crate) const EXPORT_KEYS: &str = concat!(key_columns!(), "WHERE k.id >= ?1 ORDER BY k.id");
+pub(crate) const EXPORT_AUDIT: &str = concat!(audit_columns!(), "WHERE id >= ?1 ORDER BY id");
+pub(crate) const EXPORT_SUMS: &str = "SELECT org, level, account, key_id, unit, day, total, reserved FROM usage \
+     WHERE (org, level, account, key_id, unit, day) >= (?1, ?2, ?3, ?4, ?5, ?6) ORDER BY org, level, account, key_id, unit, day";
+pub(crate) const EXPORT_REPORTS: &str =
+    "SELECT grant_id, unit, total, reserved, day FROM reports WHERE (grant_id, unit) >= (?1, ?2) ORDER BY grant_id, unit";
+pub(crate) const EXPORT_RECORDERS: &str = "SELECT node, sequence, day FROM recorders WHERE node >= ?1 ORDER BY node";
+pub(crate) const EXPORT_BUDGETS: &str =
+    "SELECT org, account, unit, choice FROM budgets WHERE (org, account, unit) >= (?1, ?2, ?3) ORDER BY org, account, unit";
+pub(crate) const EXPORT_COUNTS: &str = "SELECT subject, seconds, start, places FROM counts WHERE (subject, seconds, start) >= (?1, ?2, ?3) \
+     ORDER BY subject, seconds, start";
+pub(crate) const EXPORT_ACCESS: &str = concat!(access_columns!(), "WHERE id >= ?1 ORDER BY id");
+pub(crate) const EXPORT_UNRECOGNIZED: &str =
+    "SELECT hour, node, count FROM unrecognized WHERE (hour, node) >= (?1, ?2) ORDER BY hour, node";
+/// Only where there is none.
+pub(crate) const IMPORT_SUM: &str = "INSERT INTO usage (org, level, account, key_id, unit, day, total, reserved) \
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
 
 pub(crate) const DATA_VERSION: &str = "PRAGMA data_version";
 pub(crate) const EPOCHS: &str = "SELECT shard, epoch FROM epochs";
@@ -285,7 +313,7 @@ mod tests {
     }
 
     /// Each statement, and the index or key that it must go by; those that only insert go by none.
-    const PLANS: [(&str, &str, &str); 78] = plans![
+    const PLANS: [(&str, &str, &str); 90] = plans![
         FIND_BY_ID: "SEARCH k USING PRIMARY KEY (id=?)",
         FIND_BY_DIGEST: "SEARCH s USING INDEX secrets_by_digest (digest=?)",
         FIND_BY_DIGESTS: "SEARCH s USING INDEX secrets_by_digest (digest=?)",
@@ -354,6 +382,18 @@ mod tests {
         COUNT_UNRECOGNIZED: "",
         UNRECOGNIZED: "SEARCH unrecognized USING PRIMARY KEY (hour>? AND hour<?)",
         FORGET_UNRECOGNIZED: "SEARCH unrecognized USING PRIMARY KEY (hour<?)",
+        EXPORT_ORGANIZATIONS: "SEARCH organizations USING PRIMARY KEY (id>?)",
+        EXPORT_OWNERS: "SEARCH owners USING PRIMARY KEY ((org,account)>(?,?))",
+        EXPORT_KEYS: "SEARCH k USING PRIMARY KEY (id>?)",
+        EXPORT_AUDIT: "SEARCH audit USING PRIMARY KEY (id>?)",
+        EXPORT_SUMS: "SEARCH usage USING PRIMARY KEY ((org,level,account,key_id,unit,day)>(?,?,?,?,?,?))",
+        EXPORT_REPORTS: "SEARCH reports USING PRIMARY KEY ((grant_id,unit)>(?,?))",
+        EXPORT_RECORDERS: "SEARCH recorders USING PRIMARY KEY (node>?)",
+        EXPORT_BUDGETS: "SEARCH budgets USING PRIMARY KEY ((org,account,unit)>(?,?,?))",
+        EXPORT_COUNTS: "SEARCH counts USING PRIMARY KEY ((subject,seconds,start)>(?,?,?))",
+        EXPORT_ACCESS: "SEARCH access USING PRIMARY KEY (id>?)",
+        EXPORT_UNRECOGNIZED: "SEARCH unrecognized USING PRIMARY KEY ((hour,node)>(?,?))",
+        IMPORT_SUM: "",
         DATA_VERSION: "",
         EPOCHS: "SCAN epochs",
         OUTDATE: "",

@@ -130,7 +130,7 @@ fn lost(_: &Row<'_>) -> Result<(), Bad> {
     Err("there are keys, and no row")
 }
 
-fn write(connection: &Connection, changes: &Changes) -> Result<(), StoreError> {
+pub(crate) fn write(connection: &Connection, changes: &Changes) -> Result<(), StoreError> {
     if let Some(record) = &changes.organization {
         execute(connection, sql::PUT_ORGANIZATION, params![record.id.as_str(), record.open])?;
     }

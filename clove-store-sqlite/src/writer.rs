@@ -1,13 +1,13 @@
 //! One thread that writes. It takes all that waits into one commit, so that many callers share an `fsync`.
 
-use crate::{access, budgets, epochs, places, transact, usage};
+use crate::{access, budgets, copies, epochs, places, transact, usage};
 use chrono::{DateTime, Utc};
 use clove_core::{
     AccessEntry, KeyId, StoreError, Timestamp,
     id::NodeId,
     store::{
-        Decision, Lease, Leased, Reads, Rehash, Reserve, Reserved, SlidingCharge, SlidingCharged, Transaction, UnrecognizedCount,
-        Unspent, UsageBatch,
+        CopyRow, Decision, Lease, Leased, Reads, Rehash, Reserve, Reserved, SlidingCharge, SlidingCharged, Transaction,
+        UnrecognizedCount, Unspent, UsageBatch,
     },
     usage::Day,
 };
@@ -66,6 +66,7 @@ pub(crate) enum Work {
     ForgetAccess(Timestamp, usize),
     ForgetAudit(Timestamp, usize),
     CountUnrecognized(Vec<UnrecognizedCount>),
+    Import(Arc<[CopyRow]>),
 }
 
 impl Work {
@@ -99,7 +100,8 @@ impl Work {
             | Self::ForgetReports(..)
             | Self::ForgetAccess(..)
             | Self::ForgetAudit(..)
-            | Self::CountUnrecognized(_) => MAX_BEFORE_TELEMETRY,
+            | Self::CountUnrecognized(_)
+            | Self::Import(_) => MAX_BEFORE_TELEMETRY,
         }
     }
 }
@@ -112,6 +114,7 @@ pub(crate) enum Done {
     Reserved(Reserved),
     Called(u64),
     Forgotten(usize),
+    Imported(usize),
     Written,
 }
 
@@ -385,6 +388,7 @@ fn run(connection: &Connection, work: &Work) -> Outcome {
         Work::ForgetAccess(before, limit) => access::forget(connection, *before, *limit).map(Done::Forgotten),
         Work::ForgetAudit(before, limit) => access::forget_audit(connection, *before, *limit).map(Done::Forgotten),
         Work::CountUnrecognized(counts) => access::count_unrecognized(connection, counts).map(|()| Done::Written),
+        Work::Import(rows) => copies::import(connection, rows).map(Done::Imported),
     };
     // A decision is the core's code, which does not panic; if it does, this thread must outlive it.
     catch_unwind(AssertUnwindSafe(run))

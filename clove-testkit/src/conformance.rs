@@ -15,6 +15,7 @@ mod audit;
 mod batch;
 mod budgets;
 mod change;
+mod copies;
 mod epochs;
 mod exact;
 mod find;
@@ -59,6 +60,7 @@ fn cases() -> impl Iterator<Item = (&'static str, Case)> {
         usage::CASES,
         budgets::CASES,
         access::CASES,
+        copies::CASES,
         find::CASES,
         pages::CASES,
         race::CASES,

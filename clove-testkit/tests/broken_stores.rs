@@ -196,4 +196,16 @@ caught! {
     a_key_counted_among_the_others_is_caught: CountsTheKeyItself by
         "remains_tell_whose_a_key_is_and_count_the_others", "a_key_is_deleted_by_its_remains";
     a_batch_without_its_flag_is_caught: MissesFlagsOfBatches by "a_batch_tells_whether_its_owner_is_open";
+    an_export_that_begins_anew_is_caught: ExportsAnew by "pages_of_a_part_hold_each_row_once";
+    an_export_without_secrets_in_grace_is_caught: ExportsCurrentSecretsAlone by "what_is_imported_is_exported_as_it_was";
+    an_export_of_what_is_settled_alone_is_caught: ExportsSettledSums by
+        "what_is_imported_is_exported_as_it_was", "what_a_service_has_written_is_exported";
+    an_import_over_other_rows_is_caught: ImportsOverRows by "a_row_that_differs_is_refused";
+    an_import_that_refuses_what_is_there_is_caught: ImportsOnce by "rows_that_are_there_are_passed_over";
+    an_import_in_halves_is_caught: ImportsInHalves by "a_slice_that_is_refused_is_not_written";
+    an_import_that_moves_no_epoch_is_caught: ImportsUnnoticed by "an_import_outdates_what_may_be_remembered";
+    a_race_of_imports_is_caught: ImportsAfterALook by "racing_imports_write_each_row_once";
+    an_import_without_recorders_is_caught: ImportsNoRecorders by
+        "what_is_imported_is_exported_as_it_was", "what_was_imported_is_counted_on";
+    an_import_with_new_operations_is_caught: ImportsNewOperations by "an_imported_operation_is_replayed";
 }

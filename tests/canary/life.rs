@@ -12,9 +12,10 @@ use clove::{
     ListAudit, ListKeys, ListUsage, MemoryStore, Metadata, Name, NewKey, OperationId, Pepper, Policy, RecordError, Refill,
     Refusal, Requirement, Retention, Role, Scope, Secret, SecretFormat, Signal, SignalThresholds, Store, StoreError, SystemClock,
     Tier, TierName, Verdict, Window,
+    copy::{Pass, StoreCopy},
     error::{CorruptRow, Unique},
     lifecycle,
-    store::Remains,
+    store::{CopyPart, CopyPlace, CopyRow, PlaceValue, Remains, UnreadableRow},
     usage::{Unit, UsageBy, UsagePer},
 };
 use clove_testkit::Fixture;
@@ -120,6 +121,7 @@ pub(crate) async fn live(fixture: &Fixture, store: &Nosy, ear: &Ear) -> Vec<Stri
     denied(ear, clove.verify(&secrets[2]).await.unwrap());
     clove.reopen_owner(owner, by).await.unwrap();
     look_at_all(fixture, ear).await;
+    move_to_another_store(store, ear).await;
     secrets
 }
 
@@ -203,6 +205,23 @@ async fn panic_with_what_was_given(fixture: &Fixture, store: &Nosy, secrets: &[S
     store.panic_from_now_on(false);
 }
 
+/// All of it goes to another store, and once more.
+async fn move_to_another_store(store: &Nosy, ear: &Ear) {
+    let (to, pass) = (MemoryStore::new(), Pass::Compare);
+    let copy = StoreCopy::new(store, &to);
+    let copied = copy.run(&mut |step| hear!(ear, step, step.pass)).await.unwrap();
+    assert!(copied.is_complete() && copied.written() > 0, "{copied}");
+    hear!(ear, copy, copied, copied.parts[0], copied.parts[0].differing, pass, CopyPart::Keys);
+    // Into the source, which has all of it by now, and one row that differs.
+    let back = StoreCopy::new(&to, store).run(&mut |_| {}).await.unwrap();
+    assert_eq!(back.written(), 0);
+    let CopyRow::Key(stored) = &to.export(CopyPart::Keys, None, 1).await.unwrap().rows[0] else { panic!("a key") };
+    to.touch(&[(stored.key.id, chrono::DateTime::<chrono::Utc>::MAX_UTC)]).await.unwrap();
+    hear!(ear, copy.run(&mut |_| {}).await.unwrap_err());
+    let unreadable = UnreadableRow { place: CopyPlace(vec![PlaceValue::Number(1)]), what: "its state" };
+    hear!(ear, unreadable, unreadable.place, unreadable.place.0[0]);
+}
+
 /// What is read back, and what a host holds.
 async fn look_at_all(fixture: &Fixture, ear: &Ear) {
     let (clove, owner) = (&fixture.clove, &fixture.owner);
@@ -259,7 +278,7 @@ pub(crate) fn fail(secret: &str, ear: &Ear) {
     hear!(ear, EndpointLabel::new(format!("a {secret}")).unwrap_err());
     hear!(ear, source(), StoreError::OutcomeUnknown { source: None }, StoreError::NewerSchema { found: 2, supported: 1 });
     hear!(ear, StoreError::Foreign { what: "a file" }, StoreError::Conflict(Unique::Digest));
-    hear!(ear, Unique::KeyId, Unique::Digest, Unique::OperationId, Unique::AuditId);
+    hear!(ear, Unique::KeyId, Unique::Digest, Unique::OperationId, Unique::AuditId, Unique::Row);
     for row in [
         CorruptRow::Key(id),
         CorruptRow::UnreadableKeyId,

@@ -8,10 +8,10 @@ use clove::{
     id::NodeId,
     sqlite::SqliteStore,
     store::{
-        AccessPage, AccessQuery, AuditPage, AuditQuery, BudgetQuery, BudgetSums, Candidate, Decision, EpochShard, Epochs,
-        ExpiringKey, ExpiringQuery, Freshness, KeyChange, KeyPage, KeyQuery, Lease, Leased, Lookup, Marks, OrganizationRecord,
-        OwnerFacts, Rehash, Reported, Reserve, Reserved, SecretRecord, SlidingCharge, SlidingCharged, Transaction,
-        UnrecognizedCount, Unspent, UsageBatch, UsagePage, UsageQuery,
+        AccessPage, AccessQuery, AuditPage, AuditQuery, BudgetQuery, BudgetSums, Candidate, CopyPage, CopyPart, CopyPlace,
+        CopyRow, Decision, EpochShard, Epochs, ExpiringKey, ExpiringQuery, Freshness, KeyChange, KeyPage, KeyQuery, Lease,
+        Leased, Lookup, Marks, OrganizationRecord, OwnerFacts, Rehash, Reported, Reserve, Reserved, SecretRecord, SlidingCharge,
+        SlidingCharged, Transaction, UnrecognizedCount, Unspent, UsageBatch, UsagePage, UsageQuery,
     },
     usage::Day,
 };
@@ -69,6 +69,20 @@ impl Nosy {
             self.secrets(found.secrets.iter());
         }
     }
+    /// A row of another store, and what it is made of.
+    fn hear_row(&self, row: &CopyRow) {
+        let place = row.place();
+        hear!(self.ear, *row, row.part(), place);
+        place.0.iter().for_each(|value| hear!(self.ear, *value));
+        match row {
+            CopyRow::Sum(row) => hear!(self.ear, *row),
+            CopyRow::Report(row) => hear!(self.ear, *row),
+            CopyRow::Recorder(row) => hear!(self.ear, *row),
+            CopyRow::Count(row) => hear!(self.ear, *row),
+            _ => {}
+        }
+    }
+
     fn panic_with(&self, given: &dyn std::fmt::Debug) {
         assert!(!self.panics.load(Ordering::Relaxed), "{MEANT} {given:?}");
     }
@@ -279,5 +293,16 @@ impl Store for Nosy {
     }
     async fn unrecognized(&self, from: Timestamp, until: Timestamp) -> Result<Vec<(Timestamp, u64)>, StoreError> {
         self.store.unrecognized(from, until).await
+    }
+    async fn export(&self, part: CopyPart, after: Option<&CopyPlace>, limit: usize) -> Result<CopyPage, StoreError> {
+        let page = self.store.export(part, after, limit).await?;
+        hear!(self.ear, part, page);
+        page.rows.iter().for_each(|row| self.hear_row(row));
+        Ok(page)
+    }
+    async fn import(&self, rows: Arc<[CopyRow]>) -> Result<usize, StoreError> {
+        self.panic_with(&rows);
+        rows.iter().for_each(|row| self.hear_row(row));
+        self.store.import(rows).await
     }
 }

@@ -75,7 +75,7 @@ fn the_sources_tell_all_public_types() {
         assert!(names.contains(known), "{known}");
     }
     let of = |name: &str| types.iter().find(|public| public.name == name).unwrap();
-    assert_eq!(of("Unique").variants, ["KeyId", "Digest", "OperationId", "AuditId"]);
+    assert_eq!(of("Unique").variants, ["KeyId", "Digest", "OperationId", "AuditId", "Row"]);
     assert_eq!(of("StoreError").variants.len(), 6);
     assert!(of("KeyId").serialised && of("Actor").serialised && of("Key").serialised);
     assert!(!of("Secret").serialised && !of("Digest").serialised && !of("StoredKey").serialised);

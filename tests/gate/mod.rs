@@ -6,9 +6,10 @@ use clove::{
     digest::Digest,
     id::NodeId,
     store::{
-        AccessPage, AccessQuery, AuditPage, AuditQuery, BudgetQuery, Decision, Epochs, ExpiringKey, ExpiringQuery, Freshness,
-        KeyPage, KeyQuery, Lease, Leased, Lookup, OrganizationRecord, OwnerFacts, Rehash, Reserve, Reserved, SlidingCharge,
-        SlidingCharged, Transaction, UnrecognizedCount, Unspent, UsageBatch, UsagePage, UsageQuery,
+        AccessPage, AccessQuery, AuditPage, AuditQuery, BudgetQuery, CopyPage, CopyPart, CopyPlace, CopyRow, Decision, Epochs,
+        ExpiringKey, ExpiringQuery, Freshness, KeyPage, KeyQuery, Lease, Leased, Lookup, OrganizationRecord, OwnerFacts, Rehash,
+        Reserve, Reserved, SlidingCharge, SlidingCharged, Transaction, UnrecognizedCount, Unspent, UsageBatch, UsagePage,
+        UsageQuery,
     },
     usage::Day,
 };
@@ -211,5 +212,11 @@ impl Store for Gate {
     }
     async fn unrecognized(&self, from: Timestamp, until: Timestamp) -> Result<Vec<(Timestamp, u64)>, StoreError> {
         self.through(self.inner.unrecognized(from, until)).await
+    }
+    async fn export(&self, part: CopyPart, after: Option<&CopyPlace>, limit: usize) -> Result<CopyPage, StoreError> {
+        self.through(self.inner.export(part, after, limit)).await
+    }
+    async fn import(&self, rows: Arc<[CopyRow]>) -> Result<usize, StoreError> {
+        self.through(self.inner.import(rows)).await
     }
 }

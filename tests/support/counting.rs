@@ -1,11 +1,11 @@
 //! A store that counts reads, each for the thread that asks.
 
 use super::{
-    AccessEntry, AccessPage, AccessQuery, Arc, AuditPage, AuditQuery, BTreeSet, BudgetQuery, BudgetState, DateTime, Day,
-    Decision, Digest, Duration, Epochs, ExpiringKey, ExpiringQuery, Freshness, Key, KeyId, KeyPage, KeyQuery, Lease, Leased,
-    Lookup, NodeId, OrganizationId, OrganizationRecord, Owner, OwnerFacts, Rehash, Reserve, Reserved, Scope, SlidingCharge,
-    SlidingCharged, Store, StoreError, Timestamp, Transaction, UnrecognizedCount, Unspent, UsageBatch, UsagePage, UsageQuery,
-    Utc,
+    AccessEntry, AccessPage, AccessQuery, Arc, AuditPage, AuditQuery, BTreeSet, BudgetQuery, BudgetState, CopyPage, CopyPart,
+    CopyPlace, CopyRow, DateTime, Day, Decision, Digest, Duration, Epochs, ExpiringKey, ExpiringQuery, Freshness, Key, KeyId,
+    KeyPage, KeyQuery, Lease, Leased, Lookup, NodeId, OrganizationId, OrganizationRecord, Owner, OwnerFacts, Rehash, Reserve,
+    Reserved, Scope, SlidingCharge, SlidingCharged, Store, StoreError, Timestamp, Transaction, UnrecognizedCount, Unspent,
+    UsageBatch, UsagePage, UsageQuery, Utc,
 };
 use std::{
     cell::Cell,
@@ -149,5 +149,11 @@ impl<S: Store + Clone> Store for Counting<S> {
     }
     async fn budget(&self, query: &BudgetQuery) -> Result<Option<BudgetState>, StoreError> {
         self.inner.budget(query).await
+    }
+    async fn export(&self, part: CopyPart, after: Option<&CopyPlace>, limit: usize) -> Result<CopyPage, StoreError> {
+        self.inner.export(part, after, limit).await
+    }
+    async fn import(&self, rows: Arc<[CopyRow]>) -> Result<usize, StoreError> {
+        self.inner.import(rows).await
     }
 }

@@ -14,9 +14,10 @@ use clove::{
     digest::Digest,
     id::NodeId,
     store::{
-        AccessPage, AccessQuery, AuditPage, AuditQuery, BudgetQuery, Candidate, Decision, Epochs, ExpiringKey, ExpiringQuery,
-        Freshness, KeyPage, KeyQuery, Lease, Leased, Lookup, OrganizationRecord, OwnerFacts, Reads, Rehash, Reserve, Reserved,
-        SlidingCharge, SlidingCharged, Transaction, UnrecognizedCount, Unspent, UsageBatch, UsagePage, UsageQuery,
+        AccessPage, AccessQuery, AuditPage, AuditQuery, BudgetQuery, Candidate, CopyPage, CopyPart, CopyPlace, CopyRow, Decision,
+        Epochs, ExpiringKey, ExpiringQuery, Freshness, KeyPage, KeyQuery, Lease, Leased, Lookup, OrganizationRecord, OwnerFacts,
+        Reads, Rehash, Reserve, Reserved, SlidingCharge, SlidingCharged, Transaction, UnrecognizedCount, Unspent, UsageBatch,
+        UsagePage, UsageQuery,
     },
     usage::Day,
 };
@@ -446,5 +447,13 @@ impl Store for Spy {
     async fn unrecognized(&self, from: Timestamp, until: Timestamp) -> Result<Vec<(Timestamp, u64)>, StoreError> {
         self.call("unrecognized").await?;
         self.inner.unrecognized(from, until).await
+    }
+    async fn export(&self, part: CopyPart, after: Option<&CopyPlace>, limit: usize) -> Result<CopyPage, StoreError> {
+        self.call("export").await?;
+        self.inner.export(part, after, limit).await
+    }
+    async fn import(&self, rows: Arc<[CopyRow]>) -> Result<usize, StoreError> {
+        self.call("import").await?;
+        self.inner.import(rows).await
     }
 }

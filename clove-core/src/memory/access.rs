@@ -10,9 +10,9 @@ use std::{collections::BTreeMap, ops::Bound};
 
 #[derive(Default)]
 pub(super) struct AccessTables {
-    entries: BTreeMap<GrantId, AccessEntry>,
+    pub(super) entries: BTreeMap<GrantId, AccessEntry>,
     /// By hour and process.
-    unrecognized: BTreeMap<(Timestamp, NodeId), u64>,
+    pub(super) unrecognized: BTreeMap<(Timestamp, NodeId), u64>,
 }
 
 impl AccessTables {

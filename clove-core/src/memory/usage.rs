@@ -4,8 +4,8 @@ use crate::{
     budget::{BudgetChoice, BudgetState, Holder},
     id::{GrantId, NodeId, Scope},
     store::{
-        BudgetQuery, BudgetRow, BudgetSums, Meter, Report, Reported, Reserve, Reserved, Reserving, UsageBatch, UsagePage,
-        UsageQuery, usage::add,
+        BudgetQuery, BudgetRow, BudgetSums, Meter, Report, Reported, Reserve, Reserved, Reserving, SumRow, UsageBatch, UsagePage,
+        UsageQuery, budgets, usage::add,
     },
     usage::{Day, Unit},
 };
@@ -14,15 +14,15 @@ use std::collections::BTreeMap;
 /// Sums of usage, and the ledger of what is in them.
 #[derive(Default)]
 pub(super) struct UsageBook {
-    sums: BTreeMap<Meter, u64>,
+    pub(super) sums: BTreeMap<Meter, u64>,
     /// The same sums by whose budgets they count toward, with what is reserved.
-    held: BTreeMap<(Holder, Unit, Day), BudgetSums>,
+    pub(super) held: BTreeMap<(Holder, Unit, Day), BudgetSums>,
     /// Budgets that accounts and organizations have chosen.
-    chosen: BTreeMap<(Holder, Unit), BudgetChoice>,
+    pub(super) chosen: BTreeMap<(Holder, Unit), BudgetChoice>,
     /// What is known of each grant and unit, and the day that it was used on.
-    reported: BTreeMap<(GrantId, Unit), (Reported, Day)>,
+    pub(super) reported: BTreeMap<(GrantId, Unit), (Reported, Day)>,
     /// The last batch of each process that was written, and the day that it was made on.
-    written: BTreeMap<NodeId, (u64, Day)>,
+    pub(super) written: BTreeMap<NodeId, (u64, Day)>,
 }
 
 impl UsageBook {
@@ -89,6 +89,16 @@ impl UsageBook {
 
     pub(super) fn choose(&mut self, row: &BudgetRow) {
         self.chosen.insert(((&row.scope).into(), row.unit.clone()), row.choice);
+    }
+
+    /// Takes a sum over as another store has it.
+    pub(super) fn adopt_sum(&mut self, row: &SumRow) {
+        if let Holder::Key(owner, key) = &row.holder
+            && row.sums.used > 0
+        {
+            self.sums.insert(budgets::meter(owner, *key, &row.unit, row.day), row.sums.used);
+        }
+        self.held.insert((row.holder.clone(), row.unit.clone(), row.day), row.sums);
     }
 
     pub(super) fn page(&self, query: &UsageQuery) -> UsagePage {

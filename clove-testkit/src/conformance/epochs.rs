@@ -37,7 +37,7 @@ list_cases![
 /// Longer than any other case asks for.
 const BOUND: Duration = Duration::from_secs(30);
 
-async fn epochs(bench: &Bench) -> Arc<Epochs> {
+pub(super) async fn epochs(bench: &Bench) -> Arc<Epochs> {
     bench.store.epochs(BOUND).await.unwrap()
 }
 
@@ -48,7 +48,7 @@ fn shards() -> impl Iterator<Item = EpochShard> {
     SHARDS.get_or_init(|| (0..20_000).map(of).chain([EpochShard::EVERYONE]).collect()).iter().copied()
 }
 
-fn moved(before: &Epochs, after: &Epochs) -> BTreeSet<EpochShard> {
+pub(super) fn moved(before: &Epochs, after: &Epochs) -> BTreeSet<EpochShard> {
     shards().filter(|&shard| before.get(shard) != after.get(shard)).collect()
 }
 

@@ -2,6 +2,7 @@
 
 mod access;
 mod budgets;
+mod copies;
 mod usage;
 
 use async_trait::async_trait;
@@ -14,10 +15,11 @@ use clove_core::{
     error::Unique,
     id::NodeId,
     store::{
-        AccessPage, AccessQuery, AuditPage, AuditQuery, BudgetQuery, COUNT_LIFETIME_MICROS, Candidate, Changes, Decision,
-        EpochShard, Epochs, ExpiringKey, ExpiringQuery, ExpiryFilter, Facts, Freshness, KeyChange, KeyPage, KeyQuery, Lease,
-        Leased, Lookup, OrganizationRecord, OwnerFacts, OwnerRecord, Place, Reads, Rehash, Reserve, Reserved, SecretRecord,
-        SlidingCharge, SlidingCharged, Transaction, UnrecognizedCount, Unspent, UsageBatch, UsagePage, UsageQuery, Want,
+        AccessPage, AccessQuery, AuditPage, AuditQuery, BudgetQuery, COUNT_LIFETIME_MICROS, Candidate, Changes, CopyPage,
+        CopyPart, CopyPlace, CopyRow, Decision, EpochShard, Epochs, ExpiringKey, ExpiringQuery, ExpiryFilter, Facts, Freshness,
+        KeyChange, KeyPage, KeyQuery, Lease, Leased, Lookup, OrganizationRecord, OwnerFacts, OwnerRecord, Place, Reads, Rehash,
+        Reserve, Reserved, SecretRecord, SlidingCharge, SlidingCharged, Transaction, UnrecognizedCount, Unspent, UsageBatch,
+        UsagePage, UsageQuery, Want,
     },
     usage::Day,
 };
@@ -135,6 +137,16 @@ pub(crate) enum Fault {
     ForgetsSettlements,
     MistakesWeeks,
     IgnoresOwnBudgets,
+    ExportsAnew,
+    ExportsCurrentSecretsAlone,
+    ExportsSettledSums,
+    ImportsOverRows,
+    ImportsOnce,
+    ImportsInHalves,
+    ImportsUnnoticed,
+    ImportsAfterALook,
+    ImportsNoRecorders,
+    ImportsNewOperations,
 }
 
 impl Fault {
@@ -685,5 +697,11 @@ impl Store for Broken {
     }
     async fn unrecognized(&self, from: Timestamp, until: Timestamp) -> Result<Vec<(Timestamp, u64)>, StoreError> {
         self.inner.unrecognized(from, until).await
+    }
+    async fn export(&self, part: CopyPart, after: Option<&CopyPlace>, limit: usize) -> Result<CopyPage, StoreError> {
+        copies::export(self, part, after, limit).await
+    }
+    async fn import(&self, rows: Arc<[CopyRow]>) -> Result<usize, StoreError> {
+        copies::import(self, rows).await
     }
 }
