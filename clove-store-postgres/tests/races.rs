@@ -112,7 +112,7 @@ async fn held(connection: &mut PgConnection, schema: &str, owners: &Range<usize>
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hundred_creations_of_eight_processes_make_two_keys_also_while_expired_places_are_given_away() {
     // A creation that is refused waits for its owner's row: a hundred a race, one after another.
-    let races = if std::env::var_os("CLOVE_SOAK").is_some() { 100_000 } else { 60 };
+    let races = if std::env::var_os("CLOVE_SOAK").is_some() { 100_000 } else { 40 };
     let schemas = Schemas::new(Way::Direct);
     let schema = schemas.name();
     let clove = open(&schema).await;
