@@ -3,6 +3,7 @@
 
 use crate::{
     error::{may_pass, unavailable},
+    queue::Queue,
     rows::{self, CANDIDATE_ASKED},
     session::{ATTEMPTS, Session, late},
 };
@@ -17,15 +18,8 @@ use sqlx::{
     pool::PoolConnection,
     postgres::{PgConnection, PgRow},
 };
-use std::{
-    collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
-use tokio::{
-    sync::{Notify, oneshot},
-    time,
-};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+use tokio::{sync::oneshot, time};
 use uuid::Uuid;
 
 /// How many tasks look up.
@@ -82,49 +76,13 @@ struct Answer {
 
 /// The look-ups of one store.
 pub(crate) struct Lookups {
-    queue: Arc<Queue>,
-}
-
-struct Queue {
-    waiting: Mutex<State>,
-    came: Notify,
-}
-
-#[derive(Default)]
-struct State {
-    waiting: VecDeque<Waiting>,
-    is_closed: bool,
-}
-
-impl Queue {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// All that wait for an answer still, up to the most; `None` once it is closed.
-    async fn next(&self) -> Option<Vec<Waiting>> {
-        loop {
-            let came = self.came.notified();
-            {
-                let mut state = self.lock();
-                if state.is_closed {
-                    return None;
-                }
-                let many = state.waiting.len().min(MOST);
-                let taken: Vec<Waiting> = state.waiting.drain(..many).filter(|waiting| !waiting.answer.is_closed()).collect();
-                if !taken.is_empty() {
-                    return Some(taken);
-                }
-            }
-            came.await;
-        }
-    }
+    queue: Arc<Queue<Waiting>>,
 }
 
 impl Lookups {
     /// Starts the tasks on the current runtime.
     pub(crate) fn start(session: &Arc<Session>) -> Self {
-        let queue = Arc::new(Queue { waiting: Mutex::default(), came: Notify::new() });
+        let queue = Arc::new(Queue::new());
         for _ in 0..LANES {
             tokio::spawn(Lane { session: Arc::clone(session), queue: Arc::clone(&queue), connection: None }.run());
         }
@@ -144,26 +102,13 @@ impl Lookups {
 
     async fn ask(&self, asked: Asked) -> Result<Answer, StoreError> {
         let (answer, answered) = oneshot::channel();
-        {
-            let mut state = self.queue.lock();
-            if state.is_closed {
-                return Err(Failed::Closed.into());
-            }
-            state.waiting.push_back(Waiting { asked, answer });
-        }
-        self.queue.came.notify_one();
+        self.queue.push(Waiting { asked, answer }).map_err(|_| Failed::Closed)?;
         // The task is gone with its runtime.
         Ok(answered.await.unwrap_or(Err(Failed::Closed))?)
     }
 
     pub(crate) fn close(&self) {
-        let waiting = {
-            let mut state = self.queue.lock();
-            state.is_closed = true;
-            std::mem::take(&mut state.waiting)
-        };
-        self.queue.came.notify_waiters();
-        waiting.into_iter().for_each(|waiting| drop(waiting.answer.send(Err(Failed::Closed))));
+        self.queue.close().into_iter().for_each(|waiting| drop(waiting.answer.send(Err(Failed::Closed))));
     }
 }
 
@@ -175,13 +120,13 @@ impl Drop for Lookups {
 
 struct Lane {
     session: Arc<Session>,
-    queue: Arc<Queue>,
+    queue: Arc<Queue<Waiting>>,
     connection: Option<PoolConnection<Postgres>>,
 }
 
 impl Lane {
     async fn run(mut self) {
-        while let Some(waiting) = self.queue.next().await {
+        while let Some(waiting) = self.queue.next(take).await {
             // Whoever gives up meanwhile takes no other with it.
             let outcome = match time::timeout(PATIENCE, self.look_up(&waiting)).await {
                 Ok(outcome) => outcome,
@@ -250,6 +195,12 @@ impl Lane {
         }
         Ok(Rows::new(rows, of_ids))
     }
+}
+
+/// All that wait for an answer still, up to the most.
+fn take(waiting: &mut VecDeque<Waiting>) -> Vec<Waiting> {
+    let many = waiting.len().min(MOST);
+    waiting.drain(..many).filter(|waiting| !waiting.answer.is_closed()).collect()
 }
 
 /// The rows of one statement with one list as its argument.
