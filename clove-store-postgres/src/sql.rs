@@ -268,7 +268,8 @@ statements! {
          ON CONFLICT (org, account) DO UPDATE SET open = excluded.open"
     ),
     /// Creates keys, each where its owner's row is as it was taken to be, or is not there where it was taken for new, and where the
-    /// organization is open; of the others, the owner's row as it is. One statement is one transaction, and durable.
+    /// organization is open; of the others, the owner's row as it is. One statement is one transaction, and durable; where a row is held by
+    /// somebody for longer than 200 ms, it gives up, since others wait behind it.
     create_keys:
         "WITH n AS (SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::boolean[], $5::bigint[], $6::bigint[], $7::bigint[], \
          $8::bigint[], $9::bigint[], $10::text[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[], $15::uuid[], $16::text[], \
@@ -278,7 +279,8 @@ statements! {
          AS n(place, org, account, is_new, was_held, was_records, was_limit, was_day, was_creations, was_limits, held, records, \
          creation_day, creations, key_id, name, description, capabilities, metadata, created_at, expires_at, state, revision, limits, \
          digest, scheme, pepper, argon2_cost, argon2_salt, event, operation, at, actor, reason, action, to_state, detail, arguments) \
-         CROSS JOIN (SELECT set_config('synchronous_commit', 'on', true) AS durable) d), \
+         CROSS JOIN (SELECT set_config('synchronous_commit', 'on', true) AS durable, \
+         set_config('lock_timeout', '200', true) AS waits) d), \
          g AS (SELECT id FROM ~organizations WHERE id IN (SELECT org FROM n) AND open ORDER BY id FOR SHARE), \
          c AS (INSERT INTO ~owners (org, account, open, held, records, creation_day, creations, request_limits) \
          SELECT n.org, n.account, true, n.held, n.records, n.creation_day, n.creations, '' FROM n JOIN g ON g.id = n.org WHERE n.is_new \
