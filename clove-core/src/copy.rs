@@ -30,6 +30,7 @@ mod side;
 
 use crate::{
     error::StoreError,
+    policy::MAX_FRESHNESS,
     store::{CopyPart, CopyPlace, CopyRow, Freshness, Store, UnreadableRow},
 };
 use side::Side;
@@ -158,8 +159,8 @@ impl<'s> StoreCopy<'s> {
     async fn carry_bound(&self) -> Result<(), CopyError> {
         let noted = self.from.epochs(Duration::MAX).await.map_err(CopyError::Source)?.bound;
         let is_default = matches!(self.from.freshness(), Freshness::Polled(default) if noted == default);
-        // None is noted where it is longer than any that could be.
-        if !is_default && noted < NO_BOUND {
+        // None is noted where it is longer than any that may be asked for.
+        if !is_default && noted <= MAX_FRESHNESS {
             self.to.epochs(noted).await.map_err(CopyError::Target)?;
         }
         Ok(())
@@ -171,9 +172,6 @@ impl fmt::Debug for StoreCopy<'_> {
         f.debug_struct("StoreCopy").field("parts", &self.parts).field("slice", &self.slice).finish_non_exhaustive()
     }
 }
-
-/// Longer than any bound: a century.
-const NO_BOUND: Duration = Duration::from_secs(100 * 366 * 86_400);
 
 fn count(rows: usize) -> u64 {
     u64::try_from(rows).unwrap_or(u64::MAX)

@@ -165,11 +165,15 @@ pub(crate) async fn forget(session: &Session, before: Timestamp, limit: usize) -
 /// Drops a month's table, if one was over before the time and this role may; whether it did. There may be more then.
 async fn drop_month(session: &Session, of: &str, before: Timestamp) -> Result<bool, StoreError> {
     let Some(month) = over(session, of, before).await? else { return Ok(false) };
-    session.attempts(|| session.in_time(drop_table(&session.pool, &session.schema, of, month))).await
+    let is_dropped = session.attempts(|| session.in_time(drop_table(&session.pool, &session.schema, of, month))).await?;
+    if !is_dropped {
+        session.drops.put_off();
+    }
+    Ok(is_dropped)
 }
 
 async fn over(session: &Session, of: &str, before: Timestamp) -> Result<Option<Month>, StoreError> {
-    if !session.has_partitions {
+    if !session.has_partitions || !session.drops.are_due() {
         return Ok(None);
     }
     session.attempts(|| session.in_time(partitions::over(&session.pool, &session.schema, of, before))).await

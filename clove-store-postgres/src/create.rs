@@ -6,7 +6,7 @@
 
 use crate::{
     error::{DriverError, Failure},
-    queue::Queue,
+    queue::{Queue, Taker},
     rows::{self, UNLIMITED, micros, rows_of, scheme_columns, signed},
     session::Session,
     write::column,
@@ -70,13 +70,13 @@ impl Creations {
     pub(crate) fn start(session: &Arc<Session>) -> Self {
         let lanes: Vec<_> = (0..LANES).map(|_| Arc::new(Queue::new())).collect();
         for lane in &lanes {
-            tokio::spawn(run(Arc::clone(session), Arc::clone(lane)));
+            tokio::spawn(run(Arc::clone(session), Taker::of(lane)));
         }
         Self { lanes, hasher: RandomState::new(), owners: Mutex::default() }
     }
 
     pub(crate) fn close(&self) {
-        // Whoever waits is told by the loss of the other end: nothing was written.
+        // Whoever waits is told by the loss of the other end.
         self.lanes.iter().for_each(|lane| drop(lane.close()));
     }
 
@@ -169,7 +169,7 @@ impl Creation {
     }
 }
 
-async fn run(session: Arc<Session>, queue: Arc<Queue<Waiting>>) {
+async fn run(session: Arc<Session>, queue: Taker<Waiting>) {
     while let Some(waiting) = queue.next(take).await {
         let (creations, answers): (Vec<_>, Vec<_>) =
             waiting.into_iter().map(|waiting| (waiting.creation, waiting.answer)).unzip();
@@ -195,6 +195,8 @@ fn take(waiting: &mut VecDeque<Waiting>) -> Vec<Waiting> {
         }
     }
     *waiting = left;
+    // In one order on all nodes, as far as the statement keeps it.
+    taken.sort_by(|one, other| one.creation.after.owner.cmp(&other.creation.after.owner));
     taken
 }
 

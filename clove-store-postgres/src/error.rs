@@ -87,10 +87,10 @@ fn is_undone(error: &sqlx::Error) -> bool {
 /// Whether nobody knows what became of the statement: the connection was lost, or the backend told to end.
 pub(crate) fn was_cut(error: &sqlx::Error) -> bool {
     match error {
-        // A backend that is told to end, or a server that comes up or goes down.
-        sqlx::Error::Database(error) => {
-            matches!(error.code().as_deref(), Some("57P01" | "57P02" | "57P03" | "08006" | "08003" | "08000"))
-        }
+        // A backend that is told to end, a server that comes up or goes down; or what a pooler says of either.
+        sqlx::Error::Database(error) => error
+            .code()
+            .is_some_and(|code| code.starts_with("08") || matches!(&*code, "57P01" | "57P02" | "57P03" | "57P05" | "25P04")),
         sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => true,
         _ => false,
     }

@@ -34,7 +34,7 @@
 //!
 //! Whoever opens makes the schema, unless told not to. A service's role can do without that: its owner runs
 //! [`Options::migrate_now`] and the statements of [`Options::grants`], and the service opens with `migrate(false)`. Its role then makes,
-//! changes and empties no table, and cannot rewrite the audit trail.
+//! changes and empties no table, and can edit no event of the audit trail.
 
 mod access;
 mod budgets;

@@ -3,7 +3,7 @@
 
 use crate::{
     error::{may_pass, unavailable},
-    queue::Queue,
+    queue::{Queue, Taker},
     rows::{self, CANDIDATE_ASKED},
     session::{ATTEMPTS, Session, late},
 };
@@ -18,7 +18,11 @@ use sqlx::{
     pool::PoolConnection,
     postgres::{PgConnection, PgRow},
 };
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tokio::{sync::oneshot, time};
 use uuid::Uuid;
 
@@ -28,6 +32,8 @@ const LANES: usize = 2;
 const MOST: usize = 512;
 /// How long a look-up may take: a verification waits no longer by default.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// A connection that was idle for longer is asked whether it lives before it is used.
+const TRUSTED_FOR: Duration = Duration::from_secs(1);
 
 /// What is looked up.
 enum Asked {
@@ -84,7 +90,8 @@ impl Lookups {
     pub(crate) fn start(session: &Arc<Session>) -> Self {
         let queue = Arc::new(Queue::new());
         for _ in 0..LANES {
-            tokio::spawn(Lane { session: Arc::clone(session), queue: Arc::clone(&queue), connection: None }.run());
+            let (session, queue) = (Arc::clone(session), Taker::of(&queue));
+            tokio::spawn(Lane { session, queue, connection: None, used_at: Instant::now() }.run());
         }
         Self { queue }
     }
@@ -120,8 +127,9 @@ impl Drop for Lookups {
 
 struct Lane {
     session: Arc<Session>,
-    queue: Arc<Queue<Waiting>>,
+    queue: Taker<Waiting>,
     connection: Option<PoolConnection<Postgres>>,
+    used_at: Instant,
 }
 
 impl Lane {
@@ -149,9 +157,7 @@ impl Lane {
     }
 
     fn discard(&mut self) {
-        if let Some(mut connection) = self.connection.take() {
-            connection.close_on_drop();
-        }
+        self.connection = None;
     }
 
     /// Asks again where the connection was lost, which a look-up may be: a server that was restarted has ended all of the pool.
@@ -165,7 +171,19 @@ impl Lane {
         self.try_to_look_up(waiting).await.map_err(|error| Failed::Server(Arc::new(error)))
     }
 
+    /// One that has been idle may have been lost meanwhile, and nobody been told.
+    async fn discard_if_silent(&mut self) {
+        let is_idle = self.used_at.elapsed() > TRUSTED_FOR;
+        self.used_at = Instant::now();
+        if let Some(connection) = self.connection.as_mut().filter(|_| is_idle)
+            && !matches!(time::timeout(PATIENCE / 4, connection.ping()).await, Ok(Ok(())))
+        {
+            self.discard();
+        }
+    }
+
     async fn try_to_look_up(&mut self, waiting: &[Waiting]) -> Result<Rows, sqlx::Error> {
+        self.discard_if_silent().await;
         let (mut ids, mut digests): (Vec<Uuid>, Vec<&[u8]>) = (Vec::with_capacity(waiting.len()), Vec::new());
         for waiting in waiting {
             match &waiting.asked {
@@ -183,7 +201,7 @@ impl Lane {
         let session = Arc::clone(&self.session);
         let connection = match &mut self.connection {
             Some(connection) => connection,
-            none => none.insert(session.pool.acquire().await?),
+            none => none.insert(session.own_connection(PATIENCE).await?),
         };
         let mut rows = Vec::new();
         if !ids.is_empty() {

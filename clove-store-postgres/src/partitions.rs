@@ -20,8 +20,10 @@ pub(crate) const AUDIT: &str = "audit";
 const AHEAD: u32 = 3;
 /// How often a process looks whether it has to make some.
 const A_DAY: Duration = Duration::from_secs(86_400);
-/// Others wait behind whoever waits for a table: not for long.
-const LIMIT: &str = "SET LOCAL lock_timeout = 1000";
+/// Whoever writes to a log waits behind who waits for its table: not for long.
+const LIMIT: &str = "SET LOCAL lock_timeout = 100";
+/// How long a table that could not be dropped is let be.
+const LET_BE: Duration = Duration::from_secs(3600);
 
 /// The first day of a month.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -74,6 +76,20 @@ pub(crate) struct Calendar {
     /// Whether this process makes any.
     provides: bool,
     next: Mutex<Option<Instant>>,
+}
+
+/// When a table that could not be dropped is tried again.
+#[derive(Default)]
+pub(crate) struct Drops(Mutex<Option<Instant>>);
+
+impl Drops {
+    pub(crate) fn are_due(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_none_or(|next| next <= Instant::now())
+    }
+
+    pub(crate) fn put_off(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now().checked_add(LET_BE);
+    }
 }
 
 impl Calendar {

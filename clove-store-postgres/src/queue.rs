@@ -2,7 +2,10 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 use tokio::sync::Notify;
 
@@ -10,6 +13,7 @@ use tokio::sync::Notify;
 pub(crate) struct Queue<T> {
     state: Mutex<State<T>>,
     came: Notify,
+    takers: AtomicUsize,
 }
 
 struct State<T> {
@@ -19,7 +23,11 @@ struct State<T> {
 
 impl<T> Queue<T> {
     pub(crate) fn new() -> Self {
-        Self { state: Mutex::new(State { waiting: VecDeque::new(), is_closed: false }), came: Notify::new() }
+        Self {
+            state: Mutex::new(State { waiting: VecDeque::new(), is_closed: false }),
+            came: Notify::new(),
+            takers: AtomicUsize::new(0),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State<T>> {
@@ -40,7 +48,7 @@ impl<T> Queue<T> {
 
     /// What `take` takes of all that waits, in order, as soon as it takes anything; `None` once it is closed. Each time it takes some,
     /// or drops what nobody waits for.
-    pub(crate) async fn next(&self, take: impl Fn(&mut VecDeque<T>) -> Vec<T>) -> Option<Vec<T>> {
+    async fn next(&self, take: impl Fn(&mut VecDeque<T>) -> Vec<T>) -> Option<Vec<T>> {
         loop {
             let came = self.came.notified();
             {
@@ -69,5 +77,29 @@ impl<T> Queue<T> {
         };
         self.came.notify_waiters();
         waiting
+    }
+}
+
+/// What a task takes by. With the last one the queue is closed: nobody is to wait for a task that has ended with its runtime.
+pub(crate) struct Taker<T>(Arc<Queue<T>>);
+
+impl<T> Taker<T> {
+    pub(crate) fn of(queue: &Arc<Queue<T>>) -> Self {
+        queue.takers.fetch_add(1, Ordering::SeqCst);
+        Self(Arc::clone(queue))
+    }
+
+    /// As [`Queue::next`].
+    pub(crate) async fn next(&self, take: impl Fn(&mut VecDeque<T>) -> Vec<T>) -> Option<Vec<T>> {
+        self.0.next(take).await
+    }
+}
+
+impl<T> Drop for Taker<T> {
+    fn drop(&mut self) {
+        if self.0.takers.fetch_sub(1, Ordering::SeqCst) == 1 {
+            // What waits still learns of it by the loss of the other end.
+            drop(self.0.close());
+        }
     }
 }

@@ -3,12 +3,14 @@
 
 use crate::{
     error::{DriverError, Failure, failed, unavailable, was_cut},
+    partitions::Drops,
     sql::Statements,
 };
 use clove_core::StoreError;
 use sqlx::{
-    Postgres, SqlStr,
-    postgres::{PgArguments, PgConnection, PgPool, PgQueryResult, PgRow},
+    Executor, Postgres, SqlStr,
+    pool::PoolConnection,
+    postgres::{PgArguments, PgPool, PgQueryResult, PgRow},
     query::Query,
 };
 use std::{
@@ -51,6 +53,8 @@ pub(crate) struct Session {
     pub(crate) schema: String,
     /// Whether the logs have a table for each month.
     pub(crate) has_partitions: bool,
+    /// Whether tables of months that are over may be dropped just now.
+    pub(crate) drops: Drops,
     timeout: Duration,
     begins: [SqlStr; 3],
     /// Of the runtime that the connections belong to: callers may be on another one, or on none.
@@ -75,7 +79,17 @@ impl Session {
         ];
         let begins = begins.map(|begin| crate::sql::of_schema(&begin, ""));
         let sql = Statements::new(&schema);
-        Self { pool, sql, is_pooled, schema, has_partitions, timeout, begins, runtime: Handle::current() }
+        Self {
+            pool,
+            sql,
+            is_pooled,
+            schema,
+            has_partitions,
+            drops: Drops::default(),
+            timeout,
+            begins,
+            runtime: Handle::current(),
+        }
     }
 
     /// A statement to be given its arguments.
@@ -90,8 +104,11 @@ impl Session {
             Kind::Buffered => &self.begins[1],
             Kind::Snapshot => &self.begins[2],
         };
-        let begun = self.in_time(self.pool.begin_with(begin.clone())).await?;
-        Ok(Tx { session: self, inner: begun })
+        let connection = self.in_time(self.pool.acquire()).await?;
+        let mut tx = Tx { session: self, kind, connection, is_over: false };
+        // By hand: where the driver's own `begin` is given up halfway, the connection goes back to the pool within a transaction.
+        self.in_time((&mut *tx.connection).execute(begin.clone())).await?;
+        Ok(tx)
     }
 
     /// All rows of one statement, which only reads.
@@ -106,6 +123,17 @@ impl Session {
             self.in_time(make().fetch_all(&self.pool)).await
         })
         .await
+    }
+
+    /// A connection for one task alone, which is closed in the end: where it is no pooler's, its statements end on the server too.
+    pub(crate) async fn own_connection(&self, timeout: Duration) -> Result<PoolConnection<Postgres>, sqlx::Error> {
+        let mut connection = self.pool.acquire().await?;
+        connection.close_on_drop();
+        if !self.is_pooled {
+            let limit = format!("SET statement_timeout = {}", timeout.as_millis());
+            connection.execute(crate::sql::of_schema(&limit, "")).await?;
+        }
+        Ok(connection)
     }
 
     /// Runs one statement that writes, as a transaction of its own. Where the answer was lost, its outcome is unknown.
@@ -204,10 +232,20 @@ fn jitter(micros: u64) -> Duration {
     Duration::from_micros(half + u64::from_le_bytes(random) % half.max(1))
 }
 
-/// A transaction. Dropped before it is committed, it is rolled back.
+/// A transaction. Dropped before it is over, its connection is closed, and nobody else comes by it: what is under way on it is not known.
 pub(crate) struct Tx<'s> {
     session: &'s Session,
-    inner: sqlx::Transaction<'static, Postgres>,
+    kind: Kind,
+    connection: PoolConnection<Postgres>,
+    is_over: bool,
+}
+
+impl Drop for Tx<'_> {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.connection.close_on_drop();
+        }
+    }
 }
 
 impl<'s> Tx<'s> {
@@ -219,44 +257,40 @@ impl<'s> Tx<'s> {
         self.session.query(sql)
     }
 
-    fn connection(&mut self) -> &mut PgConnection {
-        &mut self.inner
-    }
-
     pub(crate) async fn rows(&mut self, statement: Statement<'_>) -> Result<Vec<PgRow>, Failure> {
-        let session = self.session;
-        session.in_time(statement.fetch_all(self.connection())).await
+        self.session.in_time(statement.fetch_all(&mut *self.connection)).await
     }
 
     pub(crate) async fn row(&mut self, statement: Statement<'_>) -> Result<Option<PgRow>, Failure> {
-        let session = self.session;
-        session.in_time(statement.fetch_optional(self.connection())).await
+        self.session.in_time(statement.fetch_optional(&mut *self.connection)).await
     }
 
     pub(crate) async fn execute(&mut self, statement: Statement<'_>) -> Result<u64, Failure> {
-        let session = self.session;
-        let done = session.in_time(statement.execute(self.connection())).await?;
+        let done = self.session.in_time(statement.execute(&mut *self.connection)).await?;
         Ok(PgQueryResult::rows_affected(&done))
     }
 
-    /// Once the commit has been sent, only its answer tells.
-    pub(crate) async fn commit(self) -> Result<(), Failure> {
-        let outcome = time::timeout(self.session.timeout + HEAD_START, self.inner.commit()).await;
+    /// Once the commit has been sent, only its answer tells. What has only read needs none.
+    pub(crate) async fn commit(mut self) -> Result<(), Failure> {
+        let commit = (&mut *self.connection).execute(SqlStr::from_static("COMMIT"));
+        let outcome = time::timeout(self.session.timeout + HEAD_START, commit).await;
+        self.is_over = matches!(outcome, Ok(Ok(_)));
+        let unknown = |said: DriverError| Failure::Store(StoreError::OutcomeUnknown { source: Some(said.into()) });
         match outcome {
-            Ok(Ok(())) => Ok(()),
+            Ok(Ok(_)) => Ok(()),
+            _ if matches!(self.kind, Kind::Snapshot) => Ok(()),
             // The server has said that it is not done: a check that only the commit makes, or a conflict.
             Ok(Err(error)) if error.as_database_error().is_some() && !is_ending(&error) => Err(failed(error)),
-            Ok(Err(error)) => Err(Failure::Store(StoreError::OutcomeUnknown { source: Some(DriverError::of(&error).into()) })),
-            Err(_) => {
-                let source = DriverError::Timeout(self.session.timeout);
-                Err(Failure::Store(StoreError::OutcomeUnknown { source: Some(source.into()) }))
-            }
+            Ok(Err(error)) => Err(unknown(DriverError::of(&error))),
+            Err(_) => Err(unknown(DriverError::Timeout(self.session.timeout))),
         }
     }
 
-    pub(crate) async fn rollback(self) -> Result<(), Failure> {
-        let session = self.session;
-        session.in_time(self.inner.rollback()).await
+    pub(crate) async fn rollback(mut self) -> Result<(), Failure> {
+        let rollback = (&mut *self.connection).execute(SqlStr::from_static("ROLLBACK"));
+        self.session.in_time(rollback).await?;
+        self.is_over = true;
+        Ok(())
     }
 }
 

@@ -250,7 +250,7 @@ statements! {
          WHERE c.subject = n.subject AND c.seconds = n.seconds AND c.start = n.start",
     forget_counts:
         "DELETE FROM ~counts WHERE (subject, seconds, start) IN \
-         (SELECT subject, seconds, start FROM ~counts WHERE ends <= $1 ORDER BY ends LIMIT $2)",
+         (SELECT subject, seconds, start FROM ~counts WHERE ends <= $1 ORDER BY ends LIMIT $2) AND ends <= $1",
     count_other_nodes: "SELECT count(*) FROM ~nodes WHERE seen_at > $1 AND id <> $2",
     put_node:
         "INSERT INTO ~nodes AS n (id, seen_at) VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at",
@@ -309,10 +309,11 @@ statements! {
          FROM unnest($1::text[], $2::bigint[], $3::text[], $4::uuid[], $5::text[]) AS n(org, level, account, key_id, unit) \
          ORDER BY n.org, n.level, n.account, n.key_id, n.unit \
          ON CONFLICT (org, level, account, key_id, unit) DO UPDATE SET unit = excluded.unit",
+    // Judged again where somebody has just written the row: it is not an old one then.
     forget_reports:
-        "DELETE FROM ~reports WHERE (grant_id, unit) IN (SELECT grant_id, unit FROM ~reports WHERE day < $1 ORDER BY day LIMIT $2)",
+        "DELETE FROM ~reports WHERE (grant_id, unit) IN (SELECT grant_id, unit FROM ~reports WHERE day < $1 ORDER BY day LIMIT $2) AND day < $1",
     forget_batches:
-        "DELETE FROM ~recorders WHERE node IN (SELECT node FROM ~recorders WHERE day < $1 ORDER BY day LIMIT $2)",
+        "DELETE FROM ~recorders WHERE node IN (SELECT node FROM ~recorders WHERE day < $1 ORDER BY day LIMIT $2) AND day < $1",
     series_of_all_units: series!("(u.account, u.key_id, u.unit) > (s.account, s.key_id, s.unit)", "s.unit"),
     series_of_one_unit: series!("(u.account, u.key_id) > (s.account, s.key_id)", "$12"),
     /// Whose key it is or was, for good.

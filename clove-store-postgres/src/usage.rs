@@ -219,7 +219,10 @@ async fn try_to_page(session: &Session, query: &UsageQuery) -> Result<UsagePage,
     // One snapshot: its sums are all of one moment.
     let mut tx = crate::read::snapshot(session).await?;
     let mut page = UsagePage::default();
-    let Some(source) = Source::of(&mut tx, query).await? else { return Ok(page) };
+    let Some(source) = Source::of(&mut tx, query).await? else {
+        tx.commit().await?;
+        return Ok(page);
+    };
     let mut read = 0;
     let mut next = Some(source.first.clone());
     while let Some(first) = next {
