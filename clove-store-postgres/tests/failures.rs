@@ -169,12 +169,25 @@ async fn give_up_after(polls: usize, future: impl Future) -> bool {
     .await
 }
 
+/// Whether half a second later no connection of that name is within a transaction.
+async fn is_soon_at_rest(operator: &mut Operator, name: &str) -> bool {
+    let busy = "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%' AND application_name";
+    let began = Instant::now();
+    while operator.number(&format!("{busy} = '{name}'")).await > 0 {
+        if began.elapsed() > Duration::from_millis(500) {
+            return false;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    true
+}
+
 #[tokio::test]
 async fn a_caller_that_gives_up_anywhere_holds_nothing() {
     for way in [Way::Direct, Way::Pooled] {
         let schemas = Schemas::new(way);
         let name = schemas.name();
-        let connect = url(way).parse::<PgConnectOptions>().unwrap().extra_float_digits(None);
+        let connect = url(way).parse::<PgConnectOptions>().unwrap().extra_float_digits(None).application_name(&name);
         let pool = PgPoolOptions::new().max_connections(5).acquire_timeout(PATIENCE).connect_with(connect).await.unwrap();
         let clove = clove(Options::pool(pool.clone()).schema(&name).open().await.unwrap());
         let mut operator = Operator::of(&name).await;
@@ -192,6 +205,8 @@ async fn a_caller_that_gives_up_anywhere_holds_nothing() {
                 // Two connections are the look-ups'.
                 let whole = [pool.acquire().await, pool.acquire().await, pool.acquire().await];
                 assert!(whole.iter().all(Result::is_ok), "{way:?}: after {polls} polls");
+                // The server ends what is left alone after a second: nothing is to be left to it.
+                assert!(is_soon_at_rest(&mut operator, &name).await, "{way:?}: in a transaction after {polls} polls");
                 drop(whole);
                 operator.execute("SET lock_timeout = 2000; BEGIN; SELECT * FROM ~owners FOR UPDATE; COMMIT").await;
                 if is_done {
