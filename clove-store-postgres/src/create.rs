@@ -16,13 +16,14 @@ use clove_core::{
     audit::AuditEvent,
     store::{Changes, Decision, Facts, KeyChange, OrganizationRecord, OwnerRecord, Reads, SecretRecord, Transaction},
 };
-use sqlx::postgres::PgRow;
+use sqlx::{Postgres, pool::PoolConnection, postgres::PgRow};
 use std::{
     collections::{HashMap, HashSet, VecDeque},
     hash::{BuildHasher, RandomState},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time};
 
 /// How many tasks write. All creations for an owner go by one of them, and do not meet.
 const LANES: usize = 2;
@@ -30,6 +31,8 @@ const LANES: usize = 2;
 const MOST: usize = 128;
 /// The most owners that are remembered. They are forgotten all at once: it is only a matter of speed.
 const REMEMBERED: usize = 8192;
+/// How long a task keeps the connection that it has written by: the pool asks each one that comes back, which costs as much as to write.
+const KEPT_FOR: Duration = Duration::from_secs(1);
 /// How often a creation is tried by what is remembered, before it goes the longer way.
 const TRIES: usize = 2;
 
@@ -170,15 +173,27 @@ impl Creation {
 }
 
 async fn run(session: Arc<Session>, queue: Taker<Waiting>) {
-    while let Some(waiting) = queue.next(take).await {
+    let mut connection = None;
+    while let Some(waiting) = next(&queue, &mut connection).await {
         let (creations, answers): (Vec<_>, Vec<_>) =
             waiting.into_iter().map(|waiting| (waiting.creation, waiting.answer)).unzip();
-        let outcomes = write(&session, &creations).await;
+        let outcomes = write(&session, &mut connection, &creations).await;
         for (answer, outcome) in answers.into_iter().zip(outcomes) {
             // Whoever has gone may ask again under the operation's id.
             let _ = answer.send(outcome);
         }
     }
+}
+
+/// The next creations. A connection that none comes for in a while goes back to the pool.
+async fn next(queue: &Taker<Waiting>, connection: &mut Option<PoolConnection<Postgres>>) -> Option<Vec<Waiting>> {
+    if connection.is_some() {
+        if let Ok(next) = time::timeout(KEPT_FOR, queue.next(take)).await {
+            return next;
+        }
+        *connection = None;
+    }
+    queue.next(take).await
 }
 
 /// In order, and one for an owner: the next one goes by what that leaves.
@@ -201,9 +216,9 @@ fn take(waiting: &mut VecDeque<Waiting>) -> Vec<Waiting> {
 }
 
 /// One outcome for each.
-async fn write(session: &Session, creations: &[Creation]) -> Vec<Outcome> {
+async fn write(session: &Session, connection: &mut Option<PoolConnection<Postgres>>, creations: &[Creation]) -> Vec<Outcome> {
     let all = |outcome: fn() -> Outcome| creations.iter().map(|_| outcome()).collect();
-    match session.write_once(|| statement(session, creations)).await {
+    match session.write_once(connection, || statement(session, creations)).await {
         Ok(found) => outcomes(creations.len(), &found),
         // One of them is there already, or lost against others; which one, the longer way tells.
         Err(Failure::Again(_)) => all(|| Outcome::Failed),

@@ -136,24 +136,32 @@ impl Session {
         Ok(connection)
     }
 
-    /// Runs one statement that writes, as a transaction of its own. Where the answer was lost, its outcome is unknown.
-    pub(crate) async fn write_once<'q>(&self, make: impl Fn() -> Statement<'q>) -> Result<Vec<PgRow>, Failure> {
+    /// Runs one statement that writes, as a transaction of its own, on a connection that is kept for the next one. Where the answer was
+    /// lost, its outcome is unknown.
+    pub(crate) async fn write_once<'q>(
+        &self,
+        kept: &mut Option<PoolConnection<Postgres>>,
+        make: impl Fn() -> Statement<'q>,
+    ) -> Result<Vec<PgRow>, Failure> {
         if self.is_pooled {
             let mut tx = self.begin(Kind::Durable).await?;
             let rows = tx.rows(make()).await?;
             return tx.commit().await.map(|()| rows);
         }
-        let mut connection = self.in_time(self.pool.acquire()).await?;
-        let unknown = |said: DriverError| Failure::Store(StoreError::OutcomeUnknown { source: Some(said.into()) });
-        match time::timeout(self.timeout + HEAD_START, make().fetch_all(&mut *connection)).await {
-            Ok(Ok(rows)) => Ok(rows),
-            Ok(Err(error)) if was_cut(&error) => Err(unknown(DriverError::of(&error))),
-            Ok(Err(error)) => Err(failed(error)),
-            Err(_) => {
-                connection.close_on_drop();
-                Err(unknown(DriverError::Timeout(self.timeout)))
+        let mut connection = match kept.take() {
+            Some(connection) => connection,
+            None => self.in_time(self.pool.acquire()).await?,
+        };
+        let said = match time::timeout(self.timeout + HEAD_START, make().fetch_all(&mut *connection)).await {
+            Ok(Err(error)) if was_cut(&error) => DriverError::of(&error),
+            Ok(answered) => {
+                *kept = Some(connection);
+                return answered.map_err(failed);
             }
-        }
+            Err(_) => DriverError::Timeout(self.timeout),
+        };
+        connection.close_on_drop();
+        Err(Failure::Store(StoreError::OutcomeUnknown { source: Some(said.into()) }))
     }
 
     /// Runs `attempt`, which begins and commits a transaction, until it is done or fails for good.
