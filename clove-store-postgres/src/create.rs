@@ -16,7 +16,7 @@ use clove_core::{
     audit::AuditEvent,
     store::{Changes, Decision, Facts, KeyChange, OrganizationRecord, OwnerRecord, Reads, SecretRecord, Transaction},
 };
-use sqlx::{Postgres, pool::PoolConnection, postgres::PgRow};
+use sqlx::{Connection, Postgres, pool::PoolConnection, postgres::PgRow};
 use std::{
     collections::{HashMap, HashSet, VecDeque},
     hash::{BuildHasher, RandomState},
@@ -33,6 +33,8 @@ const MOST: usize = 128;
 const REMEMBERED: usize = 8192;
 /// How long a task keeps the connection that it has written by: the pool asks each one that comes back, which costs as much as to write.
 const KEPT_FOR: Duration = Duration::from_secs(1);
+/// After so many statements, and each time that there have been twice as many, the statement is planned anew.
+const PLANNED_ANEW: u64 = 16;
 /// How often a creation is tried by what is remembered, before it goes the longer way.
 const TRIES: usize = 2;
 
@@ -173,7 +175,7 @@ impl Creation {
 }
 
 async fn run(session: Arc<Session>, queue: Taker<Waiting>) {
-    let mut connection = None;
+    let (mut connection, mut written) = (None, 0_u64);
     while let Some(waiting) = next(&queue, &mut connection).await {
         let (creations, answers): (Vec<_>, Vec<_>) =
             waiting.into_iter().map(|waiting| (waiting.creation, waiting.answer)).unzip();
@@ -182,6 +184,19 @@ async fn run(session: Arc<Session>, queue: Taker<Waiting>) {
             // Whoever has gone may ask again under the operation's id.
             let _ = answer.send(outcome);
         }
+        written = written.saturating_add(1);
+        if written >= PLANNED_ANEW && written.is_power_of_two() {
+            plan_anew(&mut connection).await;
+        }
+    }
+}
+
+/// A plan is kept as it was made for tables of that day's size: of small ones it reads all rows, and would still when they have grown.
+async fn plan_anew(connection: &mut Option<PoolConnection<Postgres>>) {
+    let Some(kept) = connection else { return };
+    if !matches!(time::timeout(KEPT_FOR, kept.clear_cached_statements()).await, Ok(Ok(_))) {
+        kept.close_on_drop();
+        *connection = None;
     }
 }
 
