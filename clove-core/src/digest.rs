@@ -135,7 +135,7 @@ impl Argon2Cost {
     pub fn new(memory_kib: u32, iterations: u32, lanes: u32) -> Result<Self, Invalid> {
         const LEAST: [(u32, u32); 5] = [(47_104, 1), (19_456, 2), (12_288, 3), (9_216, 4), (7_168, 5)];
         let strong = LEAST.iter().any(|&(memory, passes)| memory_kib >= memory && iterations >= passes);
-        Self::from_stored(memory_kib, iterations, lanes).ok().filter(|_| strong).ok_or_else(|| {
+        Self::within_bounds(memory_kib, iterations, lanes).ok().filter(|_| strong).ok_or_else(|| {
             Invalid::new(
                 "argon2id cost",
                 "must be at least (47104 KiB, 1), (19456, 2), (12288, 3), (9216, 4) or (7168, 5) and at most (262144 KiB, 16), their \
@@ -145,11 +145,26 @@ impl Argon2Cost {
         })
     }
 
-    /// A stored cost, however weak it is by the rules of today: a rule that has become stricter must not make a living key corrupt.
+    /// The form that stores keep: memory in KiB, iterations and lanes, with commas.
+    #[must_use]
+    pub fn to_stored(self) -> String {
+        let Self { memory_kib, iterations, lanes } = self;
+        format!("{memory_kib},{iterations},{lanes}")
+    }
+
+    /// Reads that form, however weak the cost is by the rules of today: a rule that has become stricter must not make a living key corrupt.
     ///
     /// # Errors
-    /// If it is above what a hash may cost, or below what one can.
-    pub fn from_stored(memory_kib: u32, iterations: u32, lanes: u32) -> Result<Self, Invalid> {
+    /// If it is above what a hash may cost, or below what one can, or the text is no cost.
+    pub fn from_stored(text: &str) -> Result<Self, Invalid> {
+        let parts: Option<Vec<u32>> = text.split(',').map(|part| part.parse().ok()).collect();
+        match parts.as_deref() {
+            Some(&[memory_kib, iterations, lanes]) => Self::within_bounds(memory_kib, iterations, lanes),
+            _ => Err(Invalid::new("argon2id cost", "must be memory, iterations and lanes, with commas", size(text))),
+        }
+    }
+
+    fn within_bounds(memory_kib: u32, iterations: u32, lanes: u32) -> Result<Self, Invalid> {
         let work = memory_kib.saturating_mul(iterations);
         // RFC 9106 section 3.1: at least 8 KiB a lane.
         if memory_kib < lanes.saturating_mul(8)
@@ -166,12 +181,6 @@ impl Argon2Cost {
             ));
         }
         Ok(Self { memory_kib, iterations, lanes })
-    }
-
-    /// (memory in KiB, iterations, lanes), for a store to keep.
-    #[must_use]
-    pub fn parts(self) -> (u32, u32, u32) {
-        (self.memory_kib, self.iterations, self.lanes)
     }
 }
 

@@ -3,8 +3,10 @@
 //! A fixed window is aligned to the Unix epoch in UTC and named by its start; what is charged to one name never exceeds its
 //! limit.
 
+mod kind;
 mod subject;
 
+pub use kind::WindowKind;
 pub use subject::Subject;
 
 use crate::{clock::Timestamp, error::Invalid, store::ActiveLimit};
@@ -183,10 +185,10 @@ impl Limits {
     #[must_use]
     pub fn times(&self, factor: u32) -> Self {
         let scaled = |window: &Window| {
-            let most = match (window.slides, window.shared) {
-                (false, _) => MAX_COUNT,
-                (true, false) => MAX_SLIDING_COUNT,
-                (true, true) => MAX_SHARED_SLIDING_COUNT,
+            let most = match window.kind() {
+                WindowKind::Fixed => MAX_COUNT,
+                WindowKind::Sliding => MAX_SLIDING_COUNT,
+                WindowKind::SlidingShared => MAX_SHARED_SLIDING_COUNT,
             };
             Window { count: window.count.saturating_mul(factor.into()).clamp(1, most), ..*window }
         };
@@ -201,21 +203,16 @@ impl fmt::Debug for Limits {
 }
 
 const UNLIMITED: &str = "unlimited";
-const SLIDES: &str = "s";
-const SLIDES_SHARED: &str = "S";
 const TIER: &str = "tier:";
-type MakeWindow = fn(u64, Duration) -> Result<Window, Invalid>;
+/// What stands behind a window's length.
+const KINDS: [(&str, WindowKind); 3] = [("s", WindowKind::Sliding), ("S", WindowKind::SlidingShared), ("", WindowKind::Fixed)];
 
 impl Limits {
     fn to_stored(&self) -> String {
         if self.windows().is_empty() {
             return UNLIMITED.to_owned();
         }
-        let kind = |window: &Window| match (window.slides, window.shared) {
-            (false, _) => "",
-            (true, false) => SLIDES,
-            (true, true) => SLIDES_SHARED,
-        };
+        let kind = |window: &Window| KINDS.iter().find(|(_, kind)| *kind == window.kind()).map_or("", |(text, _)| text);
         let window = |window: &Window| format!("{}/{}{}", window.count, window.seconds, kind(window));
         let windows: Vec<String> = self.windows().iter().map(window).collect();
         windows.join(" ")
@@ -227,10 +224,8 @@ impl Limits {
         }
         let window = |text: &str| {
             let (count, length) = text.split_once('/')?;
-            let kinds: [(&str, MakeWindow); 3] =
-                [(SLIDES, Window::sliding), (SLIDES_SHARED, Window::sliding_shared), ("", Window::new)];
-            let (seconds, make) = kinds.into_iter().find_map(|(kind, make)| Some((length.strip_suffix(kind)?, make)))?;
-            make(count.parse().ok()?, Duration::from_secs(seconds.parse().ok()?)).ok()
+            let (seconds, kind) = KINDS.into_iter().find_map(|(text, kind)| Some((length.strip_suffix(text)?, kind)))?;
+            kind.window(count.parse().ok()?, Duration::from_secs(seconds.parse().ok()?)).ok()
         };
         let windows: Option<Vec<Window>> = text.split(' ').map(window).collect();
         Self::new(windows.unwrap_or_default())

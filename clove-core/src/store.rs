@@ -19,7 +19,7 @@ mod roll;
 mod transaction;
 pub(crate) mod usage;
 
-pub use access::{AccessPage, AccessQuery, UnrecognizedCount};
+pub use access::{AccessPage, AccessQuery, UnrecognizedCount, unrecognized_by_hour};
 pub use budgets::{BudgetQuery, BudgetRow, BudgetSums, Reported, Reserve, Reserved, Reserving};
 pub use candidate::{Candidate, CandidateLimits, Found, Lookup, SecretRecord, Secrets};
 pub use copies::{CopyPage, CopyPart, CopyPlace, CopyRow, CountRow, PlaceValue, RecorderRow, ReportRow, SumRow, UnreadableRow};

@@ -190,6 +190,23 @@ pub enum Limited {
     Account,
 }
 
+impl Limited {
+    /// The stable name that stores write.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Key => "key",
+            Self::Account => "account",
+        }
+    }
+
+    /// Reads it.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Key, Self::Account].into_iter().find(|limited| limited.as_str() == text)
+    }
+}
+
 /// A window without a place for a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]

@@ -10,9 +10,10 @@ use crate::{
     write::column,
 };
 use clove_core::{
-    AccessEntry, AccessLimit, AccessOutcome, EndpointLabel, GrantId, Limited, StoreError, Timestamp, Window,
+    AccessEntry, AccessLimit, AccessOutcome, EndpointLabel, GrantId, Limited, StoreError, Timestamp,
     id::AuditId,
-    store::{AccessPage, AccessQuery, UnrecognizedCount},
+    limit::WindowKind,
+    store::{AccessPage, AccessQuery, UnrecognizedCount, unrecognized_by_hour},
 };
 use sqlx::postgres::PgRow;
 use std::{collections::BTreeMap, time::Duration};
@@ -43,33 +44,14 @@ pub(crate) async fn add(tx: &mut Tx<'_>, entries: &[AccessEntry]) -> Result<u64,
         .bind(column(entries, |entry| entry.owner.organization.as_str()))
         .bind(column(entries, |entry| entry.owner.account.as_str()))
         .bind(column(entries, |entry| entry.outcome.as_str()))
-        .bind(column(&limits, |limit| limit.map(|limit| limited(limit.of))))
+        .bind(column(&limits, |limit| limit.map(|limit| limit.of.as_str())))
         .bind(column(&limits, |limit| limit.map(|limit| signed(limit.window.count()))))
         .bind(column(&limits, |limit| limit.map(|limit| i64::from(limit.window.seconds()))))
-        .bind(column(&limits, |limit| limit.map(|limit| kind(limit.window))))
+        .bind(column(&limits, |limit| limit.map(|limit| limit.window.kind().as_str())))
         .bind(column(&limits, |limit| limit.map(|limit| signed(limit.left))))
         .bind(column(entries, |entry| signed(entry.cost)))
         .bind(column(entries, |entry| entry.endpoint.as_ref().map(EndpointLabel::as_str)));
     tx.execute(log).await
-}
-
-fn limited(of: Limited) -> &'static str {
-    match of {
-        Limited::Key => "key",
-        Limited::Account => "account",
-    }
-}
-
-const FIXED: &str = "fixed";
-const SLIDING: &str = "sliding";
-const SLIDING_SHARED: &str = "sliding_shared";
-
-fn kind(window: Window) -> &'static str {
-    match (window.slides(), window.is_shared()) {
-        (false, _) => FIXED,
-        (true, false) => SLIDING,
-        (true, true) => SLIDING_SHARED,
-    }
 }
 
 pub(crate) async fn page(session: &Session, query: &AccessQuery) -> Result<AccessPage, StoreError> {
@@ -132,18 +114,11 @@ pub(crate) fn entry(row: &PgRow) -> Result<AccessEntry, Bad> {
 fn limit(row: &PgRow) -> Result<Option<AccessLimit>, Bad> {
     let of = match rows::optional_text(row, 6, "limit_of")? {
         None => return Ok(None),
-        Some("key") => Limited::Key,
-        Some("account") => Limited::Account,
-        Some(_) => return Err("limit_of"),
+        Some(of) => Limited::parse(of).ok_or("limit_of")?,
     };
-    let window = match rows::text(row, 9, "limit_kind")? {
-        FIXED => Window::new,
-        SLIDING => Window::sliding,
-        SLIDING_SHARED => Window::sliding_shared,
-        _ => return Err("limit_kind"),
-    };
+    let kind = WindowKind::parse(rows::text(row, 9, "limit_kind")?).ok_or("limit_kind")?;
     let length = Duration::from_secs(rows::int(row, 8, "limit_seconds")?);
-    let window = window(rows::int(row, 7, "limit_count")?, length).map_err(|_| "limit_count")?;
+    let window = kind.window(rows::int(row, 7, "limit_count")?, length).map_err(|_| "limit_count")?;
     Ok(Some(AccessLimit { of, window, left: rows::int(row, 10, "limit_left")? }))
 }
 
@@ -226,12 +201,5 @@ pub(crate) async fn unrecognized(
         let hour = Timestamp::from_micros(rows::int(row, 0, "hour")?).ok_or("hour")?;
         Ok((hour, rows::int::<u64>(row, 1, "count")?))
     };
-    let mut hours: Vec<(Timestamp, u64)> = Vec::new();
-    for (hour, count) in readable(&found, read) {
-        match hours.last_mut().filter(|(last, _)| *last == hour) {
-            Some((_, sum)) => *sum = sum.saturating_add(count),
-            None => hours.push((hour, count)),
-        }
-    }
-    Ok(hours)
+    Ok(unrecognized_by_hour(readable(&found, read)))
 }

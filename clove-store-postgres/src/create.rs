@@ -7,7 +7,7 @@
 use crate::{
     error::{DriverError, Failure},
     queue::{Queue, Taker},
-    rows::{self, UNLIMITED, micros, rows_of, scheme_columns, signed},
+    rows::{self, creation_day, micros, rows_of, scheme_columns, signed},
     session::Session,
     write::column,
 };
@@ -260,17 +260,6 @@ fn outcomes(creations: usize, found: &[PgRow]) -> Vec<Outcome> {
     outcomes
 }
 
-fn limit(record: &OwnerRecord) -> Option<i64> {
-    record.limit.map(|limit| match limit {
-        ActiveLimit::AtMost(limit) => i64::from(limit),
-        ActiveLimit::Unlimited => UNLIMITED,
-    })
-}
-
-fn day(record: &OwnerRecord) -> Option<i64> {
-    record.creation_day.map(|day| i64::from(day.to_epoch_days()))
-}
-
 fn statement<'q>(session: &Session, creations: &'q [Creation]) -> crate::session::Statement<'q> {
     let places = (0..creations.len()).map(rows_of).collect::<Vec<_>>();
     let before = |of: fn(&OwnerRecord) -> i64| column(creations, |new| new.before.as_ref().map(of));
@@ -283,13 +272,13 @@ fn statement<'q>(session: &Session, creations: &'q [Creation]) -> crate::session
         .bind(column(creations, |new| new.before.is_none()))
         .bind(before(|row| i64::from(row.held)))
         .bind(before(|row| i64::from(row.records)))
-        .bind(column(creations, |new| new.before.as_ref().and_then(limit)))
-        .bind(column(creations, |new| new.before.as_ref().and_then(day)))
+        .bind(column(creations, |new| new.before.as_ref().and_then(|row| row.limit).map(ActiveLimit::to_stored)))
+        .bind(column(creations, |new| new.before.as_ref().and_then(creation_day)))
         .bind(before(|row| i64::from(row.creations)))
         .bind(column(creations, |new| new.before.as_ref().map(|row| row.request_limits.to_stored())))
         .bind(column(creations, |new| i64::from(new.after.held)))
         .bind(column(creations, |new| i64::from(new.after.records)))
-        .bind(column(creations, |new| day(&new.after)))
+        .bind(column(creations, |new| creation_day(&new.after)))
         .bind(column(creations, |new| i64::from(new.after.creations)))
         .bind(column(creations, |new| new.key.id.as_uuid()))
         .bind(column(creations, |new| new.key.name.as_str()))

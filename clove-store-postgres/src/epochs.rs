@@ -10,9 +10,6 @@ use sqlx::postgres::PgRow;
 use std::{sync::Arc, time::Duration};
 use uuid::Uuid;
 
-/// The bound where none is noted: longer than any that is used, but for the one that asks for none.
-const UNBOUND: Duration = Duration::from_secs(3600);
-
 /// The epochs as they are now.
 pub(crate) async fn poll(session: &Session, bound: Duration) -> Result<Arc<Epochs>, StoreError> {
     let epochs = ask(session).await?;
@@ -87,7 +84,7 @@ fn read(row: &PgRow) -> Result<Epochs, StoreError> {
 
 fn epochs(row: &PgRow, what: Bad) -> Result<Epochs, Bad> {
     let duration =
-        |column| rows::optional_int::<u64>(row, column, what).map(|micros| micros.map_or(UNBOUND, Duration::from_micros));
+        |column| rows::optional_int::<u64>(row, column, what).map(|micros| micros.map_or(Epochs::UNBOUND, Duration::from_micros));
     let mut epochs = Epochs::new(duration(2)?);
     epochs.longest = duration(3)?;
     epochs.server_time = Timestamp::from_micros(rows::value(row, 0, what)?);

@@ -14,10 +14,7 @@ use clove_core::{
     usage::{Day, MAX_AMOUNT, Unit, UsageBy, UsagePer},
 };
 use sqlx::postgres::PgRow;
-use std::{
-    cmp::Ordering,
-    collections::{BTreeMap, HashMap},
-};
+use std::collections::{BTreeMap, HashMap};
 use uuid::Uuid;
 
 /// Whose a sum is. The sums of accounts and organizations are kept beside those of keys, so that nobody adds them up.
@@ -358,7 +355,7 @@ impl<'q> Source<'q> {
             Ok(place) => place,
             Err(bad) => return vec![(Err(bad), Err(bad))],
         };
-        let Some(first_day) = self.first_day(&place) else { return Vec::new() };
+        let Some(first_day) = self.query.first_day(&place) else { return Vec::new() };
         let days = series.iter().filter_map(|row| {
             let day = rows::optional_int::<i32>(row, 3, "day").ok()??;
             (day >= first_day.epoch_days()).then(|| (day, rows::int::<u64>(row, 4, "total")))
@@ -375,19 +372,6 @@ impl<'q> Source<'q> {
                 };
                 days.fold(None, add).map(|sum| (Ok(place.clone()), sum)).into_iter().collect()
             }
-        }
-    }
-
-    /// The first day of a series that counts, if any does.
-    fn first_day(&self, place: &UsagePlace) -> Option<Day> {
-        let first = self.query.first;
-        let Some(after) = &self.query.after else { return Some(first) };
-        match place.cmp(&UsagePlace { day: None, ..after.clone() }) {
-            Ordering::Less => None,
-            Ordering::Equal => {
-                after.day.and_then(|day| Day::from_epoch_days(day.epoch_days().checked_add(1)?)).map(|day| day.max(first))
-            }
-            Ordering::Greater => Some(first),
         }
     }
 }

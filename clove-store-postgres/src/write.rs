@@ -3,7 +3,7 @@
 use crate::{
     error::Failure,
     read::corrupt,
-    rows::{UNLIMITED, micros, scheme_columns, signed},
+    rows::{creation_day, micros, scheme_columns, signed},
     session::{Kind, Session, Tx},
 };
 use chrono::{DateTime, Utc};
@@ -107,12 +107,6 @@ pub(crate) async fn put_owners(tx: &mut Tx<'_>, sql: &SqlStr, records: &[OwnerRe
     if records.is_empty() {
         return Ok(0);
     }
-    let limit = |record: &OwnerRecord| {
-        record.limit.map(|limit| match limit {
-            ActiveLimit::AtMost(limit) => i64::from(limit),
-            ActiveLimit::Unlimited => UNLIMITED,
-        })
-    };
     let put = tx
         .query(sql)
         .bind(column(records, |record| record.owner.organization.as_str()))
@@ -120,8 +114,8 @@ pub(crate) async fn put_owners(tx: &mut Tx<'_>, sql: &SqlStr, records: &[OwnerRe
         .bind(column(records, |record| record.open))
         .bind(column(records, |record| i64::from(record.held)))
         .bind(column(records, |record| i64::from(record.records)))
-        .bind(column(records, limit))
-        .bind(column(records, |record| record.creation_day.map(|day| i64::from(day.to_epoch_days()))))
+        .bind(column(records, |record| record.limit.map(ActiveLimit::to_stored)))
+        .bind(column(records, creation_day))
         .bind(column(records, |record| i64::from(record.creations)))
         .bind(column(records, |record| record.request_limits.to_stored()));
     tx.execute(put).await

@@ -8,9 +8,10 @@ use crate::{
 };
 use clove_core::{
     AccessEntry, AccessLimit, AccessOutcome, AccountId, EndpointLabel, GrantId, Limited, OrganizationId, Owner, StoreError,
-    Timestamp, Window,
+    Timestamp,
     id::AuditId,
-    store::{AccessPage, AccessQuery, UnrecognizedCount},
+    limit::WindowKind,
+    store::{AccessPage, AccessQuery, UnrecognizedCount, unrecognized_by_hour},
 };
 use rusqlite::{Connection, Row, params};
 use std::{sync::Arc, time::Duration};
@@ -29,10 +30,10 @@ pub(crate) fn log(connection: &Connection, entries: &Arc<[AccessEntry]>) -> Resu
             entry.owner.organization.as_str(),
             entry.owner.account.as_str(),
             entry.outcome.as_str(),
-            limit.map(|limit| limited(limit.of)),
+            limit.map(|limit| limit.of.as_str()),
             limit.map(|limit| signed(limit.window.count())),
             limit.map(|limit| limit.window.seconds()),
-            limit.map(|limit| kind(limit.window)),
+            limit.map(|limit| limit.window.kind().as_str()),
             limit.map(|limit| signed(limit.left)),
             signed(entry.cost),
             entry.endpoint.as_ref().map(EndpointLabel::as_str),
@@ -40,25 +41,6 @@ pub(crate) fn log(connection: &Connection, entries: &Arc<[AccessEntry]>) -> Resu
         execute(connection, sql::LOG_ACCESS, params)?;
     }
     Ok(())
-}
-
-fn limited(of: Limited) -> &'static str {
-    match of {
-        Limited::Key => "key",
-        Limited::Account => "account",
-    }
-}
-
-const FIXED: &str = "fixed";
-const SLIDING: &str = "sliding";
-const SLIDING_SHARED: &str = "sliding_shared";
-
-fn kind(window: Window) -> &'static str {
-    match (window.slides(), window.is_shared()) {
-        (false, _) => FIXED,
-        (true, false) => SLIDING,
-        (true, true) => SLIDING_SHARED,
-    }
 }
 
 /// SQLite's integers are signed; the core gives no larger ones.
@@ -128,18 +110,11 @@ pub(crate) fn entry(row: &Row<'_>) -> Result<AccessEntry, Bad> {
 fn limit(row: &Row<'_>) -> Result<Option<AccessLimit>, Bad> {
     let of = match rows::optional_text(row, 6, "limit_of")? {
         None => return Ok(None),
-        Some("key") => Limited::Key,
-        Some("account") => Limited::Account,
-        Some(_) => return Err("limit_of"),
+        Some(of) => Limited::parse(of).ok_or("limit_of")?,
     };
-    let window = match rows::text(row, 9, "limit_kind")? {
-        FIXED => Window::new,
-        SLIDING => Window::sliding,
-        SLIDING_SHARED => Window::sliding_shared,
-        _ => return Err("limit_kind"),
-    };
+    let kind = WindowKind::parse(rows::text(row, 9, "limit_kind")?).ok_or("limit_kind")?;
     let length = Duration::from_secs(rows::int(row, 8, "limit_seconds")?);
-    let window = window(rows::int(row, 7, "limit_count")?, length).map_err(|_| "limit_count")?;
+    let window = kind.window(rows::int(row, 7, "limit_count")?, length).map_err(|_| "limit_count")?;
     Ok(Some(AccessLimit { of, window, left: rows::int(row, 10, "limit_left")? }))
 }
 
@@ -180,12 +155,5 @@ pub(crate) fn unrecognized(
         Ok((hour, rows::int::<u64>(row, 1, "count")?))
     };
     let params = params![from.as_micros(), until.as_micros()];
-    let mut hours: Vec<(Timestamp, u64)> = Vec::new();
-    for (hour, count) in readable(connection, sql::UNRECOGNIZED, params, usize::MAX, read)? {
-        match hours.last_mut().filter(|(last, _)| *last == hour) {
-            Some((_, sum)) => *sum = sum.saturating_add(count),
-            None => hours.push((hour, count)),
-        }
-    }
-    Ok(hours)
+    Ok(unrecognized_by_hour(readable(connection, sql::UNRECOGNIZED, params, usize::MAX, read)?))
 }

@@ -20,9 +20,6 @@ use std::{
     time::Duration,
 };
 
-/// The bound where none is noted: longer than any that is used.
-const UNBOUND: Duration = Duration::from_secs(3600);
-
 /// A connection of its own, whose `data_version` tells in two microseconds whether any other has committed since.
 pub(crate) struct Poller {
     connection: Readers,
@@ -59,7 +56,7 @@ impl Poller {
 
 fn read(connection: &Connection) -> Result<Epochs, StoreError> {
     let bounds = row(connection, sql::BOUND, |row| Ok([row.get(0)?, row.get(1)?]))?;
-    let [bound, longest] = bounds.map_or([UNBOUND; 2], |bounds| bounds.map(duration));
+    let [bound, longest] = bounds.map_or([Epochs::UNBOUND; 2], |bounds| bounds.map(duration));
     let roll = number(connection, sql::ROLL)?.unwrap_or_default().cast_unsigned();
     let mut epochs = Epochs::new(bound);
     (epochs.longest, epochs.roll, epochs.nodes) = (longest, roll, nodes(connection)?);

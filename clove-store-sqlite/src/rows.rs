@@ -162,7 +162,7 @@ pub(crate) fn secret(row: &Row<'_>, first: usize) -> Result<SecretRecord, Bad> {
         "hmac-sha256" => Scheme::HmacSha256 { pepper: int(row, first + 2, "pepper")? },
         name @ ("argon2id" | "argon2id-imported") => Scheme::Argon2id {
             imported: name == "argon2id-imported",
-            cost: cost(text(row, first + 3, "argon2_cost")?).ok_or("argon2_cost")?,
+            cost: Argon2Cost::from_stored(text(row, first + 3, "argon2_cost")?).map_err(|_| "argon2_cost")?,
             salt: blob(row, first + 4, "argon2_salt")?.try_into().map_err(|_| "argon2_salt")?,
         },
         _ => return Err("scheme"),
@@ -174,34 +174,19 @@ pub(crate) fn secret(row: &Row<'_>, first: usize) -> Result<SecretRecord, Bad> {
     })
 }
 
-fn cost(text: &str) -> Option<Argon2Cost> {
-    let mut parts = text.split(',').map(|part| part.parse().ok());
-    let (memory, iterations, lanes) = (parts.next()??, parts.next()??, parts.next()??);
-    Argon2Cost::from_stored(memory, iterations, lanes).ok().filter(|_| parts.next().is_none())
-}
-
 /// A scheme's columns: name, pepper, cost, salt.
 pub(crate) fn scheme_columns(scheme: &Scheme) -> (&'static str, Option<u16>, Option<String>, Option<[u8; 16]>) {
     let (pepper, cost, salt) = match scheme {
         Scheme::Sha256 => (None, None, None),
         Scheme::HmacSha256 { pepper } => (Some(*pepper), None, None),
-        Scheme::Argon2id { cost, salt, .. } => {
-            let (memory, iterations, lanes) = cost.parts();
-            (None, Some(format!("{memory},{iterations},{lanes}")), Some(*salt))
-        }
+        Scheme::Argon2id { cost, salt, .. } => (None, Some(cost.to_stored()), Some(*salt)),
     };
     (scheme.name(), pepper, cost, salt)
 }
 
-/// `active_limit` of an owner without a limit.
-pub(crate) const UNLIMITED: i64 = -1;
-
 fn active_limit(row: &Row<'_>, column: usize) -> Result<Option<ActiveLimit>, Bad> {
-    Ok(match optional_int::<i64>(row, column, "active_limit")? {
-        None => None,
-        Some(UNLIMITED) => Some(ActiveLimit::Unlimited),
-        Some(limit) => Some(ActiveLimit::AtMost(u32::try_from(limit).map_err(|_| "active_limit")?)),
-    })
+    let stored = optional_int(row, column, "active_limit")?;
+    stored.map(|stored| ActiveLimit::from_stored(stored).ok_or("active_limit")).transpose()
 }
 
 pub(crate) fn owner_record(row: &Row<'_>) -> Result<OwnerRecord, Bad> {

@@ -3,7 +3,7 @@
 use crate::{
     epochs,
     read::{corrupt, failed, key_with_secrets, one, readable, scope_columns, state_flags},
-    rows::{self, Bad, UNLIMITED, scheme_columns},
+    rows::{self, Bad, scheme_columns},
     sql,
 };
 use chrono::{DateTime, Utc};
@@ -190,17 +190,13 @@ fn must_exist(id: KeyId, rows: usize) -> Result<(), StoreError> {
 }
 
 fn put_owner(connection: &Connection, record: &OwnerRecord) -> Result<(), StoreError> {
-    let limit = record.limit.map(|limit| match limit {
-        ActiveLimit::AtMost(limit) => i64::from(limit),
-        ActiveLimit::Unlimited => UNLIMITED,
-    });
     let params = params![
         record.owner.organization.as_str(),
         record.owner.account.as_str(),
         record.open,
         record.held,
         record.records,
-        limit,
+        record.limit.map(ActiveLimit::to_stored),
         record.creation_day.map(|day| day.to_epoch_days()),
         record.creations,
         record.request_limits.to_stored(),

@@ -16,7 +16,7 @@ use rusqlite::{
     Connection, OptionalExtension, Row, params,
     types::{ToSqlOutput, ValueRef},
 };
-use std::{cmp::Ordering, collections::BTreeMap};
+use std::collections::BTreeMap;
 
 /// Whose a sum is. The sums of accounts and organizations are kept beside those of keys, so that nobody adds them up.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -226,7 +226,7 @@ impl<'q> Source<'q> {
 
     /// The sums of a series that lie after the query's place, one more than `limit` at most.
     fn sums(&self, connection: &Connection, series: &Series, place: &UsagePlace, limit: usize) -> Result<Vec<Sum>, StoreError> {
-        let Some(first) = self.first_day(place) else { return Ok(Vec::new()) };
+        let Some(first) = self.query.first_day(place) else { return Ok(Vec::new()) };
         let (organization, level) = (self.organization, self.level as i64);
         let (first, last) = (first.epoch_days(), self.query.last.epoch_days());
         let mut statement = connection.prepare_cached(sql::DAYS_OF_SERIES).map_err(failed)?;
@@ -248,19 +248,6 @@ impl<'q> Source<'q> {
                 }
                 Ok(sum.map(|sum| (place.clone(), sum)).into_iter().collect())
             }
-        }
-    }
-
-    /// The first day of a series that counts, if any does.
-    fn first_day(&self, place: &UsagePlace) -> Option<Day> {
-        let first = self.query.first;
-        let Some(after) = &self.query.after else { return Some(first) };
-        match place.cmp(&UsagePlace { day: None, ..after.clone() }) {
-            Ordering::Less => None,
-            Ordering::Equal => {
-                after.day.and_then(|day| Day::from_epoch_days(day.epoch_days().checked_add(1)?)).map(|day| day.max(first))
-            }
-            Ordering::Greater => Some(first),
         }
     }
 }

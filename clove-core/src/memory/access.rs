@@ -4,7 +4,7 @@ use crate::{
     access::AccessEntry,
     clock::Timestamp,
     id::{GrantId, NodeId},
-    store::{AccessPage, AccessQuery, UnrecognizedCount},
+    store::{AccessPage, AccessQuery, UnrecognizedCount, unrecognized_by_hour},
 };
 use std::{collections::BTreeMap, ops::Bound};
 
@@ -58,11 +58,7 @@ impl AccessTables {
     }
 
     pub(super) fn unrecognized(&self, from: Timestamp, until: Timestamp) -> Vec<(Timestamp, u64)> {
-        let mut hours = BTreeMap::<Timestamp, u64>::new();
-        for ((hour, _), count) in self.unrecognized.iter().filter(|((hour, _), _)| from <= *hour && *hour < until) {
-            let sum = hours.entry(*hour).or_default();
-            *sum = sum.saturating_add(*count);
-        }
-        hours.into_iter().collect()
+        let counts = self.unrecognized.iter().map(|((hour, _), count)| (*hour, *count));
+        unrecognized_by_hour(counts.filter(|(hour, _)| from <= *hour && *hour < until))
     }
 }

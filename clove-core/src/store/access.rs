@@ -40,6 +40,19 @@ pub struct AccessPage {
     pub last: Option<GrantId>,
 }
 
+/// The sums of counts by hour, which come in the order of hours.
+#[must_use]
+pub fn unrecognized_by_hour(counts: impl IntoIterator<Item = (Timestamp, u64)>) -> Vec<(Timestamp, u64)> {
+    let mut hours: Vec<(Timestamp, u64)> = Vec::new();
+    for (hour, count) in counts {
+        match hours.last_mut().filter(|(last, _)| *last == hour) {
+            Some((_, sum)) => *sum = sum.saturating_add(count),
+            None => hours.push((hour, count)),
+        }
+    }
+    hours
+}
+
 /// How many requests one process has refused in one hour without a proven secret, from its beginning on. It only grows, so that
 /// it may be written again and again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

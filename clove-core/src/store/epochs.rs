@@ -94,6 +94,9 @@ pub struct Epochs {
 }
 
 impl Epochs {
+    /// The bound that is told where none is noted: longer than any that is used, but for the one that asks for none.
+    pub const UNBOUND: Duration = Duration::from_secs(3600);
+
     /// Where nothing has changed yet.
     #[must_use]
     pub fn new(bound: Duration) -> Self {

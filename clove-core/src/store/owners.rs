@@ -63,6 +63,29 @@ pub enum ActiveLimit {
     Unlimited,
 }
 
+/// [`ActiveLimit::Unlimited`], as stores keep it.
+const UNLIMITED: i64 = -1;
+
+impl ActiveLimit {
+    /// The form that stores keep: -1 for any number.
+    #[must_use]
+    pub fn to_stored(self) -> i64 {
+        match self {
+            Self::AtMost(limit) => i64::from(limit),
+            Self::Unlimited => UNLIMITED,
+        }
+    }
+
+    /// Reads that form; `None` if it is none.
+    #[must_use]
+    pub fn from_stored(number: i64) -> Option<Self> {
+        match number {
+            UNLIMITED => Some(Self::Unlimited),
+            _ => u32::try_from(number).ok().map(Self::AtMost),
+        }
+    }
+}
+
 /// An owner's row with what only a count can tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OwnerFacts {

@@ -6,7 +6,7 @@ use crate::{
     id::{AccountId, GrantId, KeyId, NodeId, Owner, Scope},
     usage::{Day, MAX_AMOUNT, Unit, Usage, UsageBy, UsagePer},
 };
-use std::collections::BTreeMap;
+use std::{cmp::Ordering, collections::BTreeMap};
 
 /// What a sum is of. Sums outlive their key.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -140,6 +140,19 @@ impl UsageQuery {
         let mut rest = found.into_iter();
         let sums: Vec<Usage> = rest.by_ref().take(self.limit).map(|(place, amount)| place.sum(amount)).collect();
         UsagePage { more: rest.next().is_some(), last: sums.last().map(UsagePlace::of), corrupt: 0, sums }
+    }
+
+    /// The first day that counts for the page of a series at `place`, which tells no day; `None` where none does.
+    #[must_use]
+    pub fn first_day(&self, place: &UsagePlace) -> Option<Day> {
+        let Some(after) = &self.after else { return Some(self.first) };
+        match place.cmp(&UsagePlace { day: None, ..after.clone() }) {
+            Ordering::Less => None,
+            Ordering::Equal => {
+                after.day.and_then(|day| Day::from_epoch_days(day.epoch_days().checked_add(1)?)).map(|day| day.max(self.first))
+            }
+            Ordering::Greater => Some(self.first),
+        }
     }
 
     fn matches(&self, meter: &Meter) -> bool {
