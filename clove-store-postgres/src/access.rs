@@ -1,12 +1,10 @@
 //! The access log, and what is forgotten of logs.
 
 use crate::{
-    error::Failure,
-    partitions::{self, ACCESS, AUDIT, Month, drop_table},
-    places::forget_rows,
+    partitions::{self, ACCESS, AUDIT, LET_BE, Month, drop_table},
     read::{ABOVE_ALL_IDS, readable, scope_columns},
     rows::{self, Bad, rows_of, signed},
-    session::{Kind, Session, Tx},
+    session::{Kind, Session, Statement},
     write::column,
 };
 use clove_core::{
@@ -24,20 +22,14 @@ use uuid::Uuid;
 const MAX_LOOKED_AT: i64 = 10_000;
 
 pub(crate) async fn log(session: &Session, entries: &[AccessEntry]) -> Result<(), StoreError> {
-    session
-        .attempts(|| async {
-            let mut tx = session.begin(Kind::Durable).await?;
-            add(&mut tx, entries).await?;
-            tx.commit().await
-        })
-        .await
+    session.write(Kind::Durable, || addition(session, entries)).await.map(drop)
 }
 
-/// Adds entries that are not there; how many that were.
-pub(crate) async fn add(tx: &mut Tx<'_>, entries: &[AccessEntry]) -> Result<u64, Failure> {
+/// Adds entries that are not there.
+pub(crate) fn addition<'q>(session: &Session, entries: &'q [AccessEntry]) -> Statement<'q> {
     let limits = column(entries, |entry| entry.limit.as_ref());
-    let log = tx
-        .query(&tx.sql().log_access)
+    session
+        .query(&session.sql.log_access)
         .bind(column(entries, |entry| entry.id.as_uuid()))
         .bind(column(entries, |entry| entry.at.timestamp_micros()))
         .bind(column(entries, |entry| entry.key.as_uuid()))
@@ -50,8 +42,7 @@ pub(crate) async fn add(tx: &mut Tx<'_>, entries: &[AccessEntry]) -> Result<u64,
         .bind(column(&limits, |limit| limit.map(|limit| limit.window.kind().as_str())))
         .bind(column(&limits, |limit| limit.map(|limit| signed(limit.left))))
         .bind(column(entries, |entry| signed(entry.cost)))
-        .bind(column(entries, |entry| entry.endpoint.as_ref().map(EndpointLabel::as_str)));
-    tx.execute(log).await
+        .bind(column(entries, |entry| entry.endpoint.as_ref().map(EndpointLabel::as_str)))
 }
 
 pub(crate) async fn page(session: &Session, query: &AccessQuery) -> Result<AccessPage, StoreError> {
@@ -127,14 +118,13 @@ pub(crate) async fn forget(session: &Session, before: Timestamp, limit: usize) -
         return Ok(limit);
     }
     let first = GrantId::first_at(before).as_uuid();
-    let entries = forget_rows(session, |tx| tx.query(&tx.sql().forget_access).bind(first).bind(rows_of(limit))).await?;
+    let entries = session.forget(|| session.query(&session.sql.forget_access).bind(first).bind(rows_of(limit))).await?;
     let left = limit.saturating_sub(entries);
     if left == 0 {
         return Ok(entries);
     }
-    let forget_hours =
-        |tx: &crate::session::Tx<'_>| tx.query(&tx.sql().forget_unrecognized).bind(before.as_micros()).bind(rows_of(left));
-    Ok(entries + forget_rows(session, forget_hours).await?)
+    let forget_hours = || session.query(&session.sql.forget_unrecognized).bind(before.as_micros()).bind(rows_of(left));
+    Ok(entries + session.forget(forget_hours).await?)
 }
 
 /// Drops a month's table, if one was over before the time and this role may; whether it did. There may be more then.
@@ -142,13 +132,13 @@ async fn drop_month(session: &Session, of: &str, before: Timestamp) -> Result<bo
     let Some(month) = over(session, of, before).await? else { return Ok(false) };
     let is_dropped = session.attempts(|| session.in_time(drop_table(&session.pool, &session.schema, of, month))).await?;
     if !is_dropped {
-        session.drops.put_off();
+        session.drops.put_off(LET_BE);
     }
     Ok(is_dropped)
 }
 
 async fn over(session: &Session, of: &str, before: Timestamp) -> Result<Option<Month>, StoreError> {
-    if !session.has_partitions || !session.drops.are_due() {
+    if !session.has_partitions || !session.drops.is_now() {
         return Ok(None);
     }
     session.attempts(|| session.in_time(partitions::over(&session.pool, &session.schema, of, before))).await
@@ -158,7 +148,7 @@ async fn over(session: &Session, of: &str, before: Timestamp) -> Result<Option<M
 pub(crate) async fn forget_audit(session: &Session, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
     let first = AuditId::first_at(before).as_uuid();
     // First: an operation whose event is gone would be neither free nor known.
-    let operations = forget_rows(session, |tx| tx.query(&tx.sql().forget_operations).bind(first).bind(rows_of(limit))).await?;
+    let operations = session.forget(|| session.query(&session.sql.forget_operations).bind(first).bind(rows_of(limit))).await?;
     // The events of a month that is over go with its table, once none of its operations is left.
     if operations == limit && over(session, AUDIT, before).await?.is_some() {
         return Ok(limit);
@@ -166,7 +156,7 @@ pub(crate) async fn forget_audit(session: &Session, before: Timestamp, limit: us
     if operations < limit && drop_month(session, AUDIT, before).await? {
         return Ok(limit);
     }
-    forget_rows(session, |tx| tx.query(&tx.sql().forget_audit).bind(first).bind(rows_of(limit))).await
+    session.forget(|| session.query(&session.sql.forget_audit).bind(first).bind(rows_of(limit))).await
 }
 
 /// Ascending, so that no two wait for each other.
@@ -177,18 +167,14 @@ pub(crate) async fn count_unrecognized(session: &Session, counts: &[Unrecognized
         *largest = signed(*count).max(*largest);
     }
     let rows: Vec<_> = largest.into_iter().collect();
-    session
-        .attempts(|| async {
-            let mut tx = session.begin(Kind::Buffered).await?;
-            let count = tx
-                .query(&tx.sql().count_unrecognized)
-                .bind(column(&rows, |((hour, _), _)| *hour))
-                .bind(column(&rows, |((_, node), _)| *node))
-                .bind(column(&rows, |(_, count)| *count));
-            tx.execute(count).await?;
-            tx.commit().await
-        })
-        .await
+    let count = || {
+        session
+            .query(&session.sql.count_unrecognized)
+            .bind(column(&rows, |((hour, _), _)| *hour))
+            .bind(column(&rows, |((_, node), _)| *node))
+            .bind(column(&rows, |(_, count)| *count))
+    };
+    session.write(Kind::Buffered, count).await.map(drop)
 }
 
 pub(crate) async fn unrecognized(

@@ -3,7 +3,7 @@
 use crate::{
     read::corrupt,
     rows::{self, Bad},
-    session::{Kind, Session, Statement, Tx},
+    session::{Kind, Session},
 };
 use clove_core::{StoreError, Timestamp, error::CorruptRow, id::NodeId, store::Epochs};
 use sqlx::postgres::PgRow;
@@ -28,19 +28,7 @@ async fn ask(session: &Session) -> Result<Epochs, StoreError> {
 
 /// Durable, before any row is remembered under it.
 async fn note(session: &Session, micros: i64) -> Result<(), StoreError> {
-    write(session, Kind::Durable, |tx| tx.query(&tx.sql().note_bound).bind(micros)).await
-}
-
-/// Writes by one statement.
-async fn write(session: &Session, kind: Kind, statement: impl Fn(&Tx<'_>) -> Statement<'static>) -> Result<(), StoreError> {
-    session
-        .attempts(|| async {
-            let mut tx = session.begin(kind).await?;
-            let statement = statement(&tx);
-            tx.execute(statement).await?;
-            tx.commit().await
-        })
-        .await
+    session.write(Kind::Durable, || session.query(&session.sql.note_bound).bind(micros)).await.map(drop)
 }
 
 /// Calls the roll by the next number.
@@ -58,15 +46,15 @@ pub(crate) async fn call_roll(session: &Session) -> Result<u64, StoreError> {
 
 /// Notes what a node has answered, unless that is a higher number.
 pub(crate) async fn answer_roll(session: &Session, node: NodeId, number: u64) -> Result<(), StoreError> {
-    let answer = |tx: &Tx<'_>| tx.query(&tx.sql().answer_roll).bind(node.as_uuid()).bind(rows::signed(number));
-    write(session, Kind::Durable, answer).await
+    let answer = || session.query(&session.sql.answer_roll).bind(node.as_uuid()).bind(rows::signed(number));
+    session.write(Kind::Durable, answer).await.map(drop)
 }
 
 /// Takes nodes off the roll that have answered no call of this number or a higher one.
 pub(crate) async fn dismiss(session: &Session, nodes: &[NodeId], number: u64) -> Result<(), StoreError> {
     let nodes: Vec<Uuid> = nodes.iter().map(NodeId::as_uuid).collect();
-    let dismiss = |tx: &Tx<'_>| tx.query(&tx.sql().dismiss).bind(nodes.clone()).bind(rows::signed(number));
-    write(session, Kind::Buffered, dismiss).await
+    let dismiss = || session.query(&session.sql.dismiss).bind(nodes.as_slice()).bind(rows::signed(number));
+    session.write(Kind::Buffered, dismiss).await.map(drop)
 }
 
 fn read(row: &PgRow) -> Result<Epochs, StoreError> {

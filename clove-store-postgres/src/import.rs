@@ -169,7 +169,7 @@ async fn insert(tx: &mut Tx<'_>, rows: &[&CopyRow]) -> Result<u64, Failure> {
         }
         CopyPart::Access => {
             let rows: Vec<_> = of!(Access).into_iter().cloned().collect();
-            access::add(tx, &rows).await
+            tx.execute(access::addition(tx.session(), &rows)).await
         }
         CopyPart::Unrecognized => {
             let rows = of!(Unrecognized);

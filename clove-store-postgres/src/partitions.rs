@@ -6,7 +6,7 @@ use chrono::{DateTime, Datelike, Months, NaiveDate, NaiveTime, Utc};
 use clove_core::{Timestamp, id::AuditId};
 use sqlx::{Executor, PgConnection, Row, postgres::PgPool};
 use std::{
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 use tokio::time::Instant;
@@ -23,7 +23,7 @@ const A_DAY: Duration = Duration::from_secs(86_400);
 /// Whoever writes to a log waits behind who waits for its table: not for long.
 const LIMIT: &str = "SET LOCAL lock_timeout = 100";
 /// How long a table that could not be dropped is let be.
-const LET_BE: Duration = Duration::from_secs(3600);
+pub(crate) const LET_BE: Duration = Duration::from_secs(3600);
 
 /// The first day of a month.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -71,31 +71,37 @@ pub(crate) async fn provide(connection: &mut PgConnection, schema: &str) -> Resu
     Ok(())
 }
 
+/// When something is to be done next; due until it is put off.
+#[derive(Default)]
+pub(crate) struct Due(Mutex<Option<Instant>>);
+
+impl Due {
+    fn lock(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn is_now(&self) -> bool {
+        self.lock().is_none_or(|next| next <= Instant::now())
+    }
+
+    pub(crate) fn put_off(&self, by: Duration) {
+        *self.lock() = Instant::now().checked_add(by);
+    }
+}
+
 /// Makes them a long time after they were made last: for a process that runs for months. What fails is tried again the next time.
 pub(crate) struct Calendar {
     /// Whether this process makes any.
     provides: bool,
-    next: Mutex<Option<Instant>>,
-}
-
-/// When a table that could not be dropped is tried again.
-#[derive(Default)]
-pub(crate) struct Drops(Mutex<Option<Instant>>);
-
-impl Drops {
-    pub(crate) fn are_due(&self) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_none_or(|next| next <= Instant::now())
-    }
-
-    pub(crate) fn put_off(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now().checked_add(LET_BE);
-    }
+    next: Due,
 }
 
 impl Calendar {
     /// They are made by now.
     pub(crate) fn new(provides: bool) -> Self {
-        Self { provides, next: Mutex::new(Instant::now().checked_add(A_DAY)) }
+        let next = Due::default();
+        next.put_off(A_DAY);
+        Self { provides, next }
     }
 
     pub(crate) async fn provide_if_due(&self, session: &Session) {
@@ -110,12 +116,11 @@ impl Calendar {
         let _ = made.await;
     }
 
+    /// Once each time.
     fn is_due(&self) -> bool {
-        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        let is_due = next.is_some_and(|next| next <= now);
+        let is_due = self.next.is_now();
         if is_due {
-            *next = now.checked_add(A_DAY);
+            self.next.put_off(A_DAY);
         }
         is_due
     }
@@ -197,7 +202,7 @@ mod tests {
     fn months_are_due_a_day_after_they_were_made_and_only_to_who_makes_them() {
         let calendar = Calendar::new(true);
         assert!(!calendar.is_due());
-        *calendar.next.lock().unwrap() = Some(Instant::now());
+        *calendar.next.lock() = Some(Instant::now());
         assert!(calendar.is_due());
         assert!(!calendar.is_due());
     }

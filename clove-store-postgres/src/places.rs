@@ -138,38 +138,18 @@ pub(crate) async fn give_back(session: &Session, unspent: &[Unspent]) -> Result<
         *sum = sum.saturating_add(signed(*given));
     }
     let places: Vec<_> = places.into_iter().collect();
-    session
-        .attempts(|| async {
-            let mut tx = session.begin(Kind::Buffered).await?;
-            let give_back = tx
-                .query(&tx.sql().give_back)
-                .bind(column(&places, |((subject, ..), _)| subject.as_slice()))
-                .bind(column(&places, |((_, seconds, _), _)| *seconds))
-                .bind(column(&places, |((.., start), _)| *start))
-                .bind(column(&places, |(_, places)| *places));
-            tx.execute(give_back).await?;
-            tx.commit().await
-        })
-        .await
+    let give_back = || {
+        session
+            .query(&session.sql.give_back)
+            .bind(column(&places, |((subject, ..), _)| subject.as_slice()))
+            .bind(column(&places, |((_, seconds, _), _)| *seconds))
+            .bind(column(&places, |((.., start), _)| *start))
+            .bind(column(&places, |(_, places)| *places))
+    };
+    session.write(Kind::Buffered, give_back).await.map(drop)
 }
 
 pub(crate) async fn forget(session: &Session, now: Timestamp, limit: usize) -> Result<usize, StoreError> {
     let before = now.as_micros() - COUNT_LIFETIME_MICROS;
-    forget_rows(session, |tx| tx.query(&tx.sql().forget_counts).bind(before).bind(rows_of(limit))).await
-}
-
-/// Forgets by one statement; how many rows it were.
-pub(crate) async fn forget_rows(
-    session: &Session,
-    forget: impl Fn(&Tx<'_>) -> crate::session::Statement<'static>,
-) -> Result<usize, StoreError> {
-    session
-        .attempts(|| async {
-            let mut tx = session.begin(Kind::Buffered).await?;
-            let statement = forget(&tx);
-            let rows = tx.execute(statement).await?;
-            tx.commit().await?;
-            Ok(usize::try_from(rows).unwrap_or(usize::MAX))
-        })
-        .await
+    session.forget(|| session.query(&session.sql.forget_counts).bind(before).bind(rows_of(limit))).await
 }

@@ -3,7 +3,7 @@
 use crate::{
     error::Failure,
     rows::{self, Bad, rows_of},
-    session::{Kind, Session, Tx},
+    session::{Session, Tx},
 };
 use chrono::{DateTime, Utc};
 use clove_core::{
@@ -291,9 +291,4 @@ pub(crate) async fn keys_under_pepper(
         }
         after = last_id(&found)?;
     }
-}
-
-/// Reads of one moment.
-pub(crate) async fn snapshot(session: &Session) -> Result<Tx<'_>, Failure> {
-    session.begin(Kind::Snapshot).await
 }

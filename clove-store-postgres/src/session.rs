@@ -3,7 +3,7 @@
 
 use crate::{
     error::{DriverError, Failure, failed, unavailable, was_cut},
-    partitions::Drops,
+    partitions::Due,
     sql::Statements,
 };
 use clove_core::StoreError;
@@ -54,7 +54,7 @@ pub(crate) struct Session {
     /// Whether the logs have a table for each month.
     pub(crate) has_partitions: bool,
     /// Whether tables of months that are over may be dropped just now.
-    pub(crate) drops: Drops,
+    pub(crate) drops: Due,
     timeout: Duration,
     begins: [SqlStr; 3],
     /// Of the runtime that the connections belong to: callers may be on another one, or on none.
@@ -79,17 +79,7 @@ impl Session {
         ];
         let begins = begins.map(|begin| crate::sql::of_schema(&begin, ""));
         let sql = Statements::new(&schema);
-        Self {
-            pool,
-            sql,
-            is_pooled,
-            schema,
-            has_partitions,
-            drops: Drops::default(),
-            timeout,
-            begins,
-            runtime: Handle::current(),
-        }
+        Self { pool, sql, is_pooled, schema, has_partitions, drops: Due::default(), timeout, begins, runtime: Handle::current() }
     }
 
     /// A statement to be given its arguments.
@@ -123,6 +113,21 @@ impl Session {
             self.in_time(make().fetch_all(&self.pool)).await
         })
         .await
+    }
+
+    /// Runs one statement that writes, in a transaction of this kind; how many rows it has written.
+    pub(crate) async fn write<'q>(&self, kind: Kind, make: impl Fn() -> Statement<'q>) -> Result<u64, StoreError> {
+        self.attempts(|| async {
+            let mut tx = self.begin(kind).await?;
+            let rows = tx.execute(make()).await?;
+            tx.commit().await.map(|()| rows)
+        })
+        .await
+    }
+
+    /// The same of one that forgets, which may be lost with the server's memory.
+    pub(crate) async fn forget<'q>(&self, make: impl Fn() -> Statement<'q>) -> Result<usize, StoreError> {
+        self.write(Kind::Buffered, make).await.map(|rows| usize::try_from(rows).unwrap_or(usize::MAX))
     }
 
     /// A connection for one task alone, which is closed in the end: where it is no pooler's, its statements end on the server too.
@@ -257,6 +262,10 @@ impl Drop for Tx<'_> {
 }
 
 impl<'s> Tx<'s> {
+    pub(crate) fn session(&self) -> &'s Session {
+        self.session
+    }
+
     pub(crate) fn sql(&self) -> &'s Statements {
         &self.session.sql
     }

@@ -185,10 +185,9 @@ pub(crate) async fn put_reports(tx: &mut Tx<'_>, reports: &[(GrantId, &Meter, Re
 
 pub(crate) async fn forget(session: &Session, before: Day, limit: usize) -> Result<usize, StoreError> {
     let before = i64::from(before.epoch_days());
-    let reports =
-        crate::places::forget_rows(session, |tx| tx.query(&tx.sql().forget_reports).bind(before).bind(rows_of(limit))).await?;
+    let reports = session.forget(|| session.query(&session.sql.forget_reports).bind(before).bind(rows_of(limit))).await?;
     let left = rows_of(limit.saturating_sub(reports));
-    let batches = crate::places::forget_rows(session, |tx| tx.query(&tx.sql().forget_batches).bind(before).bind(left)).await?;
+    let batches = session.forget(|| session.query(&session.sql.forget_batches).bind(before).bind(left)).await?;
     Ok(reports + batches)
 }
 
@@ -214,7 +213,7 @@ pub(crate) async fn page(session: &Session, query: &UsageQuery) -> Result<UsageP
 
 async fn try_to_page(session: &Session, query: &UsageQuery) -> Result<UsagePage, Failure> {
     // One snapshot: its sums are all of one moment.
-    let mut tx = crate::read::snapshot(session).await?;
+    let mut tx = session.begin(Kind::Snapshot).await?;
     let mut page = UsagePage::default();
     let Some(source) = Source::of(&mut tx, query).await? else {
         tx.commit().await?;

@@ -14,7 +14,10 @@ use clove_core::{
     store::{Changes, KeyChange, OrganizationRecord, OwnerRecord, Rehash, SecretRecord},
 };
 use sqlx::SqlStr;
-use std::{collections::BTreeSet, mem::discriminant};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    mem::discriminant,
+};
 use uuid::Uuid;
 
 /// Writes all changes, and of the organization's row this.
@@ -245,17 +248,12 @@ async fn rehash_all_but(session: &Session, changes: &[Rehash], left_out: &BTreeS
 
 /// Ascending by key, so that no two wait for each other.
 pub(crate) async fn touch(session: &Session, uses: &[(KeyId, DateTime<Utc>)]) -> Result<(), StoreError> {
-    let mut newest: std::collections::BTreeMap<Uuid, i64> = std::collections::BTreeMap::new();
+    let mut newest: BTreeMap<Uuid, i64> = BTreeMap::new();
     for (id, at) in uses {
         let at = at.timestamp_micros();
         newest.entry(id.as_uuid()).and_modify(|newest| *newest = at.max(*newest)).or_insert(at);
     }
     let (ids, times): (Vec<_>, Vec<_>) = newest.into_iter().unzip();
-    session
-        .attempts(|| async {
-            let mut tx = session.begin(Kind::Buffered).await?;
-            tx.execute(tx.query(&tx.sql().touch).bind(ids.as_slice()).bind(times.as_slice())).await?;
-            tx.commit().await
-        })
-        .await
+    let touch = || session.query(&session.sql.touch).bind(ids.as_slice()).bind(times.as_slice());
+    session.write(Kind::Buffered, touch).await.map(drop)
 }
