@@ -140,7 +140,7 @@ async fn present(clove: &Clove, secrets: &[String], ids: [KeyId; 2], ear: &Ear) 
             hear!(ear, verdict);
             if let Some(grant) = verdict.granted() {
                 hear!(ear, grant, grant.id(), *grant.capabilities());
-                grant.limits().for_each(|state| hear!(ear, state, state.of, state.window));
+                grant.limits().for_each(|state| hear!(ear, state, state.of, state.window, state.window.kind()));
                 let unit = Unit::new("tokens").unwrap();
                 clove.record(&grant, &unit, 7).unwrap();
                 hear!(ear, unit, clove.record(&grant, &Unit::requests(), 7).unwrap_err());

@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU8, Ordering},
+        atomic::{AtomicBool, AtomicU8, Ordering},
     },
     time::Duration,
 };
@@ -15,7 +15,6 @@ use tokio::{
 const OPEN: u8 = 0;
 const STOPPED: u8 = 1;
 const CUTS_COMMITS: u8 = 2;
-const CUTS: u8 = 3;
 
 /// Forwards to the server.
 pub(crate) struct Wire {
@@ -36,8 +35,9 @@ impl Wire {
             while let Ok((client, _)) = listener.accept().await {
                 let Ok(server) = TcpStream::connect(&server).await else { continue };
                 let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
-                let up = tokio::spawn(forward(from_client, to_server, Arc::clone(&shared), true));
-                let down = tokio::spawn(forward(from_server, to_client, Arc::clone(&shared), false));
+                let cut = Arc::new(AtomicBool::new(false));
+                let up = tokio::spawn(forward(from_client, to_server, Arc::clone(&shared), Arc::clone(&cut), true));
+                let down = tokio::spawn(forward(from_server, to_client, Arc::clone(&shared), cut, false));
                 // Where one way ends, both do.
                 tokio::spawn(async move {
                     let (up_ends, down_ends) = (up.abort_handle(), down.abort_handle());
@@ -63,20 +63,20 @@ impl Wire {
     }
 }
 
-async fn forward(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, state: Arc<AtomicU8>, is_up: bool) {
+async fn forward(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, state: Arc<AtomicU8>, cut: Arc<AtomicBool>, is_up: bool) {
     let mut bytes = vec![0; 65_536];
     while let Ok(read @ 1..) = from.read(&mut bytes).await {
         while state.load(Ordering::SeqCst) == STOPPED {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         let read = &bytes[..read];
-        if !is_up && state.compare_exchange(CUTS, OPEN, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
+        if !is_up && cut.load(Ordering::SeqCst) {
             return;
         }
-        let cuts = is_up && state.load(Ordering::SeqCst) == CUTS_COMMITS && read.windows(7).any(|word| word == b"COMMIT\0");
-        if cuts {
+        let commits = is_up && read.windows(7).any(|word| word == b"COMMIT\0");
+        if commits && state.compare_exchange(CUTS_COMMITS, OPEN, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
             // The other way ends at the answer, and this one with it.
-            state.store(CUTS, Ordering::SeqCst);
+            cut.store(true, Ordering::SeqCst);
         }
         if to.write_all(read).await.is_err() {
             return;
