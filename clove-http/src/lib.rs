@@ -1,0 +1,9 @@
+//! The HTTP edge of clove: the credential of a request, refusals as responses, a middleware, a management API and pages.
+
+pub mod problem;
+#[cfg(any(feature = "manage", feature = "pages"))]
+mod visitor;
+
+pub use problem::Problem;
+#[cfg(any(feature = "manage", feature = "pages"))]
+pub use visitor::{NotSignedIn, Visitor};
