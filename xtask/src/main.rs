@@ -13,6 +13,7 @@ use std::process::{Command, ExitCode};
 const USAGE: &str = "usage:
   cargo xtask test                       everything there is to check
   cargo xtask bench [--json] [--only F]  the figures, each beside its limit
+  cargo xtask bench --http [...]         those of the HTTP edge; wrk puts the load on it
   cargo xtask bench --postgres [...]     those of the store on Postgres, on a server that is brought; also
                                          --scale [--keys N], those of 10,000,000 keys, or N: 16 GB, and half an hour
   cargo xtask soak                       the long runs of races, crashes, faults and migrations
@@ -39,13 +40,11 @@ fn main() -> ExitCode {
     match arguments.split_first().map(|(command, rest)| (command.as_str(), rest)) {
         Some(("test", [])) => test::run_and_tell(),
         Some(("bench", rest)) => {
-            let mut command = step::cargo(&["run", "--release", "--quiet", "--package", "clove-bench", "--"]);
-            command.args(rest);
-            if rest.iter().any(|argument| argument == "--postgres") {
-                servers::run_beside(&mut command, false)
-            } else {
-                code(&mut command)
-            }
+            let mut command = step::cargo(&["run", "--release", "--quiet", "--package", "clove-bench"]);
+            let set =
+                ["postgres", "http"].into_iter().find(|set| rest.iter().any(|argument| argument.strip_prefix("--") == Some(set)));
+            command.args(set.into_iter().flat_map(|set| ["--features", set])).arg("--").args(rest);
+            if set == Some("postgres") { servers::run_beside(&mut command, false) } else { code(&mut command) }
         }
         Some(("soak", [])) => {
             let packages =
