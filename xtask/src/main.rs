@@ -8,7 +8,7 @@ mod servers;
 mod step;
 mod test;
 
-use std::process::{Command, ExitCode};
+use std::process::{Command, ExitCode, Stdio};
 
 const USAGE: &str = "usage:
   cargo xtask test                       everything there is to check
@@ -44,7 +44,17 @@ fn main() -> ExitCode {
             let set =
                 ["postgres", "http"].into_iter().find(|set| rest.iter().any(|argument| argument.strip_prefix("--") == Some(set)));
             command.args(set.into_iter().flat_map(|set| ["--features", set])).arg("--").args(rest);
-            if set == Some("postgres") { servers::run_beside(&mut command, false) } else { code(&mut command) }
+            match set {
+                Some("postgres") => servers::run_beside(&mut command, false),
+                Some("http") => match gateway() {
+                    Ok(gateway) => code(command.env("CLOVE_BENCH_GATEWAY", gateway)),
+                    Err(wrong) => {
+                        eprintln!("{wrong}");
+                        ExitCode::FAILURE
+                    }
+                },
+                _ => code(&mut command),
+            }
         }
         Some(("soak", [])) => {
             let packages =
@@ -61,6 +71,17 @@ fn main() -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+/// Builds the gateway of the examples, and says where it is.
+fn gateway() -> Result<String, String> {
+    let arguments = ["build", "--release", "--quiet", "--package", "gateway", "--message-format", "json-render-diagnostics"];
+    let output = step::cargo(&arguments).stderr(Stdio::inherit()).output();
+    let output = output.map_err(|error| format!("cargo did not start: {error}"))?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let messages = text.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let built = messages.filter_map(|message| message.get("executable")?.as_str().map(str::to_owned)).next_back();
+    built.filter(|_| output.status.success()).ok_or_else(|| "the gateway was not built".to_owned())
 }
 
 fn code(command: &mut Command) -> ExitCode {
