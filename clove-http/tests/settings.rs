@@ -1,4 +1,5 @@
 //! The settings page, request by request.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 use axum::{
     Router,
@@ -199,6 +200,8 @@ async fn the_page_works_wherever_it_is_mounted() {
         (Router::new().nest("/o/{organization}/keys", settings()), "/o/acme/keys"),
         (Router::new().nest("/a", Router::new().nest("/b", settings())), "/a/b"),
         (Router::new().nest("/keys/", settings()), "/keys/"),
+        (Router::new().nest_service("/keys", settings()), "/keys"),
+        (Router::new().nest_service("/keys", settings()), "/keys/"),
         (settings(), "/"),
     ];
     for (app, at) in mounts {
