@@ -19,15 +19,8 @@ const BELOW: u64 = 26;
 const BAR: usize = 74;
 
 /// What is drawn over each band's colour, in squares of eight pixels; the others' is the last.
-const PATTERNS: [&str; 7] = [
-    "",
-    "M-2,2l4,-4M0,8l8,-8M6,10l4,-4",
-    "M1,2h2M5,6h2",
-    "M0,4h8",
-    "M-2,6l4,4M0,0l8,8M6,-2l4,4",
-    "M4,0v8",
-    "M0,4h8M4,0v8",
-];
+const PATTERNS: [&str; 7] =
+    ["", "M-2,2l4,-4M0,8l8,-8M6,10l4,-4", "M1,2h2M5,6h2", "M0,4h8", "M-2,6l4,4M0,0l8,8M6,-2l4,4", "M4,0v8", "M0,4h8M4,0v8"];
 
 /// Which look a band has, by its place among the bands.
 fn look(place: usize, is_others: bool) -> usize {
@@ -238,9 +231,8 @@ mod tests {
 
     fn figures(days: u32, amounts: &[(&str, u64)]) -> Figures {
         let today = "2026-01-05".parse::<chrono::NaiveDate>().unwrap();
-        let series = |amount: u64| {
-            vec![Usage { account: None, key: None, unit: Unit::requests(), day: Some(today.into()), amount }]
-        };
+        let series =
+            |amount: u64| vec![Usage { account: None, key: None, unit: Unit::requests(), day: Some(today.into()), amount }];
         let apart = amounts.iter().map(|(label, amount)| ((*label).to_owned(), series(*amount))).collect();
         Figures::new(Span::up_to(today, days), apart, &series(amounts.iter().map(|(_, amount)| amount).sum()), "Others")
     }
@@ -263,7 +255,11 @@ mod tests {
     #[test]
     fn the_picture_is_described_and_every_number_of_it_is_in_the_table() {
         let drawn = chart(&figures(7, &[("ada <b>", 1_234), ("grace", 55)]), "requests").into_string();
-        assert!(drawn.contains("From 30 Dec 2025 to 5 Jan 2026: 1,289 requests in all. The most on one day were 1,289, on 5 Jan 2026."));
+        assert!(
+            drawn.contains(
+                "From 30 Dec 2025 to 5 Jan 2026: 1,289 requests in all. The most on one day were 1,289, on 5 Jan 2026."
+            )
+        );
         for number in ["<td class=\"number\">1,234</td>", "<td class=\"number\">55</td>", "<td class=\"number\">1,289</td>"] {
             assert!(drawn.contains(number), "{number}");
         }

@@ -207,9 +207,17 @@ mod tests {
 
     #[test]
     fn a_scale_holds_its_highest_bar_in_at_most_five_round_steps() {
-        for (most, expected) in
-            [(0, (1, 1)), (1, (1, 1)), (5, (5, 1)), (6, (6, 2)), (10, (10, 2)), (11, (15, 5)), (26, (30, 10)), (99, (100, 20)), (4_321, (5_000, 1_000))]
-        {
+        for (most, expected) in [
+            (0, (1, 1)),
+            (1, (1, 1)),
+            (5, (5, 1)),
+            (6, (6, 2)),
+            (10, (10, 2)),
+            (11, (15, 5)),
+            (26, (30, 10)),
+            (99, (100, 20)),
+            (4_321, (5_000, 1_000)),
+        ] {
             assert_eq!(scale(most), expected, "{most}");
         }
         for most in (0..64).map(|bits| u64::MAX >> bits).chain(0..10_000) {

@@ -70,6 +70,11 @@ impl People {
         self.name(account).unwrap_or(account)
     }
 
+    /// Whether an account is known to be a member's.
+    pub(super) fn has(&self, account: &AccountId) -> bool {
+        self.0.as_ref().is_some_and(|members| members.contains_key(account))
+    }
+
     /// Whether an account is known to belong to nobody in the organization any more.
     pub(super) fn has_left(&self, account: &AccountId) -> bool {
         self.0.as_ref().is_some_and(|members| !members.contains_key(account))
@@ -88,7 +93,10 @@ mod tests {
     #[test]
     fn an_account_without_a_name_is_called_by_itself() {
         let people = people(&[("ada", "Ada Lovelace"), ("bot", " "), ("eve", "eve")]);
-        assert_eq!(["ada", "bot", "eve", "mallory"].map(|account| people.called(account)), ["Ada Lovelace", "bot", "eve", "mallory"]);
+        assert_eq!(
+            ["ada", "bot", "eve", "mallory"].map(|account| people.called(account)),
+            ["Ada Lovelace", "bot", "eve", "mallory"]
+        );
     }
 
     #[test]

@@ -18,8 +18,14 @@ pub(super) fn number(number: u64) -> String {
 
 /// A number in four characters or so, rounded down: "950", "1.2K", "34M".
 pub(super) fn short(number: u64) -> String {
-    const SIZES: [(u64, &str); 6] =
-        [(1_000_000_000_000_000_000, "E"), (1_000_000_000_000_000, "P"), (1_000_000_000_000, "T"), (1_000_000_000, "B"), (1_000_000, "M"), (1_000, "K")];
+    const SIZES: [(u64, &str); 6] = [
+        (1_000_000_000_000_000_000, "E"),
+        (1_000_000_000_000_000, "P"),
+        (1_000_000_000_000, "T"),
+        (1_000_000_000, "B"),
+        (1_000_000, "M"),
+        (1_000, "K"),
+    ];
     let Some((size, letter)) = SIZES.into_iter().find(|(size, _)| number >= *size) else { return number.to_string() };
     let (whole, tenth) = (number / size, number % size / (size / 10));
     if whole < 10 && tenth > 0 { format!("{whole}.{tenth}{letter}") } else { format!("{whole}{letter}") }
@@ -83,9 +89,16 @@ mod tests {
 
     #[test]
     fn short_numbers_are_never_more_than_there_is() {
-        for (plain, told) in
-            [(0, "0"), (999, "999"), (1_000, "1K"), (1_999, "1.9K"), (10_900, "10K"), (999_999, "999K"), (2_500_000, "2.5M"), (u64::MAX, "18E")]
-        {
+        for (plain, told) in [
+            (0, "0"),
+            (999, "999"),
+            (1_000, "1K"),
+            (1_999, "1.9K"),
+            (10_900, "10K"),
+            (999_999, "999K"),
+            (2_500_000, "2.5M"),
+            (u64::MAX, "18E"),
+        ] {
             assert_eq!(short(plain), told);
         }
     }
@@ -100,9 +113,15 @@ mod tests {
     #[test]
     fn one_is_one_and_lengths_are_told_in_their_largest_unit() {
         assert_eq!([0, 1, 2].map(|many| count(many, "key")), ["0 keys", "1 key", "2 keys"]);
-        for (seconds, told) in
-            [(1, "a second"), (60, "a minute"), (90, "90 seconds"), (3_600, "an hour"), (5_400, "90 minutes"), (86_400, "a day"), (604_800, "7 days")]
-        {
+        for (seconds, told) in [
+            (1, "a second"),
+            (60, "a minute"),
+            (90, "90 seconds"),
+            (3_600, "an hour"),
+            (5_400, "90 minutes"),
+            (86_400, "a day"),
+            (604_800, "7 days"),
+        ] {
             assert_eq!(length(seconds), told);
         }
     }
