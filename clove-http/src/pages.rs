@@ -34,6 +34,8 @@
 
 mod asked;
 mod assets;
+mod fields;
+mod icon;
 mod links;
 mod respond;
 mod settings;

@@ -2,6 +2,8 @@
 
 #[cfg(any(feature = "manage", feature = "pages"))]
 mod command;
+#[cfg(feature = "pages")]
+pub(crate) use command::sentence;
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};

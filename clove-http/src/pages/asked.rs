@@ -1,9 +1,9 @@
 //! What every page has to know of a request before it does anything.
 
-use super::{links::Links, shell::Shell, site::Site};
+use super::{fields::Fields, links::Links, shell::Shell, site::Site};
 use crate::visitor::{Visitor, Visitors, require_same_origin};
 use axum::{
-    extract::{FromRef, FromRequestParts},
+    extract::{FromRef, FromRequestParts, Query},
     response::Response,
 };
 use http::request::Parts;
@@ -22,6 +22,7 @@ pub(crate) struct Asked {
     pub(crate) visitor: Visitor,
     pub(crate) links: Links,
     pub(crate) site: Arc<Site>,
+    pub(crate) query: Fields,
 }
 
 impl<S> FromRequestParts<S> for Asked
@@ -37,7 +38,9 @@ where
             return Err(Around { links: &links, site: &host.site }.shell("Refused").problem(&problem));
         }
         let visitor = host.who.of(parts).await?;
-        Ok(Self { visitor, links, site: host.site })
+        let query =
+            Query::<Vec<(String, String)>>::try_from_uri(&parts.uri).map_or_else(|_| Fields::default(), |query| query.0.into());
+        Ok(Self { visitor, links, site: host.site, query })
     }
 }
 
