@@ -37,6 +37,7 @@ mod assets;
 mod fields;
 mod icon;
 mod links;
+mod nowhere;
 mod respond;
 mod settings;
 mod shell;

@@ -10,7 +10,6 @@ mod event;
 mod figures;
 mod members;
 mod near;
-mod params;
 mod person_page;
 mod read;
 mod usage;
@@ -21,13 +20,14 @@ pub use members::Member;
 
 use super::{
     asked::Host,
-    assets::{self, Asset, SCRIPT, STYLE},
+    assets::{self, Asset},
+    nowhere::{no_such_method, nothing_here},
     site::Site,
 };
 use crate::visitor::{Visitor, Visitors};
 use axum::{
     Router,
-    extract::FromRef,
+    extract::{DefaultBodyLimit, FromRef},
     response::IntoResponse,
     routing::{get, post},
 };
@@ -39,6 +39,8 @@ use std::{
     sync::{Arc, LazyLock},
 };
 
+/// The longest form, in bytes: an account and a reason, encoded.
+const MAX_FORM_BYTES: usize = 16 * 1024;
 /// The style sheet of the team page alone.
 static TEAM_STYLE: LazyLock<Asset> = LazyLock::new(|| Asset::css("team", include_str!("assets/team.css")));
 
@@ -109,7 +111,10 @@ impl Team {
             .route("/person", get(person_page::show))
             .route("/cut-off", get(cut_off::ask).post(cut_off::cut_off))
             .route("/reopen", post(cut_off::reopen))
-            .merge(assets::routes(&[&STYLE, &SCRIPT, &TEAM_STYLE]))
+            .layer(DefaultBodyLimit::max(MAX_FORM_BYTES))
+            .merge(assets::routes(&[&TEAM_STYLE]))
+            .fallback(nothing_here)
+            .method_not_allowed_fallback(no_such_method)
             .with_state(app)
     }
 }

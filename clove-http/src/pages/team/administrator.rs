@@ -1,8 +1,8 @@
 //! Who may see the team page, and the frame around what they see.
 
-use super::{App, TEAM_STYLE, members::People, params::Params};
+use super::{App, TEAM_STYLE, members::People};
 use crate::{
-    pages::{asked::Asked, respond},
+    pages::{asked::Asked, fields::Fields, icon::Icon, respond},
     problem::Problem,
 };
 use axum::{extract::FromRequestParts, response::Response};
@@ -79,6 +79,11 @@ impl Administrator {
     /// An account of the visitor's organization as an owner.
     pub(super) fn owner(&self, account: &AccountId) -> Owner {
         Owner { organization: self.organization().clone(), account: account.clone() }
+    }
+
+    /// The account that the query names, if it can be one.
+    pub(super) fn account(&self) -> Option<AccountId> {
+        account(&self.asked.query)
     }
 
     /// Whether there is, or was, anybody of this account: a member, or one that has keys, has used any, or was cut off.
@@ -196,6 +201,11 @@ impl Administrator {
     }
 }
 
+/// The account that fields name, if it can be one.
+pub(super) fn account(fields: &Fields) -> Option<AccountId> {
+    fields.get("account").and_then(|account| AccountId::new(account.trim()).ok())
+}
+
 /// The unit and the number of days that a query chooses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Choice {
@@ -208,22 +218,21 @@ pub(super) const DAYS: [u32; 3] = [7, 30, 90];
 
 impl Choice {
     /// Requests of the last 30 days, unless the query says otherwise.
-    pub(super) fn of(params: &Params) -> Self {
-        let days = params.get("days").and_then(|days| days.parse().ok()).filter(|days| DAYS.contains(days));
-        let unit = params.get("unit").and_then(|unit| Unit::new(unit).ok());
+    pub(super) fn of(query: &Fields) -> Self {
+        let days = query.get("days").and_then(|days| days.parse().ok()).filter(|days| DAYS.contains(days));
+        let unit = query.get("unit").and_then(|unit| Unit::new(unit).ok());
         Self { unit: unit.unwrap_or_else(Unit::requests), days: days.unwrap_or(DAYS[1]) }
     }
 }
 
-/// What could not be read and is missing on the page, if anything.
+/// That something could not be read and is missing on the page, if so. One row may have been looked for several times: how many there
+/// are, nobody counted.
 pub(super) fn corrupt(rows: usize) -> Markup {
     html! {
         @if rows > 0 {
             div .note .warn role="note" {
-                p {
-                    (super::words::count(rows, "stored row")) " could not be read and " @if rows == 1 { "is" } @else { "are" }
-                    " missing here. Everything else is complete. Ask who runs the key store."
-                }
+                (Icon::Alert.draw())
+                p { "Some stored rows could not be read and are missing here. Everything else is complete. Tell who runs the key store." }
             }
         }
     }

@@ -6,7 +6,6 @@ use super::{
     attention::{Attention, EXPIRES_WITHIN, Leaver, Leavers, MAX_LEAVERS},
     cut_off,
     near::{BUSIEST_KEYS, LARGEST, NEAR_PERCENT, Near, Whose},
-    params::Params,
     usage_page::status,
     words,
 };
@@ -17,8 +16,8 @@ use clove_core::{Cursor, Key, Page};
 use maud::{Markup, html};
 use std::sync::Arc;
 
-pub(super) async fn show(State(app): State<Arc<App>>, administrator: Administrator, params: Params) -> Response {
-    let after: Option<Cursor> = params.get("after").and_then(|after| after.parse().ok());
+pub(super) async fn show(State(app): State<Arc<App>>, administrator: Administrator) -> Response {
+    let after: Option<Cursor> = administrator.asked.query.get("after").and_then(|after| after.parse().ok());
     match Attention::read(&app.clove, administrator.organization(), &administrator.people, after.as_ref()).await {
         Ok(found) => {
             let now = app.clove.now();

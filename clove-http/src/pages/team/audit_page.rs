@@ -4,8 +4,8 @@ use super::{
     App,
     administrator::{Administrator, Tab, corrupt},
     event,
-    params::Params,
 };
+use crate::pages::fields::Fields;
 use axum::{extract::State, response::Response};
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
 use clove_core::{AccountId, Action, AuditEvent, Clove, Cursor, Error, KeyId, ListAudit, Page, Scope};
@@ -27,18 +27,18 @@ struct Filter {
 }
 
 impl Filter {
-    fn of(params: &Params) -> Self {
+    fn of(query: &Fields) -> Self {
         let mut wrong = Vec::new();
         let filter = Self {
-            key: read(params, "key", "A key id looks like 0198f3a2-7c1e-7d20-8b5f-3f1e6d9a4c21.", &mut wrong, |id| {
+            key: read(query, "key", "A key id looks like 0198f3a2-7c1e-7d20-8b5f-3f1e6d9a4c21.", &mut wrong, |id| {
                 KeyId::parse(id).ok()
             }),
-            action: read(params, "action", "There is no such action.", &mut wrong, Action::parse),
-            account: read(params, "account", "An account has no white space and at most 256 bytes.", &mut wrong, |id| {
+            action: read(query, "action", "There is no such action.", &mut wrong, Action::parse),
+            account: read(query, "account", "An account has no white space and at most 256 bytes.", &mut wrong, |id| {
                 AccountId::new(id).ok()
             }),
-            from: read(params, "from", "A day looks like 2026-01-31.", &mut wrong, |day| day.parse().ok()),
-            until: read(params, "until", "A day looks like 2026-01-31.", &mut wrong, |day| day.parse().ok()),
+            from: read(query, "from", "A day looks like 2026-01-31.", &mut wrong, |day| day.parse().ok()),
+            until: read(query, "until", "A day looks like 2026-01-31.", &mut wrong, |day| day.parse().ok()),
             wrong: Vec::new(),
         };
         Self { wrong, ..filter }
@@ -87,13 +87,13 @@ impl Filter {
 
 /// A value that was given, or that it is none.
 fn read<T>(
-    params: &Params,
+    query: &Fields,
     name: &'static str,
     rule: &'static str,
     wrong: &mut Vec<(&'static str, &'static str)>,
     parse: impl Fn(&str) -> Option<T>,
 ) -> Option<T> {
-    let text = params.get(name)?;
+    let text = query.get(name).map(str::trim).filter(|text| !text.is_empty())?;
     let value = parse(text);
     if value.is_none() {
         wrong.push((name, rule));
@@ -105,10 +105,10 @@ fn midnight(day: NaiveDate) -> DateTime<Utc> {
     day.and_time(NaiveTime::MIN).and_utc()
 }
 
-pub(super) async fn show(State(app): State<Arc<App>>, administrator: Administrator, params: Params) -> Response {
-    let filter = Filter::of(&params);
+pub(super) async fn show(State(app): State<Arc<App>>, administrator: Administrator) -> Response {
+    let filter = Filter::of(&administrator.asked.query);
     // One of another list begins this one anew.
-    let after: Option<Cursor> = params.get("after").and_then(|after| after.parse().ok());
+    let after: Option<Cursor> = administrator.asked.query.get("after").and_then(|after| after.parse().ok());
     let found = if filter.wrong.is_empty() {
         match filter.find(&app.clove, &administrator, after.clone()).await {
             Err(Error::Invalid(_)) => filter.find(&app.clove, &administrator, None).await.map(Some),
@@ -120,7 +120,7 @@ pub(super) async fn show(State(app): State<Arc<App>>, administrator: Administrat
     match found {
         Ok(found) => {
             let main = html! {
-                (form(&administrator, &filter, &params))
+                (form(&administrator, &filter))
                 @if let Some(found) = &found { (events(&administrator, &filter, found, after.is_some())) }
             };
             administrator.page(Tab::Audit, &main)
@@ -129,11 +129,12 @@ pub(super) async fn show(State(app): State<Arc<App>>, administrator: Administrat
     }
 }
 
-fn form(administrator: &Administrator, filter: &Filter, params: &Params) -> Markup {
+fn form(administrator: &Administrator, filter: &Filter) -> Markup {
+    let query = &administrator.asked.query;
     html! {
         form .panel .filters role="search" aria-label="Audit trail" method="get" action=(administrator.href("audit", &[])) {
-            (field(filter, "account", "Person (account)", "text", params))
-            (field(filter, "key", "Key id", "text", params))
+            (field(filter, "account", "Person (account)", "text", query))
+            (field(filter, "key", "Key id", "text", query))
             div .field {
                 label for="action" { "Action" }
                 select #action name="action" aria-invalid=[filter.wrong("action").map(|_| "true")] {
@@ -144,8 +145,8 @@ fn form(administrator: &Administrator, filter: &Filter, params: &Params) -> Mark
                 }
                 @if let Some(rule) = filter.wrong("action") { p .wrong { (rule) } }
             }
-            (field(filter, "from", "From day (UTC)", "date", params))
-            (field(filter, "until", "Until day (UTC)", "date", params))
+            (field(filter, "from", "From day (UTC)", "date", query))
+            (field(filter, "until", "Until day (UTC)", "date", query))
             div .buttons {
                 button .button .primary type="submit" { "Show" }
                 @if !filter.is_any() { a .button href=(administrator.href("audit", &[])) { "Show all" } }
@@ -154,12 +155,12 @@ fn form(administrator: &Administrator, filter: &Filter, params: &Params) -> Mark
     }
 }
 
-fn field(filter: &Filter, name: &str, label: &str, kind: &str, params: &Params) -> Markup {
+fn field(filter: &Filter, name: &str, label: &str, kind: &str, query: &Fields) -> Markup {
     let wrong = filter.wrong(name).map(|rule| (rule, format!("{name}-wrong")));
     html! {
         div .field {
             label for=(name) { (label) }
-            input id=(name) name=(name) type=(kind) value=(params.get(name).unwrap_or_default()) autocomplete="off" spellcheck="false"
+            input id=(name) name=(name) type=(kind) value=(query.get(name).unwrap_or_default()) autocomplete="off" spellcheck="false"
                 aria-invalid=[wrong.as_ref().map(|_| "true")] aria-describedby=[wrong.as_ref().map(|(_, id)| id)];
             @if let Some((rule, id)) = &wrong { p .wrong id=(id) { (rule) } }
         }
@@ -192,13 +193,13 @@ fn events(administrator: &Administrator, filter: &Filter, found: &Page<AuditEven
 mod tests {
     use super::*;
 
-    fn params(pairs: &[(&str, &str)]) -> Params {
-        Params(pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
+    fn fields(pairs: &[(&str, &str)]) -> Fields {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect::<Vec<_>>().into()
     }
 
     #[test]
     fn what_cannot_be_looked_for_is_told_by_its_field_and_not_passed_over() {
-        let filter = Filter::of(&params(&[
+        let filter = Filter::of(&fields(&[
             ("key", "x"),
             ("action", "sing"),
             ("account", "a b"),
@@ -208,6 +209,6 @@ mod tests {
         let wrong: Vec<&str> = filter.wrong.iter().map(|(name, _)| *name).collect();
         assert_eq!(wrong, ["key", "action", "account", "from", "until"]);
         assert!(!filter.is_any());
-        assert!(Filter::of(&params(&[("key", ""), ("action", " ")])).is_any(), "empty fields are none");
+        assert!(Filter::of(&fields(&[("key", ""), ("action", " ")])).is_any(), "empty fields are none");
     }
 }

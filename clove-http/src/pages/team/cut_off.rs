@@ -2,8 +2,11 @@
 
 mod told;
 
-use super::{App, administrator::Administrator, params::Params};
-use crate::problem::Problem;
+use super::{
+    App,
+    administrator::{Administrator, account},
+};
+use crate::{pages::fields::Fields, problem::Problem};
 use axum::{
     Form,
     extract::{FromRequest, Request, State, rejection::FormRejection},
@@ -21,14 +24,14 @@ const DIALOG: &str = "cut-off";
 
 /// What a form says that was sent.
 #[derive(Debug)]
-pub(super) struct Sent(Params);
+pub(super) struct Sent(Fields);
 
 impl<S: Send + Sync> FromRequest<S> for Sent {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         let read: Result<Form<Vec<(String, String)>>, FormRejection> = Form::from_request(request, state).await;
-        read.map(|Form(pairs)| Self(Params(pairs))).map_err(|_| {
+        read.map(|Form(pairs)| Self(Fields::from(pairs))).map_err(|_| {
             let detail = "What was sent is not what the form on this page sends. Open the page and send it from there.";
             Problem::new(StatusCode::BAD_REQUEST, "malformed-form", "The form could not be read", detail)
         })
@@ -97,8 +100,8 @@ struct Wrong<'a> {
 }
 
 /// The question on a page of its own.
-pub(super) async fn ask(State(app): State<Arc<App>>, administrator: Administrator, params: Params) -> Response {
-    let Some(account) = params.account() else { return administrator.no_such_person() };
+pub(super) async fn ask(State(app): State<Arc<App>>, administrator: Administrator) -> Response {
+    let Some(account) = administrator.account() else { return administrator.no_such_person() };
     match administrator.knows(&app.clove, &account).await {
         Ok(true) => question(&administrator, &account, StatusCode::OK, &Wrong::default()),
         Ok(false) => administrator.no_such_person(),
@@ -141,7 +144,7 @@ pub(super) async fn cut_off(State(app): State<Arc<App>>, administrator: Administ
         Ok(Sent(sent)) => sent,
         Err(problem) => return administrator.problem(&problem),
     };
-    let Some(account) = sent.account() else { return administrator.no_such_person() };
+    let Some(account) = account(&sent) else { return administrator.no_such_person() };
     match administrator.knows(&app.clove, &account).await {
         Ok(true) => {}
         Ok(false) => return administrator.no_such_person(),
@@ -196,7 +199,7 @@ pub(super) async fn reopen(State(app): State<Arc<App>>, administrator: Administr
         Ok(Sent(sent)) => sent,
         Err(problem) => return administrator.problem(&problem),
     };
-    let Some(account) = sent.account() else { return administrator.no_such_person() };
+    let Some(account) = account(&sent) else { return administrator.no_such_person() };
     let by = match by(&administrator, sent.get("reason")) {
         Ok(by) => by,
         Err(wrong) => {

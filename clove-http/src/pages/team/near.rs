@@ -231,7 +231,9 @@ mod tests {
     fn what_is_far_from_its_end_is_not_told_and_an_account_is_told_once() {
         let mut found = Found::default();
         let near = |used| Near { whose: Whose::Organization, allowed: String::new(), used, most: 100, resets_at: None };
-        [79, 80, 80, 100].map(|used| found.add(near(used)));
+        for used in [79, 80, 80, 100] {
+            found.add(near(used));
+        }
         assert_eq!(found.near.iter().map(Near::percent).collect::<Vec<_>>(), [80, 100]);
     }
 }

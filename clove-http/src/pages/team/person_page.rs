@@ -5,7 +5,6 @@ use super::{
     administrator::{Administrator, Choice, corrupt},
     chart::chart,
     cut_off,
-    params::Params,
     usage::{MAX_OWN_KEYS, OfPerson, of_person},
     usage_page::{days, of_keys, status, units},
     words,
@@ -20,15 +19,15 @@ use std::sync::Arc;
 /// How many keys are listed at a time.
 const KEYS: usize = 50;
 
-pub(super) async fn show(State(app): State<Arc<App>>, administrator: Administrator, params: Params) -> Response {
-    let Some(account) = params.account() else { return administrator.no_such_person() };
-    let (owner, choice) = (administrator.owner(&account), Choice::of(&params));
+pub(super) async fn show(State(app): State<Arc<App>>, administrator: Administrator) -> Response {
+    let Some(account) = administrator.account() else { return administrator.no_such_person() };
+    let (owner, choice) = (administrator.owner(&account), Choice::of(&administrator.asked.query));
     match administrator.knows(&app.clove, &account).await {
         Ok(true) => {}
         Ok(false) => return administrator.no_such_person(),
         Err(error) => return administrator.failed(&error),
     }
-    let after = params.get("after").and_then(|after| after.parse().ok());
+    let after = administrator.asked.query.get("after").and_then(|after| after.parse().ok());
     match Person::read(&app.clove, &owner, &choice, after).await {
         Ok(person) => {
             let title = administrator.people.called(account.as_str()).to_owned();

@@ -5,7 +5,6 @@ use super::{
     administrator::{Administrator, Choice, DAYS, Tab, corrupt},
     chart::{chart, swatch},
     figures::MAX_BANDS,
-    params::Params,
     usage::{KeyUse, MAX_MEMBERS, MemberUse, OfTeam, of_team},
     words,
 };
@@ -19,8 +18,8 @@ use std::sync::Arc;
 /// How many units a table has columns for.
 const MAX_COLUMNS: usize = 4;
 
-pub(super) async fn show(State(app): State<Arc<App>>, administrator: Administrator, params: Params) -> Response {
-    let choice = Choice::of(&params);
+pub(super) async fn show(State(app): State<Arc<App>>, administrator: Administrator) -> Response {
+    let choice = Choice::of(&administrator.asked.query);
     match of_team(&app.clove, administrator.organization(), &administrator.people, &choice).await {
         Ok(used) => administrator.page(Tab::Usage, &usage(&administrator, &choice, &used, app.clove.now())),
         Err(error) => administrator.failed(&error),
