@@ -19,7 +19,7 @@ async fn keys_of_people_who_left_are_told_with_what_to_do_about_them() {
 
     let answer = house.get("attention").await;
     assert!(answer.says(&[
-        "mallory 2 active keys, 1 suspended · last used 2 hours ago Cut off mallory…",
+        "mallory 2 active keys, 1 suspended · last used 2 hours ago Cut off… mallory",
         "oscar 1 active key · never used"
     ]));
     assert!(!answer.html.contains("account=ben") && !answer.html.contains("trent"), "ben is there, and trent's keys are dead");

@@ -1,5 +1,7 @@
 //! An organization with members, keys and weeks of use, on a clock to turn.
 
+#![allow(dead_code, reason = "each test uses a part")]
+
 use axum::{Router, body::Body};
 use chrono::TimeDelta;
 use clove_core::{

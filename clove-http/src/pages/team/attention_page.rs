@@ -9,7 +9,10 @@ use super::{
     usage_page::status,
     words,
 };
-use crate::pages::time::{distance, time};
+use crate::pages::{
+    icon::Icon,
+    time::{distance, time},
+};
 use axum::{extract::State, response::Response};
 use chrono::{DateTime, Utc};
 use clove_core::{Cursor, Key, Page};
@@ -40,6 +43,7 @@ fn left(administrator: &Administrator, found: &Leavers, now: DateTime<Utc>) -> M
             h2 #left { "Keys of people who left" }
             @if !administrator.people.are_known() {
                 div .note .warn role="note" {
+                    (Icon::Alert.draw())
                     p { "Who belongs to the team could not be read just now, so nobody can say who has left. Load the page again in a while." }
                 }
             } @else if found.leavers.is_empty() {
@@ -154,10 +158,12 @@ fn expiring(administrator: &Administrator, found: &Page<Key>, is_later: bool, no
                     }
                 }
             }
-            p .buttons {
-                @if is_later { a .button .small href=(administrator.href("attention", &[])) { "Soonest" } }
-                @if let Some(next) = &found.next {
-                    a .button .small href=(administrator.href("attention", &[("after", &next.to_string())])) { "Later" }
+            @if is_later || found.next.is_some() {
+                nav .buttons aria-label="Pages of keys that expire" {
+                    @if is_later { a .button .small href=(administrator.href("attention", &[])) { "Soonest" } }
+                    @if let Some(next) = &found.next {
+                        a .button .small rel="next" href=(administrator.href("attention", &[("after", &next.to_string())])) { "Later" }
+                    }
                 }
             }
         }

@@ -5,7 +5,7 @@ use super::{
     administrator::{Administrator, Tab, corrupt},
     event,
 };
-use crate::pages::fields::Fields;
+use crate::pages::{fields::Fields, icon::Icon};
 use axum::{extract::State, response::Response};
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
 use clove_core::{AccountId, Action, AuditEvent, Clove, Cursor, Error, KeyId, ListAudit, Page, Scope};
@@ -121,6 +121,12 @@ pub(super) async fn show(State(app): State<Arc<App>>, administrator: Administrat
         Ok(found) => {
             let main = html! {
                 (form(&administrator, &filter))
+                @if found.is_none() {
+                    div .note .bad role="alert" {
+                        (Icon::Alert.draw())
+                        p { "Nothing was looked for, since a field above says what nothing can be found for." }
+                    }
+                }
                 @if let Some(found) = &found { (events(&administrator, &filter, found, after.is_some())) }
             };
             administrator.page(Tab::Audit, &main)

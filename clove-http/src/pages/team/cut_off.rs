@@ -6,7 +6,10 @@ use super::{
     App,
     administrator::{Administrator, account},
 };
-use crate::{pages::fields::Fields, problem::Problem};
+use crate::{
+    pages::{fields::Fields, icon::Icon},
+    problem::Problem,
+};
 use axum::{
     Form,
     extract::{FromRequest, Request, State, rejection::FormRejection},
@@ -46,7 +49,7 @@ pub(super) fn button(administrator: &Administrator, account: &AccountId, class: 
     html! {
         a class=(class) href=(administrator.href("cut-off", &[("account", account.as_str())]))
             data-dialog=[dialog] data-account=(account) data-called=(called) {
-            "Cut off" span .unseen { " " (called) } "…"
+            "Cut off…" span .unseen { " " (called) }
         }
     }
 }
@@ -62,7 +65,8 @@ pub(super) fn dialog(administrator: &Administrator) -> Markup {
                 (consequences())
                 (reason("cut-off-reason", "No longer in the team", None))
                 div .buttons {
-                    button .button type="submit" formmethod="dialog" formnovalidate data-close { "Cancel" }
+                    // Has the focus first: whoever presses a key too often has done nothing.
+                    button .button type="button" data-close autofocus { "Cancel" }
                     button .button .danger type="submit" { "Cut off" }
                 }
             }
@@ -119,6 +123,7 @@ fn question(administrator: &Administrator, account: &AccountId, status: StatusCo
             (consequences())
             @if administrator.is_self(account) {
                 div .note .bad {
+                    (Icon::Alert.draw())
                     div {
                         p { strong { "This is your own account." } " Your own keys stop working; you stay signed in here." }
                         label .check {

@@ -9,7 +9,7 @@ use super::{
     usage_page::{days, of_keys, status, units},
     words,
 };
-use crate::pages::time::distance;
+use crate::pages::{icon::Icon, time::distance};
 use axum::{extract::State, response::Response};
 use clove_core::{AccountId, ActiveKeys, Clove, Cursor, Error, Key, ListKeys, Owner, Page};
 use http::StatusCode;
@@ -73,13 +73,13 @@ impl Person {
                     }
                 }
                 div .buttons {
-                    a .button href=(address("audit")) { "Audit trail" }
+                    a .button href=(address("audit")) { "What was done" }
                     @if self.is_open { (cut_off::button(administrator, account, "button danger")) }
                 }
             }
             @if !self.is_open { (cut_off::reopen_form(administrator, account)) }
             @if !self.is_organization_open {
-                div .note .warn role="note" { p { "The whole organization is closed: none of its keys is granted." } }
+                div .note .warn role="note" { (Icon::Alert.draw()) p { "The whole organization is closed: none of its keys is granted." } }
             }
             (corrupt(self.used.corrupt + self.keys.corrupt.len()))
             section .panel aria-labelledby="usage" {
@@ -94,7 +94,7 @@ impl Person {
                     (chart(&self.used.figures, &what))
                 }
                 @if !self.used.keys.is_empty() {
-                    (of_keys(administrator, choice, &self.used.units, &self.used.keys, now))
+                    (of_keys(administrator, account, choice, &self.used.units, &self.used.keys, now))
                     @if self.used.more_keys > 0 {
                         p .hint { "These are the " (MAX_OWN_KEYS) " keys that used the most; " (self.used.more_keys) " more used something." }
                     }

@@ -11,7 +11,7 @@ use super::{
 use crate::pages::time::distance;
 use axum::{extract::State, response::Response};
 use chrono::{DateTime, Utc};
-use clove_core::Unit;
+use clove_core::{AccountId, Unit};
 use maud::{Markup, html};
 use std::sync::Arc;
 
@@ -141,14 +141,16 @@ fn of_member(
         details .member {
             summary {
                 @if place < MAX_BANDS { (swatch(place, false)) } @else { (swatch(place, true)) }
-                span .who { (administrator.called(member.account.as_str())) }
-                @if administrator.people.has_left(&member.account) { " " span .tag .warn { "Left" } }
+                span .who {
+                    (administrator.called(member.account.as_str()))
+                    @if administrator.people.has_left(&member.account) { " " span .tag .warn { "Left" } }
+                }
                 span .keys { (words::count(keys, "key")) }
                 span .amount { (words::number(member.amount)) }
                 span .share { (words::share(member.amount, total)) }
             }
             div .inside {
-                (of_keys(administrator, choice, &used.units, &member.keys, now))
+                (of_keys(administrator, &member.account, choice, &used.units, &member.keys, now))
                 @if member.more_keys > 0 { p .hint { "And " (words::count(member.more_keys, "more key")) " with less." } }
                 p { a href=(administrator.href("person", &[
                     ("account", member.account.as_str()), ("unit", choice.unit.as_str()), ("days", &choice.days.to_string()),
@@ -161,6 +163,7 @@ fn of_member(
 /// Keys with what they used: of the chosen unit, and of some others.
 pub(super) fn of_keys(
     administrator: &Administrator,
+    account: &AccountId,
     choice: &Choice,
     units: &[(Unit, u64)],
     keys: &[KeyUse],
@@ -169,7 +172,7 @@ pub(super) fn of_keys(
     let others = units.iter().map(|(unit, _)| unit).filter(|unit| **unit != choice.unit);
     let units: Vec<&Unit> = std::iter::once(&choice.unit).chain(others).take(MAX_COLUMNS).collect();
     html! {
-        div .scrolls tabindex="0" role="region" aria-label="Keys and what they used" {
+        div .scrolls tabindex="0" role="region" aria-label={ "What the keys of " (administrator.people.called(account.as_str())) " used" } {
             table {
                 thead {
                     tr {

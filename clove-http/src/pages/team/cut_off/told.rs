@@ -1,6 +1,9 @@
 //! What is known once a person was cut off: no more than is.
 
-use crate::pages::team::{administrator::Administrator, words};
+use crate::pages::{
+    icon::Icon,
+    team::{administrator::Administrator, words},
+};
 use axum::response::Response;
 use clove_core::{AccountId, Closed, Everywhere};
 use http::StatusCode;
@@ -14,10 +17,14 @@ pub(super) fn cut_off(administrator: &Administrator, account: &AccountId, closed
     let main = html! {
         section .panel .told aria-labelledby="told" {
             h1 #told { (title) }
-            div .note .(if is_fact { "good" } else { "warn" }) role="status" { p { strong { (holds(everywhere)) } } }
+            div .note .(if is_fact { "good" } else { "warn" }) role="status" {
+                (if is_fact { Icon::Check } else { Icon::Alert }.draw())
+                p { strong { (holds(everywhere)) } }
+            }
             p { (done(closed)) }
             @if let Some(key) = closed.unreadable {
                 div .note .warn role="note" {
+                    (Icon::Alert.draw())
                     p {
                         "A stored row of key " code { (key) } " could not be read, so that the key could not be revoked. It is granted to nobody while the account "
                         "stays closed, and the account cannot be opened again until the key is revoked or deleted."
@@ -84,6 +91,7 @@ pub(super) fn unknown(administrator: &Administrator, account: &AccountId) -> Res
         section .panel .told aria-labelledby="told" {
             h1 #told { (title) }
             div .note .bad role="alert" {
+                (Icon::Alert.draw())
                 p { "The key store did not answer to the end. On this node no key of the account is granted for the next minute but by what the store says then. Do it again: it goes on where it was interrupted." }
             }
             (back(administrator, account))
@@ -99,7 +107,7 @@ pub(super) fn reopened(administrator: &Administrator, account: &AccountId, chang
     let main = html! {
         section .panel .told aria-labelledby="told" {
             h1 #told { (title) }
-            div .note .good role="status" { p { strong { "New keys can be created. No old key was revived: what was revoked stays revoked." } } }
+            div .note .good role="status" { (Icon::Check.draw()) p { strong { "New keys can be created. No old key was revived: what was revoked stays revoked." } } }
             (back(administrator, account))
         }
     };

@@ -1,0 +1,9 @@
+//! Pages in a browser, as people use them. `cargo xtask test` brings what they need: chromium, its driver, and axe-core.
+
+mod axe;
+mod driver;
+#[path = "../team/house.rs"]
+mod house;
+mod settings;
+mod site;
+mod team;
