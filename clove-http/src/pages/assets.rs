@@ -1,8 +1,8 @@
 //! The style sheet and the script, in the program itself.
 
 use super::respond;
-use axum::{Router, extract::Path, response::Response, routing::get};
-use http::{HeaderValue, StatusCode, header};
+use axum::{Router, response::Response, routing::get};
+use http::{HeaderValue, StatusCode, Uri, header};
 use sha2::{Digest, Sha256};
 use std::{
     fmt::Write,
@@ -75,11 +75,15 @@ impl Asset {
 /// Serves the assets that a page links to: those of all pages, and more of its own.
 pub(crate) fn routes<S: Clone + Send + Sync + 'static>(more: &[&'static LazyLock<Asset>]) -> Router<S> {
     let assets: Arc<[_]> = [&STYLE, &SCRIPT].into_iter().chain(more.iter().copied()).collect();
-    let serve = async move |Path(name): Path<String>| match assets.iter().find(|asset| asset.has_version(&name)) {
-        Some(asset) => asset.to_response(&name),
-        None => respond::bare(StatusCode::NOT_FOUND),
+    // Not by `Path`: the host may have parameters of its own before it.
+    let serve = async move |uri: Uri| {
+        let name = uri.path().rsplit('/').next().unwrap_or_default();
+        match assets.iter().find(|asset| asset.has_version(name)) {
+            Some(asset) => asset.to_response(name),
+            None => respond::bare(StatusCode::NOT_FOUND),
+        }
     };
-    Router::new().route("/assets/{name}", get(serve))
+    Router::new().route("/assets/{asset}", get(serve))
 }
 
 #[cfg(test)]

@@ -195,12 +195,11 @@ impl Browser {
         self.evaluate(values).await.as_str().unwrap().to_owned()
     }
 
-    /// Light or dark, as the visitor's system says.
+    /// Light or dark, as the visitor's system says. And without motion: halfway between two colours nothing can be judged.
     pub(crate) async fn set_dark(&self, dark: bool) {
         let scheme = if dark { "dark" } else { "light" };
-        // Nothing is to be half way between two colours when it is looked at.
-        let still = json!({ "name": "prefers-reduced-motion", "value": "reduce" });
-        self.emulate(json!([{ "name": "prefers-color-scheme", "value": scheme }, still])).await;
+        let motion = json!({ "name": "prefers-reduced-motion", "value": "reduce" });
+        self.emulate(json!([motion, { "name": "prefers-color-scheme", "value": scheme }])).await;
     }
 
     /// What the visitor's system says, by media features.

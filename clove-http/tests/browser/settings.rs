@@ -90,7 +90,8 @@ async fn two_keys_live_through_the_page() {
     create(&browser, "build server").await;
     browser.wait_for(SECRET).await;
     assert_eq!(browser.text(".count").await, "2 / 2 active keys");
-    assert!(browser.text("main > .note.warn").await.contains("disable or delete one"));
+    browser.click("#issued a.primary").await;
+    assert!(browser.wait_for("main > .note.warn").await.text().await.unwrap().contains("disable or delete one"));
     assert_eq!(browser.count("#create").await, 0);
     browser.client.switch_to_window(second.handle).await.unwrap();
     create(&browser, "third").await;
@@ -269,6 +270,7 @@ async fn served_to_an_administrator() -> (Fixture, Site) {
 async fn whoever_looks_finds_each_state_readable_in_light_and_dark_narrow_and_wide() {
     let (_fixture, site) = served(Policy::profile_a()).await;
     let browser = Browser::start().await;
+    browser.set_dark(false).await;
     browser.open(&site.at(PAGE)).await;
     axe::finds_nothing_in_either_light(&browser, "empty").await;
     create(&browser, "p\u{430}ypal").await;
@@ -277,6 +279,7 @@ async fn whoever_looks_finds_each_state_readable_in_light_and_dark_narrow_and_wi
     create(&browser, "laptop").await;
     browser.wait_for(SECRET).await;
     axe::finds_nothing_in_either_light(&browser, "issued").await;
+    browser.open(&site.at(PAGE)).await;
     create(&browser, "build server").await;
     browser.wait_for(SECRET).await;
     browser.open(&site.at(PAGE)).await;
@@ -294,6 +297,7 @@ async fn whoever_looks_finds_each_state_readable_in_light_and_dark_narrow_and_wi
 async fn what_an_administrator_sees_is_readable_too() {
     let (_fixture, site) = served_to_an_administrator().await;
     let browser = Browser::start().await;
+    browser.set_dark(false).await;
     browser.open(&site.at(&format!("{PAGE}?of=everyone"))).await;
     browser.click("details.create > summary").await;
     axe::finds_nothing_in_either_light(&browser, "administrator-form").await;

@@ -38,7 +38,7 @@ pub(super) fn card(app: &App, asked: &Asked, view: &View, key: &Key, wrong: Opti
                 div .note.bad role="alert" tabindex="-1" autofocus { (Icon::Alert.draw()) p { (wrong) } }
             }
             @if !key.description.as_str().is_empty() { p .description dir="auto" { (key.description) } }
-            p .id { code #(id) translate="no" { (key.id) } (copy::button(&id, &format!("API Key ID of {}", key.name))) }
+            p .id { code #(id) translate="no" { (key.id) } (copy::quiet(&id, &format!("API Key ID of {}", key.name))) }
             dl .facts {
                 @if asked.visitor.role() == Role::Administrator { (fact("Owner", &html! { (key.owner.account) })) }
                 (fact("Created", &time::time(key.created_at)))

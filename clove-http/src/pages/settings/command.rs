@@ -141,6 +141,7 @@ async fn show_issued(app: &App, asked: &Asked, view: &View, action: Action, issu
     let address = view.address(&asked.links, &[]);
     let shown = || Notices {
         issued: Some(issued::show(app, &issued, action, asked.visitor.role(), &address)),
+        is_secret: issued.credential.is_some(),
         address: Some(address.clone()),
         ..Notices::default()
     };

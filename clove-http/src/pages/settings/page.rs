@@ -24,6 +24,8 @@ pub(super) struct Notices {
     pub(super) flash: Option<String>,
     /// A new secret, or why there is none.
     pub(super) issued: Option<Markup>,
+    /// There is a new secret to copy, and nothing else to do before that.
+    pub(super) is_secret: bool,
     /// The form as it was sent, and what is wrong with it.
     pub(super) form: Option<(Input, Errors)>,
     /// Why something was not done to a key.
@@ -65,7 +67,7 @@ pub(super) async fn render(app: &App, asked: &Asked, view: &View, notices: Notic
             div .note.bad role="alert" tabindex="-1" autofocus { (Icon::Alert.draw()) p { (sentence) } }
         }
         @if let Some(issued) = &notices.issued { (issued) }
-        (create(app, asked, view, count, &notices, page.items.is_empty()))
+        @if !notices.is_secret { (create(app, asked, view, count, &notices, page.items.is_empty())) }
         (keys(app, asked, view, &page, notices.wrong.as_ref()))
     };
     Ok(around(asked, &notices, &main))
@@ -120,7 +122,7 @@ fn create(app: &App, asked: &Asked, view: &View, count: ActiveKeys, notices: &No
         None => Input::new(app, asked).show(app, asked, view, &errors),
     };
     html! {
-        details .create open[sent.is_some() || (is_empty && notices.issued.is_none())] {
+        details .create open[sent.is_some() || is_empty] {
             summary .button.primary { (Icon::Plus.draw()) "Create API key" }
             (form)
         }
