@@ -65,6 +65,15 @@ async fn keys_and_events_that_cannot_be_read_are_told_and_the_others_are_there()
 }
 
 #[tokio::test]
+async fn a_key_that_cannot_be_read_is_told_where_those_of_people_who_left_are_looked_for() {
+    let mut spoilt = Spoilt::new().await;
+    spoilt.house.key("mallory", "m1", Expiry::Never).await;
+    spoilt.house.key("mallory", "m2", Expiry::Never).await;
+    spoilt.spoil("UPDATE keys SET name = '' WHERE name = 'm1'");
+    assert!(spoilt.house.get("attention").await.says(&[TOLD, "mallory 1 active key"]));
+}
+
+#[tokio::test]
 async fn a_person_with_a_key_that_cannot_be_read_is_cut_off_all_the_same() {
     let spoilt = Spoilt::new().await;
     spoilt.spoil("UPDATE keys SET name = '' WHERE name = 'b1'");
