@@ -1,4 +1,4 @@
-//! The settings page on keys in memory, with a sign-in for show.
+//! The settings page, and for administrators the team page, on keys in memory, with a sign-in for show.
 //!
 //! ```sh
 //! cargo run -p clove-http --example settings --features pages
@@ -12,10 +12,10 @@ use axum::{
     response::{Html, IntoResponse, Redirect, Response},
     routing::get,
 };
-use clove_core::{Capability, CapabilitySet, Clove, MemoryStore, Owner, Policy};
+use clove_core::{AccountId, Capability, CapabilitySet, Clove, MemoryStore, OrganizationId, Owner, Policy};
 use clove_http::{
     Visitor,
-    pages::{Offered, Settings, Site},
+    pages::{Member, Offered, Settings, Site, Team},
 };
 use http::{HeaderMap, header, request::Parts};
 use std::{collections::HashMap, error::Error};
@@ -30,13 +30,18 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .into_iter()
         .map(|(name, label)| Ok(Offered::new(Capability::new(name)?, label)))
         .collect::<Result<_, clove_core::Invalid>>()?;
-    let settings =
-        Settings::new(clove, who).site(Site::new("Acme gateway", "/").link("Sign in as somebody else", "/")).offer(offered);
+    let site = Site::new("Acme gateway", "/")
+        .link("API keys", "/settings/api-keys")
+        .link("Team", "/team")
+        .link("Sign in as somebody else", "/");
+    let settings = Settings::new(clove.clone(), who).site(site.clone()).offer(offered);
+    let team = Team::new(clove, who, members).site(site);
 
     let app = Router::new()
         .route("/", get(|| async { Html(SIGN_IN) }))
         .route("/sign-in", get(sign_in))
-        .nest("/settings/api-keys", settings.into_router());
+        .nest("/settings/api-keys", settings.into_router())
+        .nest("/team", team.into_router());
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:0".to_owned());
     let listener = tokio::net::TcpListener::bind(address).await?;
     println!("Open http://{}/", listener.local_addr()?);
@@ -44,7 +49,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
 }
 
 const SIGN_IN: &str = r#"<!doctype html><html lang="en"><meta charset="utf-8"><title>Sign in · Acme gateway</title><h1>Sign in</h1>
-<p><a href="/sign-in?as=ada">as ada</a>, <a href="/sign-in?as=ben">as ben</a>, <a href="/sign-in?as=root">as root, an administrator</a>"#;
+<p><a href="/sign-in?as=ada">as ada</a>, <a href="/sign-in?as=ben">as ben</a>, <a href="/sign-in?as=eve">as eve, who has left</a>,
+<a href="/sign-in?as=root">as root, an administrator</a>"#;
 
 /// A cookie that a page of another site cannot have sent along with a form.
 async fn sign_in(Query(query): Query<HashMap<String, String>>) -> Response {
@@ -62,6 +68,12 @@ async fn who(request: Parts) -> Result<Visitor, Redirect> {
         if is_administrator { CapabilitySet::new(["*:*"]) } else { CapabilitySet::new(["messages:*", "models:read"]) };
     let visitor = Visitor::new(owner).may_grant(may_grant.unwrap_or_default());
     Ok(if is_administrator { visitor.administrator() } else { visitor })
+}
+
+/// Who belongs to an organization now. Keys of anybody else are told on the team page.
+async fn members(_: OrganizationId) -> Result<Vec<Member>, clove_core::Invalid> {
+    let names = [("ada", "Ada Lovelace"), ("ben", "Ben Okri"), ("root", "")];
+    names.into_iter().map(|(account, name)| Ok(Member::new(AccountId::new(account)?, name))).collect()
 }
 
 fn account(headers: &HeaderMap) -> Option<&str> {

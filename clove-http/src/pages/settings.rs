@@ -15,9 +15,9 @@ mod view;
 pub use choices::Offered;
 
 use super::{
-    asked::{Around, Asked, Host},
+    asked::{Asked, Host},
     assets::{self, Asset},
-    links::Links,
+    nowhere::{no_such_method, nothing_here},
     site::Site,
 };
 use crate::{
@@ -26,12 +26,12 @@ use crate::{
 };
 use axum::{
     Router,
-    extract::{DefaultBodyLimit, FromRef, Request, State},
+    extract::{DefaultBodyLimit, FromRef},
     response::{IntoResponse, Response},
     routing::get,
 };
 use clove_core::{Action, Clove, Role, Status};
-use http::{StatusCode, request::Parts};
+use http::request::Parts;
 use std::{
     future::Future,
     sync::{Arc, LazyLock},
@@ -141,23 +141,6 @@ impl FromRef<Arc<App>> for Host {
     fn from_ref(app: &Arc<App>) -> Self {
         app.host.clone()
     }
-}
-
-async fn nothing_here(State(app): State<Arc<App>>, request: Request) -> Response {
-    let problem = Problem::new(StatusCode::NOT_FOUND, "no-such-page", "There is no such page", "Look at the address again.");
-    refuse(&app, request, &problem)
-}
-
-async fn no_such_method(State(app): State<Arc<App>>, request: Request) -> Response {
-    let detail = "A page is only read, and its forms are sent by POST.";
-    let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "no-such-method", "This cannot be asked of the page", detail);
-    refuse(&app, request, &problem)
-}
-
-/// Answers who need not be signed in.
-fn refuse(app: &App, request: Request, problem: &Problem) -> Response {
-    let links = Links::of(&request.into_parts().0);
-    Around { links: &links, site: &app.host.site }.shell(problem.title()).problem(problem)
 }
 
 /// Answers a command or a look that failed as a whole.

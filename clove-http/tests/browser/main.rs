@@ -3,5 +3,8 @@
 
 mod axe;
 mod driver;
+#[path = "../team/house.rs"]
+mod house;
 mod settings;
 mod site;
+mod team;
