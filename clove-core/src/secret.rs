@@ -112,6 +112,13 @@ impl SecretFormat {
         format!(r"\b{}[0-9A-Za-z]{{{}}}\b", self.prefix, self.random_chars + CHECK_CHARS)
     }
 
+    /// Whether a secret of this format stands anywhere in a text, say one that was pasted where a name belongs: its shape and check
+    /// characters, whether it is a key's or not.
+    #[must_use]
+    pub fn occurs_in(&self, text: &str) -> bool {
+        find(std::slice::from_ref(self), text.as_bytes()).next().is_some()
+    }
+
     /// A new secret from the operating system's generator, each character drawn evenly.
     pub(crate) fn generate(&self) -> Result<Secret, Error> {
         let mut text = Zeroizing::new(String::with_capacity(self.len()));
@@ -255,6 +262,17 @@ mod tests {
         ] {
             assert_eq!(std::str::from_utf8(&check_chars(body.as_bytes())).unwrap(), check, "{body}");
         }
+    }
+
+    #[test]
+    fn a_secret_is_found_in_a_text_by_shape_and_check_characters() {
+        let format = SecretFormat::default();
+        let secret = format.generate().unwrap();
+        assert!(format.occurs_in(secret.reveal()) && format.occurs_in(&format!("my key: {}!", secret.reveal())));
+        assert!(
+            !format.occurs_in("") && !format.occurs_in("laptop") && !format.occurs_in("clv-000000000000000000000000000000000")
+        );
+        assert!(!SecretFormat::new("other-", 29).unwrap().occurs_in(secret.reveal()));
     }
 
     #[test]

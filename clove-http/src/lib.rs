@@ -7,6 +7,8 @@ mod edge;
 mod granted;
 mod grpc;
 pub mod limits;
+#[cfg(feature = "pages")]
+pub mod pages;
 mod presented;
 pub mod problem;
 mod refused;

@@ -2,6 +2,8 @@
 
 #[cfg(any(feature = "manage", feature = "pages"))]
 mod command;
+#[cfg(feature = "pages")]
+pub(crate) use command::sentence;
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
@@ -55,10 +57,22 @@ impl Problem {
         self.kind
     }
 
+    /// What all of its kind have in common.
+    #[must_use]
+    pub fn title(&self) -> &'static str {
+        self.title
+    }
+
     /// The sentence.
     #[must_use]
     pub fn detail(&self) -> &str {
         &self.detail
+    }
+
+    /// After how many seconds to try again, if that is any use.
+    #[must_use]
+    pub fn retries_after(&self) -> Option<u64> {
+        self.retry_after
     }
 
     /// The body.

@@ -91,7 +91,7 @@ impl Problem {
 }
 
 /// A message with a capital letter and a full stop.
-fn sentence(message: impl std::fmt::Display) -> String {
+pub(crate) fn sentence(message: impl std::fmt::Display) -> String {
     let text = message.to_string();
     let mut chars = text.chars();
     let first: String = chars.next().map(|first| first.to_uppercase().collect()).unwrap_or_default();

@@ -1,0 +1,191 @@
+//! The page itself: how many keys, a form, and the keys.
+
+use super::{
+    App, PAGE_SIZE, STYLE, TITLE, card, confirm,
+    create::Input,
+    errors::{self, Errors},
+    failed, flash,
+    view::View,
+};
+use crate::{
+    pages::{asked::Asked, icon::Icon, respond, shell::Shell},
+    problem::{Problem, sentence},
+};
+use axum::{extract::State, response::Response};
+use clove_core::{Action, ActiveKeys, ActiveLimit, Error, Key, KeyId, ListKeys, Page, Refusal, Role, error::CorruptRow};
+use http::StatusCode;
+use maud::{Markup, html};
+use std::sync::Arc;
+
+/// What a page shows beside the keys.
+#[derive(Default)]
+pub(super) struct Notices {
+    /// What was done.
+    pub(super) flash: Option<String>,
+    /// A new secret, or why there is none.
+    pub(super) issued: Option<Markup>,
+    /// The form as it was sent, and what is wrong with it.
+    pub(super) form: Option<(Input, Errors)>,
+    /// Why something was not done to a key.
+    pub(super) wrong: Option<(KeyId, String)>,
+    /// The address to put in the place of this one.
+    pub(super) address: Option<String>,
+}
+
+/// GET: the page, or a question of it.
+pub(super) async fn show(State(app): State<Arc<App>>, asked: Asked) -> Response {
+    let view = match View::of(&asked.query, &asked.visitor) {
+        Ok(view) => view,
+        Err(invalid) => return failed(&asked, &Problem::from(&Error::from(invalid))),
+    };
+    if let Some(action) = asked.query.get("confirm").and_then(Action::parse).filter(|action| confirm::asks_first(*action)) {
+        return confirm::page(&app, &asked, &view, action).await;
+    }
+    let flash = flash::sentence(&app, &asked).await;
+    let address = flash.is_some().then(|| view.address(&asked.links, &[]));
+    match render(&app, &asked, &view, Notices { flash, address, ..Notices::default() }).await {
+        Ok(page) => respond::page(StatusCode::OK, page),
+        Err(error) => failed(&asked, &(&error).into()),
+    }
+}
+
+/// The whole document.
+pub(super) async fn render(app: &App, asked: &Asked, view: &View, notices: Notices) -> Result<Markup, Error> {
+    let visitor = &asked.visitor;
+    let count = app.clove.active_keys(visitor.owner()).await?;
+    let list = ListKeys { limit: Some(PAGE_SIZE), after: view.after.clone(), ..ListKeys::default() };
+    let page = app.clove.list(view.scope(visitor), &list).await?;
+    let elsewhere = notices.wrong.as_ref().filter(|(id, _)| page.items.iter().all(|key| key.id != *id));
+    let main = html! {
+        (title(asked, count))
+        @if let Some(flash) = &notices.flash {
+            div .note.good role="status" tabindex="-1" autofocus { (Icon::Check.draw()) p { (flash) } }
+        }
+        @if let Some((_, sentence)) = elsewhere {
+            div .note.bad role="alert" tabindex="-1" autofocus { (Icon::Alert.draw()) p { (sentence) } }
+        }
+        @if let Some(issued) = &notices.issued { (issued) }
+        (create(app, asked, view, count, &notices, page.items.is_empty()))
+        (keys(app, asked, view, &page, notices.wrong.as_ref()))
+    };
+    Ok(around(asked, &notices, &main))
+}
+
+/// The document where the keys cannot be read: a new secret is shown all the same.
+pub(super) fn render_without_keys(asked: &Asked, notices: &Notices, error: &Error) -> Markup {
+    let main = html! {
+        h1 { (TITLE) }
+        @if let Some(issued) = &notices.issued { (issued) }
+        div .note.bad role="alert" { (Icon::Alert.draw()) p { (errors::to_sentence(error)) } }
+    };
+    around(asked, notices, &main)
+}
+
+fn around(asked: &Asked, notices: &Notices, main: &Markup) -> Markup {
+    let more = [&STYLE];
+    Shell { address: notices.address.as_deref(), more: &more, ..asked.shell(TITLE) }.around(main)
+}
+
+fn title(asked: &Asked, count: ActiveKeys) -> Markup {
+    let service = asked.site.name().map_or("this service", |(name, _)| name);
+    html! {
+        div .title {
+            div {
+                p .eyebrow { "Settings" }
+                h1 { (TITLE) }
+                p .lead { "With a key, a program uses " (service) " in your name. Give each program a key of its own." }
+            }
+            div .count {
+                p { (count) }
+                @if let ActiveLimit::AtMost(limit @ 1..=12) = count.limit {
+                    div .places aria-hidden="true" { @for place in 0..limit { span .taken[place < count.active] {} } }
+                }
+            }
+        }
+    }
+}
+
+/// The form; at the limit what to do instead, unless it was sent.
+fn create(app: &App, asked: &Asked, view: &View, count: ActiveKeys, notices: &Notices, is_empty: bool) -> Markup {
+    let sent = notices.form.as_ref();
+    if let (ActiveLimit::AtMost(limit), None) = (count.limit, sent)
+        && count.active >= limit
+    {
+        let told = Refusal::LimitReached { active: count.active, limit };
+        return html! { div .note.warn { (Icon::Alert.draw()) p { (sentence(told)) } } };
+    }
+    let errors = sent.map(|(_, errors)| errors.clone()).unwrap_or_default();
+    let form = match sent {
+        Some((input, _)) => input.show(app, asked, view, &errors),
+        None => Input::new(app, asked).show(app, asked, view, &errors),
+    };
+    html! {
+        details .create open[sent.is_some() || (is_empty && notices.issued.is_none())] {
+            summary .button.primary { (Icon::Plus.draw()) "Create API key" }
+            (form)
+        }
+    }
+}
+
+fn keys(app: &App, asked: &Asked, view: &View, page: &Page<Key>, wrong: Option<&(KeyId, String)>) -> Markup {
+    let role = asked.visitor.role();
+    let asks = |action: &Action| page.items.iter().any(|key| app.clove.offered(key, role).contains(action));
+    let asks: Vec<Action> = Action::ALL.into_iter().filter(|action| confirm::asks_first(*action)).filter(asks).collect();
+    html! {
+        section .keys aria-labelledby="keys-title" {
+            div .between {
+                h2 #keys-title { @if view.everyone { "All keys" } @else { "Your keys" } }
+                @if role == Role::Administrator { (tabs(asked, view)) }
+            }
+            (unreadable(asked, view, &page.corrupt))
+            @if page.items.is_empty() && page.corrupt.is_empty() {
+                div .empty {
+                    (Icon::Key.draw())
+                    p { @if view.after.is_some() { "There are no older keys." } @else { "There are no keys yet." } }
+                }
+            }
+            ul .cards {
+                @for key in &page.items {
+                    li { (card::card(app, asked, view, key, wrong.filter(|(id, _)| *id == key.id).map(|(_, why)| why.as_str()))) }
+                }
+            }
+            @if view.after.is_some() || page.next.is_some() {
+                nav .between aria-label="More keys" {
+                    @if view.after.is_some() { a .button href=(view.first().address(&asked.links, &[])) { "Newest keys" } }
+                    @if let Some(next) = &page.next {
+                        a .button.older href=(View { after: Some(next.clone()), ..view.clone() }.address(&asked.links, &[])) { "Older keys" }
+                    }
+                }
+            }
+            @for action in asks { (confirm::dialog(app, asked, view, action)) }
+        }
+    }
+}
+
+fn tabs(asked: &Asked, view: &View) -> Markup {
+    let tab = |everyone: bool, label: &str| {
+        let here = (view.everyone == everyone).then_some("page");
+        html! { a href=(View { everyone, after: None }.address(&asked.links, &[])) aria-current=[here] { (label) } }
+    };
+    html! { nav .tabs aria-label="Whose keys" { (tab(false, "Yours")) (tab(true, "Everyone’s")) } }
+}
+
+/// What cannot be read can be deleted, where at least its id can be.
+fn unreadable(asked: &Asked, view: &View, corrupt: &[CorruptRow]) -> Markup {
+    html! {
+        @if !corrupt.is_empty() {
+            div .note.bad {
+                (Icon::Alert.draw())
+                div {
+                    p { "Some of what is stored cannot be read. Delete it, or ask an administrator." }
+                    @for row in corrupt {
+                        @if let CorruptRow::Key(id) = row {
+                            @let id = id.to_string();
+                            p { code { (id) } " " a href=(view.address(&asked.links, &[("confirm", "delete"), ("key", &id)])) { "Delete" } }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
