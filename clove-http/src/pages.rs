@@ -37,18 +37,21 @@ mod assets;
 mod fields;
 mod icon;
 mod links;
+mod nowhere;
 mod respond;
 mod settings;
 mod shell;
 mod site;
+mod team;
 mod time;
 
 pub use settings::{Offered, Settings};
 pub use site::Site;
+pub use team::{Member, Team};
 
 use crate::visitor::Visitor;
 use axum::{Router, response::IntoResponse};
-use clove_core::Clove;
+use clove_core::{Clove, OrganizationId};
 use http::request::Parts;
 use std::future::Future;
 
@@ -60,4 +63,19 @@ where
     R: IntoResponse,
 {
     Settings::new(clove, who).into_router()
+}
+
+/// The team page, for administrators, with nothing chosen of what [`Team`] lets a host choose. `who` tells who is asking, from the
+/// host's own session, and `members` who belongs to an organization now.
+pub fn team<A, R, M, E>(
+    clove: Clove,
+    who: impl Fn(Parts) -> A + Send + Sync + 'static,
+    members: impl Fn(OrganizationId) -> M + Send + Sync + 'static,
+) -> Router
+where
+    A: Future<Output = Result<Visitor, R>> + Send + 'static,
+    R: IntoResponse,
+    M: Future<Output = Result<Vec<Member>, E>> + Send + 'static,
+{
+    Team::new(clove, who, members).into_router()
 }

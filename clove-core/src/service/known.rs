@@ -348,6 +348,11 @@ impl Keys {
         }
     }
 
+    /// What this process knows of a key, by whatever row, and what it holds of the key's windows.
+    pub(super) fn peek(&self, id: KeyId) -> Option<Arc<Known>> {
+        self.keys.peek(&id)
+    }
+
     /// Remembers by which of its digests a key was found.
     pub(super) fn note_digest(&self, digest: Digest, known: &Arc<Known>) {
         if known.state.load(Ordering::SeqCst) != FRESH {

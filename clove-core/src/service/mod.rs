@@ -39,6 +39,7 @@ mod unrecognized;
 mod usage;
 mod verification;
 mod verify;
+mod windows;
 
 pub use builder::CloveBuilder;
 pub(crate) use charge::Lefts;

@@ -191,6 +191,11 @@ impl Held {
         self.lots.iter().find(|lot| lot.seconds == window.seconds()).filter(|lot| lot.holds(now))
     }
 
+    /// How many places of a window this process has taken and not spent.
+    pub(super) fn unspent(&self, window: Window, now: Timestamp) -> u64 {
+        self.present(window, now).map_or(0, |lot| lot.left)
+    }
+
     fn slide(&mut self, window: Window) -> Option<&mut Slide> {
         let slides = &mut self.rest.get_or_insert_default().slides;
         if !slides.iter().any(|(seconds, _)| *seconds == window.seconds()) {
@@ -199,7 +204,7 @@ impl Held {
         slides.iter_mut().find(|(seconds, _)| *seconds == window.seconds()).map(|(_, slide)| slide)
     }
 
-    fn left_of_slide(&mut self, window: Window, steady: Duration) -> u64 {
+    pub(super) fn left_of_slide(&mut self, window: Window, steady: Duration) -> u64 {
         self.slide(window).map_or(0, |slide| slide.left(window.count(), window.length(), steady))
     }
 

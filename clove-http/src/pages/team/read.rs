@@ -1,0 +1,56 @@
+//! Reading all pages of something, up to a bound.
+
+use clove_core::{Clove, Error, Key, ListKeys, ListUsage, Scope, Status, Usage, service::MAX_PAGE};
+
+/// How many pages are read of one list: ten thousand rows.
+pub(super) const MAX_PAGES: usize = 50;
+
+/// What was read.
+#[derive(Clone, Debug)]
+pub(super) struct Read<T> {
+    pub(super) items: Vec<T>,
+    /// How many rows could not be read.
+    pub(super) corrupt: usize,
+    /// Whether it is all there is.
+    pub(super) is_whole: bool,
+}
+
+impl<T> Read<T> {
+    fn nothing() -> Self {
+        Self { items: Vec::new(), corrupt: 0, is_whole: false }
+    }
+}
+
+/// Sums of usage.
+pub(super) async fn sums(clove: &Clove, scope: &Scope, mut list: ListUsage) -> Result<Read<Usage>, Error> {
+    list.limit = Some(MAX_PAGE);
+    let mut read = Read::nothing();
+    for _ in 0..MAX_PAGES {
+        let page = clove.usage(scope, &list).await?;
+        read.items.extend(page.items);
+        read.corrupt += page.corrupt.len();
+        list.after = page.next;
+        if list.after.is_none() {
+            read.is_whole = true;
+            break;
+        }
+    }
+    Ok(read)
+}
+
+/// Keys of a status.
+pub(super) async fn keys(clove: &Clove, scope: &Scope, status: Status) -> Result<Read<Key>, Error> {
+    let mut list = ListKeys { status: Some(status), limit: Some(MAX_PAGE), after: None };
+    let mut read = Read::nothing();
+    for _ in 0..MAX_PAGES {
+        let page = clove.list(scope, &list).await?;
+        read.items.extend(page.items);
+        read.corrupt += page.corrupt.len();
+        list.after = page.next;
+        if list.after.is_none() {
+            read.is_whole = true;
+            break;
+        }
+    }
+    Ok(read)
+}
