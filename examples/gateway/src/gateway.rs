@@ -11,10 +11,12 @@ use crate::{
 use axum::{body::Body, response::Response};
 use bytes::Bytes;
 use clove::{Grant, OrganizationId};
-use clove_http::{AnthropicError, Asked, Edge, Presented, Refused};
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts};
+use clove_http::{AnthropicError, Asked, Edge, Presented, REQUEST_ID, Refused};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, request::Parts};
 use hyper::body::Incoming;
 use std::{error::Error, sync::Arc, time::Duration};
+
+const GATEWAY_REQUEST_ID: HeaderName = HeaderName::from_static("gateway-request-id");
 
 /// What the requests of the API share. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -151,7 +153,12 @@ impl Gateway {
     /// An answer as the client gets it.
     pub(crate) fn pass(&self, mut answer: Response, grant: &Grant) -> Response {
         headers::to_client(answer.headers_mut());
+        // The upstream's id is in its answer, and what its support asks for; the access log has ours.
+        let upstreams_id = answer.headers_mut().remove(REQUEST_ID);
         self.edge.granted(grant, answer.headers_mut());
+        if let Some(ours) = upstreams_id.and_then(|id| answer.headers_mut().insert(REQUEST_ID, id)) {
+            answer.headers_mut().insert(GATEWAY_REQUEST_ID, ours);
+        }
         answer
     }
 

@@ -1,12 +1,13 @@
 //! Signing in, as the demonstration has it: whoever comes picks a person. A host has its own sessions in this place.
 
-use crate::{organizations::Organizations, sessions::Sessions};
+use crate::{app::SETTINGS, organizations::Organizations, sessions::Sessions};
 use axum::{
     Form, Router,
     extract::State,
     response::{Html, IntoResponse, Redirect, Response},
     routing::{get, post},
 };
+use clove::Owner;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use maud::{DOCTYPE, Markup, html};
 use serde::Deserialize;
@@ -14,8 +15,7 @@ use std::sync::Arc;
 
 /// Where one signs in.
 pub(crate) const PATH: &str = "/sign-in";
-/// Where one comes to then.
-const HOME: &str = "/settings/api-keys";
+const SIGN_OUT: &str = "/sign-out";
 const STYLE: &str = include_str!("sign_in.css");
 
 #[derive(Clone, Debug)]
@@ -33,14 +33,14 @@ struct Choice {
 /// The page, and what its buttons do.
 pub(crate) fn router(sign_in: SignIn) -> Router {
     Router::new()
-        .route("/", get(|| async { Redirect::to(HOME) }))
+        .route("/", get(|| async { Redirect::to(SETTINGS) }))
         .route(PATH, get(page).post(begin))
         .route("/sign-in.css", get(|| async { ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], STYLE) }))
-        .route("/sign-out", post(end))
+        .route(SIGN_OUT, post(end))
         .with_state(sign_in)
 }
 
-async fn page(State(sign_in): State<SignIn>) -> Response {
+async fn page(State(sign_in): State<SignIn>, request: HeaderMap) -> Response {
     let headers = [
         (
             header::CONTENT_SECURITY_POLICY,
@@ -50,10 +50,11 @@ async fn page(State(sign_in): State<SignIn>) -> Response {
         (header::REFERRER_POLICY, "no-referrer"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     ];
-    (headers, Html(choose(&sign_in.organizations).into_string())).into_response()
+    let signed_in = sign_in.sessions.of(&request);
+    (headers, Html(choose(&sign_in.organizations, signed_in.as_ref()).into_string())).into_response()
 }
 
-fn choose(organizations: &Organizations) -> Markup {
+fn choose(organizations: &Organizations, signed_in: Option<&Owner>) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -67,6 +68,12 @@ fn choose(organizations: &Organizations) -> Markup {
             body {
                 main {
                     h1 { "Who are you?" }
+                    @if let Some(owner) = signed_in {
+                        form method="post" action=(SIGN_OUT) {
+                            p { "You are signed in as " (owner.account.as_str()) " of " (owner.organization.as_str()) "." }
+                            button { "Sign out" }
+                        }
+                    }
                     p { "This is a demonstration: pick somebody. A real gateway asks for proof." }
                     @for organization in organizations.iter() {
                         section aria-labelledby={ "organization-" (organization.id()) } {
@@ -96,7 +103,7 @@ async fn begin(State(sign_in): State<SignIn>, headers: HeaderMap, Form(choice): 
     let Some(owner) = found.and_then(|(organization, person)| organization.owner(person).ok()) else {
         return (StatusCode::NOT_FOUND, "There is nobody of that name here.").into_response();
     };
-    redirect(sign_in.sessions.begin(owner), HOME)
+    redirect(sign_in.sessions.begin(owner), SETTINGS)
 }
 
 async fn end(State(sign_in): State<SignIn>, headers: HeaderMap) -> Response {
