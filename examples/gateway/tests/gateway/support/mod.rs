@@ -5,8 +5,8 @@ mod program;
 mod sdk;
 mod upstream;
 
-pub(crate) use curl::{Answer, curl, message};
-pub(crate) use program::{Program, Start};
+pub(crate) use curl::{curl, message};
+pub(crate) use program::{Made, Program, Start, by};
 pub(crate) use sdk::{SDKS, Sdk};
 pub(crate) use upstream::Upstream;
 

@@ -118,7 +118,6 @@ async fn watched(State(watch): State<Arc<Watch>>, request: Request, next: Next) 
     let leaving = Leaving { watch, is_whole: false };
     let pieces = stream::unfold((body.into_data_stream(), leaving, 0), |(mut pieces, mut leaving, place)| async move {
         if place >= leaving.watch.whole.load(Ordering::SeqCst) {
-            leaving.is_whole = true;
             let broken: io::Result<Bytes> = Err(io::Error::other("cut"));
             return Some((broken, (pieces, leaving, usize::MAX)));
         }
@@ -128,7 +127,7 @@ async fn watched(State(watch): State<Arc<Watch>>, request: Request, next: Next) 
         match pieces.next().await {
             Some(piece) => Some((piece.map_err(io::Error::other), (pieces, leaving, place + 1))),
             None => {
-                leaving.is_whole = true;
+                leaving.end();
                 None
             }
         }
@@ -139,6 +138,12 @@ async fn watched(State(watch): State<Arc<Watch>>, request: Request, next: Next) 
 struct Leaving {
     watch: Arc<Watch>,
     is_whole: bool,
+}
+
+impl Leaving {
+    fn end(&mut self) {
+        self.is_whole = true;
+    }
 }
 
 impl Drop for Leaving {
