@@ -11,7 +11,7 @@ use axum::{
     routing::{any, get, head, post},
 };
 use clove::{EndpointLabel, Invalid};
-use clove_http::{AnthropicError, ApiKeyLayer, Asked};
+use clove_http::{AnthropicError, ApiKeyLayer, Asked, Granted};
 use http::StatusCode;
 use std::sync::Arc;
 
@@ -62,7 +62,11 @@ async fn count_tokens(State((gateway, bodies)): State<Shared>, request: Request)
 }
 
 /// The gateway passes on only what it can count.
-async fn nothing(request: Request) -> Response {
+async fn nothing(Granted(grant): Granted, request: Request) -> Response {
     let message = format!("There is no {} {} at this gateway.", request.method(), request.uri().path());
-    AnthropicError::new(StatusCode::NOT_FOUND, message).to_response().map(axum::body::Body::from).into_response()
+    AnthropicError::new(StatusCode::NOT_FOUND, message)
+        .to_granted(&grant)
+        .to_response()
+        .map(axum::body::Body::from)
+        .into_response()
 }

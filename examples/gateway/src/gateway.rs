@@ -60,7 +60,7 @@ impl Gateway {
             Ok(answer) => answer,
             Err(stop) => {
                 meter.seen = Seen::Failure;
-                return Err(stop);
+                return Err(stop.to_granted(&grant));
             }
         };
         meter.seen = match answer.status().is_success() {
@@ -84,7 +84,7 @@ impl Gateway {
             return Err(self.object(&presented, asked, objection).await);
         }
         let grant = self.edge.verify(&presented, asked).await?;
-        let answer = self.ask(parts, body).await?;
+        let answer = self.ask(parts, body).await.map_err(|stop| stop.to_granted(&grant))?;
         Ok(self.pass(answer.map(Body::new), &grant))
     }
 
@@ -125,7 +125,7 @@ impl Gateway {
     /// A request that the gateway itself objects to counts and is logged as one, unless its key is refused by now.
     async fn object(&self, presented: &Presented, asked: &Asked, objection: Stop) -> Stop {
         match self.edge.verify(presented, asked).await {
-            Ok(_) => objection,
+            Ok(grant) => objection.to_granted(&grant),
             Err(refused) => refused.into(),
         }
     }
@@ -180,6 +180,16 @@ fn is_stream(headers: &HeaderMap) -> bool {
 
 fn unreachable(status: StatusCode) -> AnthropicError {
     AnthropicError::new(status, "The gateway gets no answer from the model service. Try again shortly.")
+}
+
+impl Stop {
+    /// The same under the request id that the access log has.
+    pub(crate) fn to_granted(self, grant: &Grant) -> Self {
+        match self {
+            Self::Key(refused) => Self::Key(refused),
+            Self::Other(error) => Self::Other(error.to_granted(grant)),
+        }
+    }
 }
 
 impl From<Refused> for Stop {

@@ -6,7 +6,7 @@ mod stream;
 use answer::{Answer, Ask};
 use axum::{
     Json, Router,
-    body::Body,
+    body::{Body, Bytes},
     extract::{Path, Request, State},
     middleware::{self, Next},
     response::{IntoResponse, Response},
@@ -57,7 +57,11 @@ async fn only_with_key(State(key): State<Arc<str>>, request: Request, next: Next
     response
 }
 
-async fn message(State(demo): State<Demo>, Json(ask): Json<Ask>) -> Response {
+async fn message(State(demo): State<Demo>, body: Bytes) -> Response {
+    let ask: Ask = match serde_json::from_slice(&body) {
+        Ok(ask) => ask,
+        Err(wrong) => return error(StatusCode::BAD_REQUEST, "invalid_request_error", &wrong.to_string()),
+    };
     if let Some(status) = ask.failure() {
         let kind = if status.as_u16() == 529 { "overloaded_error" } else { "api_error" };
         return error(status, kind, "The demo fails, as it was asked to");
@@ -73,8 +77,11 @@ async fn message(State(demo): State<Demo>, Json(ask): Json<Ask>) -> Response {
     (headers, Body::from_stream(stream::events(answer, demo.pace))).into_response()
 }
 
-async fn count(Json(ask): Json<Ask>) -> Json<Value> {
-    Json(json!({"input_tokens": ask.input_tokens()}))
+async fn count(body: Bytes) -> Response {
+    match serde_json::from_slice::<Ask>(&body) {
+        Ok(ask) => Json(json!({"input_tokens": ask.input_tokens()})).into_response(),
+        Err(wrong) => error(StatusCode::BAD_REQUEST, "invalid_request_error", &wrong.to_string()),
+    }
 }
 
 async fn models() -> Json<Value> {

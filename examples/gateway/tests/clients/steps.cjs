@@ -11,7 +11,7 @@ function client(step) {
 }
 
 function parameters(step) {
-  const messages = [{ role: 'user', content: step.text ?? 'hello' }];
+  const messages = [{ role: 'user', content: (step.text ?? 'hello').repeat(step.repeated ?? 1) }];
   return { model: step.model ?? 'demo-small', max_tokens: step.max_tokens ?? 100, messages };
 }
 

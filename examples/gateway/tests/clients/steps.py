@@ -21,7 +21,7 @@ def client(step):
 
 
 def arguments(step):
-    message = {"role": "user", "content": step.get("text", "hello")}
+    message = {"role": "user", "content": step.get("text", "hello") * step.get("repeated", 1)}
     return {"model": step.get("model", "demo-small"), "max_tokens": step.get("max_tokens", 100), "messages": [message]}
 
 

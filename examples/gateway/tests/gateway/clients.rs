@@ -1,6 +1,6 @@
 //! Anthropic's SDKs and curl as clients.
 
-use crate::support::{Program, SDKS, Sdk, Start, Upstream, by, curl, message, until};
+use crate::support::{Program, SDKS, Start, Upstream, by, curl, message, until};
 use clove::{CapabilitySet, KeyId};
 use serde_json::{Value, json};
 
@@ -13,16 +13,15 @@ async fn running() -> (Upstream, Program) {
 }
 
 /// What an SDK raises for a status.
-fn class(sdk: Sdk, status: u16) -> &'static str {
-    match (status, sdk) {
-        (400, _) => "BadRequestError",
-        (401, _) => "AuthenticationError",
-        (403, _) => "PermissionDeniedError",
-        (404, _) => "NotFoundError",
-        (413, Sdk::Python) => "RequestTooLargeError",
-        (413, Sdk::TypeScript) => "APIError",
-        (429, _) => "RateLimitError",
-        (529, Sdk::Python) => "OverloadedError",
+fn class(status: u16) -> &'static str {
+    match status {
+        400 => "BadRequestError",
+        401 => "AuthenticationError",
+        403 => "PermissionDeniedError",
+        404 => "NotFoundError",
+        413 => "ContentTooLargeError",
+        429 => "RateLimitError",
+        529 => "OverloadedError",
         _ => "InternalServerError",
     }
 }
@@ -68,9 +67,9 @@ async fn the_sdks_get_what_they_ask_for_with_a_key_in_either_header() {
         assert_eq!(models["models"], json!(["demo-large", "demo-small", "claude-haiku-demo"]), "{sdk:?}");
         assert_eq!(model["model"], "Demo Large", "{sdk:?}");
     }
-    let beta = upstream.seen().into_iter().find(|(_, uri, _)| uri.query() == Some("beta=true")).unwrap().2;
+    let beta = upstream.seen().into_iter().find(|(_, _, headers)| headers.contains_key("anthropic-beta")).unwrap().2;
     assert!(beta["anthropic-beta"].to_str().unwrap().contains("test-beta-1"));
-    assert_eq!(beta["anthropic-version"], "2023-06-01");
+    assert!(!beta["anthropic-version"].is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -96,6 +95,7 @@ async fn what_is_not_worth_retrying_is_one_request_and_the_gateways_own_sentence
         (json!({"key": format!("{0},{0}", *good.credential)}), 400, "invalid_request_error", "holds several values"),
         (json!({"key": *good.credential, "model": "demo-large"}), 403, "permission_error", "does not allow the model"),
         (json!({"key": *good.credential, "max_tokens": 8001}), 400, "invalid_request_error", "more than the 8000"),
+        (json!({"key": *good.credential, "repeated": 33 << 20, "text": "x"}), 413, "request_too_large", "larger than 32 MiB"),
         (json!({"key": *good.credential, "do": "model", "model": "demo-large"}), 404, "not_found_error", "no model of this name"),
     ];
     // What a file was changed to from beside is known within 100 ms.
@@ -110,7 +110,7 @@ async fn what_is_not_worth_retrying_is_one_request_and_the_gateways_own_sentence
             let outcomes = sdk.does(&program.url, cases.iter().map(step).collect()).await;
             for ((step, status, kind, sentence), outcome) in cases.iter().zip(outcomes) {
                 let facts = format!("{sdk:?} {what} {step} {outcome}");
-                assert_eq!(outcome["error"], class(sdk, *status), "{facts}");
+                assert_eq!(outcome["error"], class(*status), "{facts}");
                 assert_eq!((&outcome["status"], &outcome["type"]), (&json!(status), &json!(kind)), "{facts}");
                 assert!(outcome["message"].as_str().unwrap().contains(sentence), "{facts}");
                 assert!(outcome["request_id"].as_str().unwrap().starts_with("req_"), "{facts}");
@@ -119,7 +119,7 @@ async fn what_is_not_worth_retrying_is_one_request_and_the_gateways_own_sentence
         }
     }
     assert!(upstream.seen().is_empty(), "refused requests never get there");
-    assert_eq!(program.log(&suspended, 4).await.iter().filter(|(outcome, ..)| outcome == "suspended").count(), 5);
+    assert_eq!(program.log(&suspended, 5).await.iter().filter(|(outcome, ..)| outcome == "suspended").count(), 5);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -171,7 +171,7 @@ async fn the_upstreams_errors_are_passed_on_as_they_are_and_retried_as_the_sdks_
         ]);
         let outcomes = sdk.does(&program.url, steps).await;
         for (outcome, (status, sent)) in outcomes.iter().zip([(400, 1), (529, 3), (500, 3)]) {
-            assert_eq!(outcome["error"], class(sdk, status), "{sdk:?} {outcome}");
+            assert_eq!(outcome["error"], class(status), "{sdk:?} {outcome}");
             assert_eq!((&outcome["status"], &outcome["sent"]), (&json!(status), &json!(sent)), "{sdk:?} {outcome}");
             assert_eq!(outcome["request_id"], "req_demo", "{sdk:?} {outcome}");
         }
@@ -208,7 +208,11 @@ async fn curl_is_answered_as_the_cli_and_the_pages_expect() {
     assert!(upstream.seen().is_empty());
 
     let with_query = format!("{url}/v1/messages?beta=true");
-    let answer = curl(&[&with_query, "-H", &header, "-H", "cookie: theme=dark", "--data-binary", HELLO], b"").await;
+    let answer = curl(
+        &[&with_query, "-H", &header, "-H", "cookie: theme=dark", "-H", "anthropic-version: 2023-06-01", "--data-binary", HELLO],
+        b"",
+    )
+    .await;
     assert_eq!(answer.status.as_u16(), 200);
     assert_eq!((answer.header("cache-control"), answer.header("vary")), ("private", "Authorization, X-Api-Key"));
     assert_eq!(answer.header("anthropic-ratelimit-requests-limit"), "60", "the key's, not the host's");
@@ -216,6 +220,7 @@ async fn curl_is_answered_as_the_cli_and_the_pages_expect() {
     assert!(answer.header("gateway-request-id").starts_with("req_"));
     let (_, uri, seen) = &upstream.seen()[0];
     assert_eq!(uri, "/v1/messages?beta=true");
+    assert_eq!(seen["anthropic-version"], "2023-06-01");
     assert_eq!(
         (seen["x-api-key"].to_str().unwrap(), &seen["accept-encoding"]),
         ("sk-ant-the-hosts-own-4e7f", &"identity".parse().unwrap())

@@ -52,32 +52,32 @@ async fn a_credential_that_is_spelled_to_be_read_twice_is_refused() {
     let credential = &*key.credential;
     let length = format!("content-length: {}", HELLO.len());
     let post = "POST /v1/messages HTTP/1.1";
-    let line = |text: &str| text.replace("KEY", credential);
+    let line = |text: &str| text.replace('#', credential);
     let cases: Vec<(Vec<String>, u16)> = vec![
-        (vec![line("x-api-key: KEY")], 200),
-        (vec![line("X-API-KEY:KEY")], 200),
-        (vec![line("x-api-key: KEY"), line("authorization: bearer KEY")], 200),
+        (vec![line("x-api-key: #")], 200),
+        (vec![line("X-API-KEY:#")], 200),
+        (vec![line("x-api-key: #"), line("authorization: bearer #")], 200),
         (vec![], 401),
         (vec![line("x-api-key:")], 401),
-        (vec![line("authorization: Bearer  KEY")], 401),
-        (vec![line("authorization: Bearer\tKEY")], 401),
-        (vec![line("authorization: Basic KEY")], 401),
-        (vec![line("x-api-key: KEY"), line("x-api-key: KEY")], 400),
-        (vec![line("x-api-key: KEY"), line("X-Api-Key: other")], 400),
-        (vec![line("x-api-key: KEY, KEY")], 400),
-        (vec![line("x-api-key: KEY"), line("authorization: Bearer other")], 400),
-        (vec![line("authorization: Bearer KEY"), line("authorization: Bearer KEY")], 400),
-        (vec![line("x-api-key: KEY\r\n x-api-key: KEY")], 400),
-        (vec![line("x-api-key : KEY")], 400),
-        (vec![line("x-api\0-key: KEY")], 400),
-        (vec![line("x_api_key: KEY")], 401),
-        (vec![line("x-api-key: KEY\0")], 400),
+        (vec![line("authorization: Bearer  #")], 401),
+        (vec![line("authorization: Bearer\t#")], 401),
+        (vec![line("authorization: Basic #")], 401),
+        (vec![line("x-api-key: #"), line("x-api-key: #")], 400),
+        (vec![line("x-api-key: #"), line("X-Api-Key: other")], 400),
+        (vec![line("x-api-key: #, #")], 400),
+        (vec![line("x-api-key: #"), line("authorization: Bearer other")], 400),
+        (vec![line("authorization: Bearer #"), line("authorization: Bearer #")], 400),
+        (vec![line("x-api-key: #\r\n x-api-key: #")], 400),
+        (vec![line("x-api-key : #")], 400),
+        (vec![line("x-api\0-key: #")], 400),
+        (vec![line("x_api_key: #")], 401),
+        (vec![line("x-api-key: #\0")], 400),
     ];
     for (lines, status) in cases {
         let mut all: Vec<&str> = lines.iter().map(String::as_str).collect();
         all.push(&length);
         let answered = raw(&program, &request(post, &all, HELLO)).await;
-        assert_eq!(answered, [status], "{}", lines.join(" | ").replace(credential, "KEY"));
+        assert_eq!(answered, [status], "{}", lines.join(" | ").replace(credential, "#"));
     }
     let in_query = format!("POST /v1/messages?key={} HTTP/1.1", key.secret());
     assert_eq!(raw(&program, &request(&in_query, &[&length], HELLO)).await, [400]);

@@ -122,6 +122,8 @@ async fn an_upstream_that_breaks_off_is_told_in_the_stream() {
     let (upstream, program, key) = running().await;
     upstream.cut_after(5);
     let mut reading = ask(&program, &key).await;
+    reading.until_events(5).await;
+    upstream.release(1);
     assert!(reading.to_end().await);
     assert!(reading.last_event().starts_with("event: error\n"), "{}", reading.text);
     assert!(reading.last_event().contains("api_error"), "{}", reading.text);

@@ -7,7 +7,7 @@ mod upstream;
 
 pub(crate) use curl::{curl, message};
 pub(crate) use program::{Made, Program, Start, by};
-pub(crate) use sdk::{SDKS, Sdk};
+pub(crate) use sdk::SDKS;
 pub(crate) use upstream::Upstream;
 
 use std::{fmt::Debug, future::Future, time::Duration};

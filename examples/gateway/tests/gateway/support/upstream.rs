@@ -34,7 +34,7 @@ struct Watch {
     /// Each piece of an answer beyond the first so many takes a permit.
     free: AtomicUsize,
     gate: Semaphore,
-    /// After so many pieces an answer breaks off.
+    /// After so many pieces, and a permit, an answer breaks off.
     whole: AtomicUsize,
     left: AtomicUsize,
     more: Mutex<HeaderMap>,
@@ -75,7 +75,7 @@ impl Upstream {
         self.watch.gate.add_permits(pieces);
     }
 
-    /// Breaks each answer off after so many pieces.
+    /// Breaks each answer off after so many pieces, once that is released.
     pub(crate) fn cut_after(&self, pieces: usize) {
         self.watch.whole.store(pieces, Ordering::SeqCst);
     }
@@ -118,6 +118,7 @@ async fn watched(State(watch): State<Arc<Watch>>, request: Request, next: Next) 
     let leaving = Leaving { watch, is_whole: false };
     let pieces = stream::unfold((body.into_data_stream(), leaving, 0), |(mut pieces, mut leaving, place)| async move {
         if place >= leaving.watch.whole.load(Ordering::SeqCst) {
+            leaving.watch.gate.acquire().await.unwrap().forget();
             let broken: io::Result<Bytes> = Err(io::Error::other("cut"));
             return Some((broken, (pieces, leaving, usize::MAX)));
         }
