@@ -177,6 +177,24 @@ impl CapabilitySet {
         Arc::strong_count(&self.0) > 1
     }
 
+    /// What both sets cover, and nothing else. It may be more names than a key can have: an actor may grant it all the same.
+    #[must_use]
+    pub fn intersection(&self, other: &Self) -> Self {
+        fn meet<'a>(a: &'a str, b: &'a str) -> Option<&'a str> {
+            match (a, b) {
+                ("*", segment) | (segment, "*") => Some(segment),
+                _ => (a == b).then_some(a),
+            }
+        }
+        let mut names = std::collections::BTreeSet::new();
+        for (ours, theirs) in self.names().flat_map(|ours| other.names().map(move |theirs| (segments(ours), segments(theirs)))) {
+            if let (Some(resource), Some(action)) = (meet(ours.0, theirs.0), meet(ours.1, theirs.1)) {
+                names.insert(format!("{resource}:{action}"));
+            }
+        }
+        Self(names.into_iter().collect::<Vec<_>>().join(" ").into())
+    }
+
     /// The first of `wanted` that nothing here covers.
     #[must_use]
     pub fn first_beyond(&self, wanted: &Self) -> Option<Capability> {
