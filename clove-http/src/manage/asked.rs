@@ -7,7 +7,7 @@ use axum::{
     extract::{FromRequest, FromRequestParts, Query, RawPathParams, Request},
     response::{IntoResponse, Response},
 };
-use clove_core::{AccountId, By, Clove, Error, KeyId, OperationId, Owner, Refusal, Scope};
+use clove_core::{AccountId, By, Clove, Error, KeyId, OperationId, OrganizationId, Owner, Refusal, Role, Scope};
 use http::{StatusCode, request::Parts};
 use serde::de::DeserializeOwned;
 use std::{future::Future, sync::Arc};
@@ -41,7 +41,7 @@ impl FromRequest<Arc<Management>> for Asked {
 
 impl Asked {
     /// A part of the path; where a host's own path has one of this name, the last.
-    fn param(&self, name: &str) -> Option<&str> {
+    pub(super) fn param(&self, name: &str) -> Option<&str> {
         self.params.iter().rev().find(|(known, _)| known == name).map(|(_, value)| &**value)
     }
 
@@ -63,6 +63,23 @@ impl Asked {
         let account = AccountId::new(account).map_err(|_| body::bad_value("account"))?;
         let owner = Owner { organization: scope.organization().clone(), account };
         if scope.holds(&owner) { Ok(Scope::Owner(owner)) } else { Err(administrators_only()) }
+    }
+
+    /// The organization that an administrator administers.
+    pub(super) fn administered(&self) -> Result<&OrganizationId, Problem> {
+        match self.visitor.role() {
+            Role::Administrator => Ok(&self.visitor.owner().organization),
+            Role::Owner => Err(administrators_only()),
+        }
+    }
+
+    /// The member of an administrator's organization that the path names. Whether there is one the host knows, and not clove.
+    pub(super) fn member(&self) -> Result<Owner, Problem> {
+        let organization = self.administered()?.clone();
+        let account = self.param("account").and_then(|account| AccountId::new(account).ok());
+        let detail = "An account has 1 to 256 bytes without white space.";
+        let none = || Problem::new(StatusCode::NOT_FOUND, "no-such-path", "There is no such path", detail);
+        Ok(Owner { organization, account: account.ok_or_else(none)? })
     }
 
     /// The body, which must be JSON.
@@ -110,7 +127,7 @@ impl Asked {
     }
 }
 
-pub(super) fn administrators_only() -> Problem {
+fn administrators_only() -> Problem {
     let detail = "Only an administrator of the organization may do this. Ask one.";
     Problem::new(StatusCode::FORBIDDEN, "administrators-only", "This is for administrators", detail)
 }

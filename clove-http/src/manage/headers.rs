@@ -11,6 +11,8 @@ pub(super) const AUDIT_REASON: HeaderName = HeaderName::from_static("audit-reaso
 
 /// The longest `Idempotency-Key`, in characters.
 const MAX_IDEMPOTENCY_KEY: usize = 255;
+/// Keys begin at 1: a tag that names no revision conflicts with that of each key.
+const NO_REVISION: u64 = 0;
 const DEFAULT_REASON: &str = "management API";
 
 /// The strong entity tag of a revision (RFC 9110 section 8.8.3).
@@ -31,10 +33,7 @@ pub(super) fn revision(headers: &HeaderMap) -> Result<u64, Problem> {
     };
     // Compared as texts: no other spelling of a revision is one, and nor is a weak tag.
     let revision = std::str::from_utf8(opaque).ok().and_then(|text| text.parse::<u64>().ok());
-    revision.filter(|revision| entity_tag(*revision).as_bytes() == tag).ok_or_else(|| {
-        let detail = "This ETag is none of this key. Read the key again and repeat the change.";
-        Problem::new(StatusCode::PRECONDITION_FAILED, "revision-conflict", "The key has changed since it was read", detail)
-    })
+    Ok(revision.filter(|revision| entity_tag(*revision).as_bytes() == tag).unwrap_or(NO_REVISION))
 }
 
 /// The operation id that an `Idempotency-Key` of this owner's stands for: always the same one for a command, and nobody else's.

@@ -11,7 +11,7 @@ use super::{
 use crate::problem::Problem;
 use axum::response::Response;
 use clove_core::{
-    ActiveLimit, CapabilitySet, Cursor, Description, Edit, Error, Invalid, ListKeys, Name, Scope, error::CorruptRow,
+    ActiveKeys, ActiveLimit, CapabilitySet, Cursor, Description, Edit, Error, Invalid, ListKeys, Name, Scope, error::CorruptRow,
 };
 use http::{StatusCode, header};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -192,7 +192,7 @@ struct AccountQuery {
 
 /// How many active keys there are.
 #[derive(Serialize, ToSchema)]
-struct ActiveBody {
+pub(super) struct ActiveBody {
     active: u32,
     /// How many there may be; null is any number.
     limit: Option<u32>,
@@ -200,19 +200,23 @@ struct ActiveBody {
     text: String,
 }
 
+impl From<ActiveKeys> for ActiveBody {
+    fn from(keys: ActiveKeys) -> Self {
+        let limit = match keys.limit {
+            ActiveLimit::AtMost(limit) => Some(limit),
+            ActiveLimit::Unlimited => None,
+        };
+        Self { active: keys.active, limit, text: keys.to_string() }
+    }
+}
+
 async fn active_keys(asked: Asked) -> Result<Response, Problem> {
     let query: AccountQuery = asked.query()?;
-    let owner = match query.account {
-        None => asked.visitor.owner().clone(),
-        Some(account) => match asked.scope(Some(&account))? {
-            Scope::Owner(owner) => owner,
-            Scope::Organization(_) => asked.visitor.owner().clone(),
-        },
+    let own = asked.visitor.owner();
+    let owner = match asked.scope(query.account.as_deref())? {
+        Scope::Owner(owner) => owner,
+        Scope::Organization(_) => own.clone(),
     };
     let keys = asked.clove.active_keys(&owner).await.map_err(|error| Problem::from(&error))?;
-    let limit = match keys.limit {
-        ActiveLimit::AtMost(limit) => Some(limit),
-        ActiveLimit::Unlimited => None,
-    };
-    json(StatusCode::OK, &ActiveBody { active: keys.active, limit, text: keys.to_string() })
+    json(StatusCode::OK, &ActiveBody::from(keys))
 }

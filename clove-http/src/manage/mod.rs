@@ -39,15 +39,19 @@
 mod answer;
 mod asked;
 mod body;
+mod budgets;
 mod choices;
 mod commands;
 mod headers;
 mod issue;
 mod keys;
+mod members;
 mod openapi;
 mod presented;
 mod routes;
 mod shape;
+mod trail;
+mod usage;
 
 use crate::visitor::{Visitor, Visitors};
 use axum::{
@@ -103,7 +107,16 @@ impl Management {
 
     /// The router, to be nested.
     pub fn router(self) -> Router {
-        let routes = [keys::routes, issue::routes, commands::routes, choices::routes];
+        let routes = [
+            keys::routes,
+            issue::routes,
+            commands::routes,
+            choices::routes,
+            trail::routes,
+            usage::routes,
+            members::routes,
+            budgets::routes,
+        ];
         let routes = routes.into_iter().fold(Routes::default(), |routes, add| add(routes));
         routes.finish().layer(DefaultBodyLimit::max(MAX_BODY_BYTES)).layer(map_response(no_store)).with_state(Arc::new(self))
     }

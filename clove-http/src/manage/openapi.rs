@@ -18,6 +18,16 @@ pub(super) fn key_id() -> Object {
     ObjectBuilder::new().schema_type(Type::String).pattern(Some(pattern)).build()
 }
 
+/// The name of what is counted.
+pub(super) fn unit() -> Object {
+    ObjectBuilder::new().schema_type(Type::String).pattern(Some("^[a-z0-9_.-]{1,64}$")).build()
+}
+
+/// One of the core's names.
+pub(super) fn words(words: impl IntoIterator<Item = &'static str>) -> Object {
+    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(words)).build()
+}
+
 /// What went wrong (RFC 9457). Further members are facts for programs.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Problem)]

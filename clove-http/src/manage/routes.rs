@@ -195,7 +195,7 @@ fn in_path(name: &str) -> Parameter {
     let text = ObjectBuilder::new().schema_type(Type::String);
     let (schema, about) = match name {
         "id" => (openapi::key_id(), "The key's id."),
-        "unit" => (text.pattern(Some("^[a-z0-9_.-]{1,64}$")).build(), "What is counted."),
+        "unit" => (openapi::unit(), "What is counted."),
         _ => (text.min_length(Some(1)).max_length(Some(256)).build(), "The account."),
     };
     let parameter = ParameterBuilder::new().name(name).parameter_in(ParameterIn::Path).required(Required::True);

@@ -81,7 +81,8 @@ async fn what_is_not_there_is_told_as_a_problem() {
         assert_eq!(answer.problem(), (405, "method-not-allowed".to_owned()));
         let mut allowed: Vec<&str> = answer.headers["allow"].to_str().unwrap().split(',').collect();
         let mut allow = allow.to_vec();
-        (allowed.sort_unstable(), allow.sort_unstable());
+        allowed.sort_unstable();
+        allow.sort_unstable();
         assert_eq!(allowed, allow, "{method} {path}");
     }
 }
