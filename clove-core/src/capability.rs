@@ -246,3 +246,29 @@ impl Requirement {
         self.0.iter().filter(|wanted| !held.names().any(|held| covers(held, wanted.as_str()))).cloned().collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+    use proptest::prelude::*;
+
+    fn sets() -> impl Strategy<Value = CapabilitySet> {
+        let segment = || proptest::sample::select(vec!["a", "b", "*"]);
+        let name = (segment(), segment()).prop_map(|(resource, action)| format!("{resource}:{action}"));
+        proptest::collection::vec(name, 0..4).prop_map(|names| CapabilitySet::new(names).unwrap())
+    }
+
+    proptest! {
+        #[test]
+        fn the_intersection_covers_what_both_sets_cover_and_nothing_else(a in sets(), b in sets()) {
+            let both = a.intersection(&b);
+            for name in ["a:a", "a:b", "a:*", "b:a", "b:b", "b:*", "*:a", "*:b", "*:*", "a:c", "c:c"] {
+                let name = CapabilitySet::new([name]).unwrap();
+                let covers = |set: &CapabilitySet| set.first_beyond(&name).is_none();
+                prop_assert_eq!(covers(&both), covers(&a) && covers(&b), "{:?}", name);
+            }
+            prop_assert_eq!(CapabilitySet::parse(both.as_str()).unwrap(), both);
+        }
+    }
+}

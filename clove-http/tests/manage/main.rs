@@ -15,6 +15,8 @@ mod edits;
 mod host;
 mod issue;
 mod lists;
+mod members;
+mod records;
 mod secrecy;
 mod strictness;
 mod unknown;
