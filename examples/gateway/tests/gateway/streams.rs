@@ -7,6 +7,7 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,
 };
+use std::time::Duration;
 
 const STREAMED: &str =
     r#"{"model": "demo-small", "max_tokens": 100, "stream": true, "messages": [{"role": "user", "content": "hello"}]}"#;
@@ -46,7 +47,7 @@ impl Reading {
     /// Reads to its end; whether that was in order.
     async fn to_end(&mut self) -> bool {
         loop {
-            match self.body.frame().await {
+            match self.frame().await {
                 Some(Ok(frame)) => self.text.push_str(std::str::from_utf8(frame.data_ref().unwrap()).unwrap()),
                 Some(Err(_)) => return false,
                 None => return true,
@@ -55,9 +56,14 @@ impl Reading {
     }
 
     async fn more(&mut self) -> bool {
-        let Some(frame) = self.body.frame().await else { return false };
+        let Some(frame) = self.frame().await else { return false };
         self.text.push_str(std::str::from_utf8(frame.unwrap().data_ref().unwrap()).unwrap());
         true
+    }
+
+    async fn frame(&mut self) -> Option<Result<hyper::body::Frame<Bytes>, hyper::Error>> {
+        let frame = tokio::time::timeout(Duration::from_secs(20), self.body.frame()).await;
+        frame.unwrap_or_else(|_| panic!("nothing comes after {}", self.text))
     }
 
     fn last_event(&self) -> &str {
