@@ -98,6 +98,26 @@ async fn an_entry_tells_what_key_was_granted_what_where_and_what_is_left() {
 }
 
 #[tokio::test]
+async fn a_look_ahead_is_charged_to_nothing_and_only_its_denial_is_an_entry() {
+    for log_mode in [AccessLog::BestEffort, AccessLog::Required] {
+        let tier = Tier { key: Limits::new([Window::new(1, SECOND).unwrap()]).unwrap(), account: Some(Limits::unlimited()) };
+        let fixture = Fixture::new(logging(log_mode).limits(tier).build().unwrap()).unwrap();
+        let active = credential(&fixture, Status::Active).await;
+        for _ in 0..2 {
+            let ahead = fixture.clove.verify(Attempt::new(&active).looking_ahead()).await.unwrap();
+            assert!(ahead.granted().is_some(), "a window of one place has it still");
+        }
+        assert!(is_good(&fixture.clove, &active).await);
+        let suspended = credential(&fixture, Status::Suspended).await;
+        denied(fixture.clove.verify(Attempt::new(&suspended).looking_ahead()).await);
+        fixture.clove.flush().await.unwrap();
+        let mut outcomes: Vec<_> = log(&fixture).await.into_iter().map(|entry| (entry.outcome, entry.cost)).collect();
+        outcomes.sort_unstable();
+        assert_eq!(outcomes, [(AccessOutcome::Granted, 1), (AccessOutcome::Suspended, 0)]);
+    }
+}
+
+#[tokio::test]
 async fn every_denial_of_a_proven_secret_is_an_entry_of_its_own_kind() {
     for log_mode in [AccessLog::BestEffort, AccessLog::Required] {
         let tier = Tier { key: Limits::new([Window::new(1, SECOND).unwrap()]).unwrap(), account: Some(Limits::unlimited()) };

@@ -177,6 +177,24 @@ impl CapabilitySet {
         Arc::strong_count(&self.0) > 1
     }
 
+    /// What both sets cover, and nothing else. It may be more names than a key can have: an actor may grant it all the same.
+    #[must_use]
+    pub fn intersection(&self, other: &Self) -> Self {
+        fn meet<'a>(a: &'a str, b: &'a str) -> Option<&'a str> {
+            match (a, b) {
+                ("*", segment) | (segment, "*") => Some(segment),
+                _ => (a == b).then_some(a),
+            }
+        }
+        let mut names = std::collections::BTreeSet::new();
+        for (ours, theirs) in self.names().flat_map(|ours| other.names().map(move |theirs| (segments(ours), segments(theirs)))) {
+            if let (Some(resource), Some(action)) = (meet(ours.0, theirs.0), meet(ours.1, theirs.1)) {
+                names.insert(format!("{resource}:{action}"));
+            }
+        }
+        Self(names.into_iter().collect::<Vec<_>>().join(" ").into())
+    }
+
     /// The first of `wanted` that nothing here covers.
     #[must_use]
     pub fn first_beyond(&self, wanted: &Self) -> Option<Capability> {
@@ -236,5 +254,31 @@ impl Requirement {
     #[must_use]
     pub fn missing_from(&self, held: &CapabilitySet) -> Vec<Capability> {
         self.0.iter().filter(|wanted| !held.names().any(|held| covers(held, wanted.as_str()))).cloned().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+    use proptest::prelude::*;
+
+    fn sets() -> impl Strategy<Value = CapabilitySet> {
+        let segment = || proptest::sample::select(vec!["a", "b", "*"]);
+        let name = (segment(), segment()).prop_map(|(resource, action)| format!("{resource}:{action}"));
+        proptest::collection::vec(name, 0..4).prop_map(|names| CapabilitySet::new(names).unwrap())
+    }
+
+    proptest! {
+        #[test]
+        fn the_intersection_covers_what_both_sets_cover_and_nothing_else(a in sets(), b in sets()) {
+            let both = a.intersection(&b);
+            for name in ["a:a", "a:b", "a:*", "b:a", "b:b", "b:*", "*:a", "*:b", "*:*", "a:c", "c:c"] {
+                let name = CapabilitySet::new([name]).unwrap();
+                let covers = |set: &CapabilitySet| set.first_beyond(&name).is_none();
+                prop_assert_eq!(covers(&both), covers(&a) && covers(&b), "{:?}", name);
+            }
+            prop_assert_eq!(CapabilitySet::parse(both.as_str()).unwrap(), both);
+        }
     }
 }

@@ -137,7 +137,8 @@ impl SecretFormat {
     }
 
     /// Whether the text has this format's prefix, length and alphabet, right or wrong check characters.
-    pub(crate) fn has_shape(&self, text: &[u8]) -> bool {
+    #[must_use]
+    pub fn has_shape(&self, text: &[u8]) -> bool {
         text.len() == self.len() && text.strip_prefix(self.prefix.as_bytes()).is_some_and(is_alphanumeric)
     }
 }

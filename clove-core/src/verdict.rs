@@ -22,6 +22,7 @@ pub struct Attempt<'a> {
     pub(crate) peer: &'a str,
     pub(crate) cost: u64,
     pub(crate) charges: bool,
+    pub(crate) is_ahead: bool,
     pub(crate) endpoint: Option<&'a EndpointLabel>,
     pub(crate) reserving: Option<(&'a Unit, u64)>,
 }
@@ -31,7 +32,7 @@ impl<'a> Attempt<'a> {
     #[must_use]
     pub fn new(credential: &'a (impl AsRef<[u8]> + ?Sized)) -> Self {
         let credential = credential.as_ref();
-        Self { credential, required: None, peer: "", cost: 1, charges: true, endpoint: None, reserving: None }
+        Self { credential, required: None, peer: "", cost: 1, charges: true, is_ahead: false, endpoint: None, reserving: None }
     }
 
     /// What the key must be allowed to do.
@@ -52,6 +53,15 @@ impl<'a> Attempt<'a> {
     #[must_use]
     pub fn only_checking(mut self) -> Self {
         self.charges = false;
+        self
+    }
+
+    /// Looks whether it is worth reading on, before it is known what the request asks for, such as before its body: as
+    /// [`Attempt::only_checking`], and a grant of it is not in the access log. The request is to be verified again as a whole, and is
+    /// logged then. A denial of it is the request's last, and is logged as ever.
+    #[must_use]
+    pub fn looking_ahead(mut self) -> Self {
+        (self.charges, self.is_ahead) = (false, true);
         self
     }
 

@@ -30,7 +30,7 @@ impl Renderer for AnthropicStyle {
             StatusCode::TOO_MANY_REQUESTS if refused.budget().is_some() => AnthropicError::BILLING,
             status => AnthropicError::kind_of(status),
         };
-        let error = AnthropicError { status: refused.status(), kind, message: refused.to_string() };
+        let error = AnthropicError { status: refused.status(), kind, message: refused.to_string(), request: None };
         let should_not_retry = !refused.is_worth_retrying();
         error.write(&request_id(GrantId::new(Utc::now())), should_not_retry, response);
     }
@@ -71,6 +71,7 @@ pub struct AnthropicError {
     status: StatusCode,
     kind: &'static str,
     message: String,
+    request: Option<GrantId>,
 }
 
 impl AnthropicError {
@@ -81,13 +82,21 @@ impl AnthropicError {
     /// below 500 `invalid_request_error`, the rest `api_error`. The message is a sentence for a person.
     #[must_use]
     pub fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        Self { status, kind: Self::kind_of(status), message: message.into() }
+        Self { status, kind: Self::kind_of(status), message: message.into(), request: None }
     }
 
     /// The type of an error, where its status does not tell it.
     #[must_use]
     pub fn of_type(mut self, kind: &'static str) -> Self {
         self.kind = kind;
+        self
+    }
+
+    /// To a request that was granted: its `request_id` is then the one of the access log, and what [`Edge::granted`](crate::Edge::granted)
+    /// sets.
+    #[must_use]
+    pub fn to_granted(mut self, grant: &Grant) -> Self {
+        self.request = Some(grant.id());
         self
     }
 
@@ -98,7 +107,8 @@ impl AnthropicError {
         *response.status_mut() = self.status;
         response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         let should_not_retry = self.status.is_client_error() && self.status != StatusCode::TOO_MANY_REQUESTS;
-        self.write(&request_id(GrantId::new(Utc::now())), should_not_retry, &mut response);
+        let id = self.request.unwrap_or_else(|| GrantId::new(Utc::now()));
+        self.write(&request_id(id), should_not_retry, &mut response);
         response
     }
 

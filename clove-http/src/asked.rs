@@ -11,6 +11,7 @@ pub struct Asked {
     endpoint: Option<EndpointLabel>,
     reserving: Option<(Unit, u64)>,
     peer: Box<str>,
+    is_ahead: bool,
 }
 
 impl Default for Asked {
@@ -24,7 +25,7 @@ impl Asked {
     /// Requires a valid key and no capability, and takes one place of each window.
     #[must_use]
     pub fn new() -> Self {
-        Self { required: Requirement::none(), cost: 1, endpoint: None, reserving: None, peer: Box::default() }
+        Self { required: Requirement::none(), cost: 1, endpoint: None, reserving: None, peer: Box::default(), is_ahead: false }
     }
 
     /// Requires this capability as well.
@@ -64,6 +65,14 @@ impl Asked {
         self
     }
 
+    /// Only looks whether it is worth reading on, before the request's body, say: it is to be verified again as a whole. See
+    /// [`Attempt::looking_ahead`].
+    #[must_use]
+    pub fn looking_ahead(mut self) -> Self {
+        self.is_ahead = true;
+        self
+    }
+
     pub(crate) fn attempt<'a>(&'a self, presented: &'a Presented) -> Attempt<'a> {
         let mut attempt = Attempt::new(presented.as_bytes()).requiring(&self.required).costing(self.cost).from_peer(&self.peer);
         if let Some(label) = &self.endpoint {
@@ -72,6 +81,6 @@ impl Asked {
         if let Some((unit, amount)) = &self.reserving {
             attempt = attempt.reserving(unit, *amount);
         }
-        attempt
+        if self.is_ahead { attempt.looking_ahead() } else { attempt }
     }
 }

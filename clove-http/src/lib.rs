@@ -60,6 +60,8 @@ mod edge;
 mod granted;
 mod grpc;
 pub mod limits;
+#[cfg(feature = "manage")]
+pub mod manage;
 #[cfg(feature = "pages")]
 pub mod pages;
 mod presented;

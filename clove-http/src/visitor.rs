@@ -47,6 +47,18 @@ impl Visitor {
         self
     }
 
+    /// The same one at work through an API key: it gives to keys nothing beyond what that key may do, and chooses no request limits.
+    #[cfg(feature = "manage")]
+    pub(crate) fn within(self, capabilities: &CapabilitySet) -> Self {
+        Self { may_grant: self.may_grant.intersection(capabilities), may_set_limits: false, ..self }
+    }
+
+    /// Whether this person may choose request limits.
+    #[must_use]
+    pub fn is_limiter(&self) -> bool {
+        self.may_set_limits
+    }
+
     /// Whose own keys are this person's.
     #[must_use]
     pub fn owner(&self) -> &Owner {

@@ -306,6 +306,7 @@ impl Inner {
     ) -> Option<Written> {
         match self.policy.access_log {
             AccessLog::Off => None,
+            _ if attempt.is_ahead => None,
             AccessLog::BestEffort => {
                 self.log.push(&Note::of_grant(id, key, lefts, at, attempt));
                 None

@@ -1,0 +1,227 @@
+//! The way of a request: its key, its body, the usage policy, the upstream.
+
+use crate::{
+    answer::Answer,
+    asks::Asks,
+    body, headers,
+    meter::{Meter, Seen, Tokens, Units, estimate},
+    organizations::{Objection, Organizations},
+    upstream::{NoAnswer, Upstream},
+};
+use axum::{body::Body, response::Response};
+use bytes::Bytes;
+use clove::{Grant, OrganizationId};
+use clove_http::{AnthropicError, Asked, Edge, Presented, REQUEST_ID, Refused};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, request::Parts};
+use hyper::body::Incoming;
+use std::{error::Error, sync::Arc, time::Duration};
+
+const GATEWAY_REQUEST_ID: HeaderName = HeaderName::from_static("gateway-request-id");
+
+/// What the requests of the API share. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Gateway {
+    pub(crate) edge: Edge,
+    pub(crate) upstream: Upstream,
+    pub(crate) organizations: Arc<Organizations>,
+    pub(crate) units: Arc<Units>,
+    /// How long the upstream may be silent in an answer that it has begun.
+    pub(crate) silence: Duration,
+}
+
+/// A request that goes no further.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// Because of its key.
+    Key(Refused),
+    /// Because of what it asks, or of the upstream.
+    Other(AnthropicError),
+}
+
+/// A request whose key has been looked at, and its body read.
+struct Opened {
+    presented: Presented,
+    organization: OrganizationId,
+    body: Bytes,
+}
+
+impl Gateway {
+    /// `POST /v1/messages`.
+    pub(crate) async fn message(&self, parts: &mut Parts, body: Body, asked: &Asked) -> Result<Response, Stop> {
+        let Opened { presented, organization, body } = self.open(parts, body, asked).await?;
+        let most = match self.most(&organization, &body) {
+            Ok(most) => most,
+            Err(objection) => return Err(self.object(&presented, asked, objection).await),
+        };
+        let asked = asked.clone().reserving(self.units.tokens.clone(), most.total());
+        let grant = self.edge.verify(&presented, &asked).await?;
+        let mut meter = Meter::new(self.edge.clove().clone(), grant.clone(), Arc::clone(&self.units), most);
+        let answer = match self.ask(parts, body).await {
+            Ok(answer) => answer,
+            Err(stop) => {
+                meter.seen = Seen::Failure;
+                return Err(stop.to_granted(&grant));
+            }
+        };
+        meter.seen = match answer.status().is_success() {
+            false => Seen::Failure,
+            true if is_stream(answer.headers()) => Seen::Stream(Box::default()),
+            true => Seen::Plain(Vec::new()),
+        };
+        let is_stream = meter.seen.is_stream();
+        let mut answer = answer.map(|upstream| Body::new(Answer::new(upstream, meter, self.silence)));
+        if is_stream {
+            // It may end with an event of ours.
+            answer.headers_mut().remove(header::CONTENT_LENGTH);
+        }
+        Ok(self.pass(answer, &grant))
+    }
+
+    /// `POST /v1/messages/count_tokens`, which uses no tokens.
+    pub(crate) async fn count_tokens(&self, parts: &mut Parts, body: Body, asked: &Asked) -> Result<Response, Stop> {
+        let Opened { presented, organization, body } = self.open(parts, body, asked).await?;
+        if let Err(objection) = self.may_use(&organization, &body) {
+            return Err(self.object(&presented, asked, objection).await);
+        }
+        let grant = self.edge.verify(&presented, asked).await?;
+        let answer = self.ask(parts, body).await.map_err(|stop| stop.to_granted(&grant))?;
+        Ok(self.pass(answer.map(Body::new), &grant))
+    }
+
+    /// The most that a request may use, if it is within the policy of its organization.
+    fn most(&self, organization: &OrganizationId, body: &[u8]) -> Result<Tokens, Stop> {
+        let asks = Asks::read(body)?;
+        let output = asks.max_tokens()?;
+        self.organizations.check(organization, &asks.model, Some(output))?;
+        Ok(Tokens { input: estimate(body.len()), output })
+    }
+
+    fn may_use(&self, organization: &OrganizationId, body: &[u8]) -> Result<(), Stop> {
+        Ok(self.organizations.check(organization, &Asks::read(body)?.model, None)?)
+    }
+
+    /// Looks at the key before a byte of the body is kept: a stranger has nothing kept. It is neither counted nor logged yet, since it is
+    /// verified again when it is known what it asks.
+    async fn open(&self, parts: &mut Parts, body: Body, asked: &Asked) -> Result<Opened, Stop> {
+        let (presented, organization) = match self.look(parts, asked).await {
+            Ok(known) => known,
+            Err(refused) => {
+                body::discard(&parts.headers, body).await;
+                return Err(refused.into());
+            }
+        };
+        match body::read(&parts.headers, body).await {
+            Ok(body) => Ok(Opened { presented, organization, body }),
+            Err(objection) => Err(self.object(&presented, asked, objection.into()).await),
+        }
+    }
+
+    async fn look(&self, parts: &mut Parts, asked: &Asked) -> Result<(Presented, OrganizationId), Refused> {
+        let presented = self.edge.take(&parts.uri, &mut parts.headers)?;
+        let grant = self.edge.verify(&presented, &asked.clone().looking_ahead()).await?;
+        Ok((presented, grant.owner().organization.clone()))
+    }
+
+    /// A request that the gateway itself objects to counts and is logged as one, unless its key is refused by now.
+    async fn object(&self, presented: &Presented, asked: &Asked, objection: Stop) -> Stop {
+        match self.edge.verify(presented, asked).await {
+            Ok(grant) => objection.to_granted(&grant),
+            Err(refused) => refused.into(),
+        }
+    }
+
+    /// Asks the upstream for what has no body.
+    pub(crate) async fn get(&self, path: &str, request: &HeaderMap) -> Result<Response<Incoming>, Stop> {
+        self.send(Method::GET, path, request, Bytes::new()).await
+    }
+
+    async fn ask(&self, parts: &Parts, body: Bytes) -> Result<Response<Incoming>, Stop> {
+        let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+        self.send(Method::POST, path, &parts.headers, body).await
+    }
+
+    async fn send(&self, method: Method, path: &str, request: &HeaderMap, body: Bytes) -> Result<Response<Incoming>, Stop> {
+        let answer = self.upstream.send(method, path, headers::to_upstream(request), body).await?;
+        if answer.status().is_redirection() {
+            // A client would follow it, its key in hand.
+            tracing::error!(status = answer.status().as_u16(), "the upstream redirects: give the address that it redirects to");
+            return Err(unreachable(StatusCode::BAD_GATEWAY).into());
+        }
+        Ok(answer)
+    }
+
+    /// An answer as the client gets it.
+    pub(crate) fn pass(&self, mut answer: Response, grant: &Grant) -> Response {
+        headers::to_client(answer.headers_mut());
+        // The upstream's id is in its answer, and what its support asks for; the access log has ours.
+        let upstreams_id = answer.headers_mut().remove(REQUEST_ID);
+        self.edge.granted(grant, answer.headers_mut());
+        if let Some(ours) = upstreams_id.and_then(|id| answer.headers_mut().insert(REQUEST_ID, id)) {
+            answer.headers_mut().insert(GATEWAY_REQUEST_ID, ours);
+        }
+        answer
+    }
+
+    /// The response to a request that goes no further.
+    pub(crate) fn stop(&self, stop: &Stop, request: &HeaderMap) -> Response {
+        let response = match stop {
+            Stop::Key(refused) => self.edge.refuse(refused, request),
+            Stop::Other(error) => error.to_response(),
+        };
+        response.map(Body::from)
+    }
+}
+
+/// Whether an answer is a stream of events.
+fn is_stream(headers: &HeaderMap) -> bool {
+    let essence = |value: &HeaderValue| value.as_bytes().split(|byte| *byte == b';').next().map(<[u8]>::to_ascii_lowercase);
+    headers.get(header::CONTENT_TYPE).and_then(essence).is_some_and(|essence| essence.trim_ascii() == b"text/event-stream")
+}
+
+fn unreachable(status: StatusCode) -> AnthropicError {
+    AnthropicError::new(status, "The gateway gets no answer from the model service. Try again shortly.")
+}
+
+impl Stop {
+    /// The same under the request id that the access log has.
+    pub(crate) fn to_granted(self, grant: &Grant) -> Self {
+        match self {
+            Self::Key(refused) => Self::Key(refused),
+            Self::Other(error) => Self::Other(error.to_granted(grant)),
+        }
+    }
+}
+
+impl From<Refused> for Stop {
+    fn from(refused: Refused) -> Self {
+        Self::Key(refused)
+    }
+}
+
+impl From<AnthropicError> for Stop {
+    fn from(error: AnthropicError) -> Self {
+        Self::Other(error)
+    }
+}
+
+impl From<Objection> for Stop {
+    fn from(objection: Objection) -> Self {
+        let status = match objection {
+            Objection::NoPolicy | Objection::Model { .. } => StatusCode::FORBIDDEN,
+            Objection::MaxTokens { .. } => StatusCode::BAD_REQUEST,
+        };
+        AnthropicError::new(status, objection.to_string()).into()
+    }
+}
+
+impl From<NoAnswer> for Stop {
+    fn from(error: NoAnswer) -> Self {
+        let source = error.source().map(ToString::to_string);
+        tracing::error!(%error, source, "the upstream gave no answer");
+        unreachable(match error {
+            NoAnswer::Late(_) => StatusCode::GATEWAY_TIMEOUT,
+            NoAnswer::Unreachable(_) | NoAnswer::Unspeakable(_) => StatusCode::BAD_GATEWAY,
+        })
+        .into()
+    }
+}

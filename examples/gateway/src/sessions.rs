@@ -1,0 +1,141 @@
+//! Who is signed in: cookies that say nothing, kept in memory.
+
+use clove::Owner;
+use http::{HeaderMap, HeaderValue, header};
+use sha2::{Digest as _, Sha256};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+use zeroize::Zeroizing;
+
+const COOKIE: &str = "gateway_session";
+/// How long a session lasts.
+const LIFE: Duration = Duration::from_secs(12 * 3600);
+/// The most sessions; the demonstration asks for no password, so anybody can make some.
+const MOST: usize = 10_000;
+
+/// The sessions of this process. Clones share them.
+#[derive(Clone, Default)]
+pub(crate) struct Sessions {
+    all: Arc<Mutex<HashMap<Digest, Session>>>,
+    /// Whether browsers send the cookie over https alone.
+    is_secure: bool,
+}
+
+/// Of a cookie's value: what is looked up cannot be guessed byte by byte, and memory has no cookie.
+type Digest = [u8; 32];
+
+struct Session {
+    owner: Owner,
+    until: Instant,
+}
+
+impl Sessions {
+    pub(crate) fn new(is_secure: bool) -> Self {
+        Self { is_secure, ..Self::default() }
+    }
+
+    /// Signs somebody in: the cookie to set.
+    pub(crate) fn begin(&self, owner: Owner) -> Result<HeaderValue, String> {
+        let mut random = Zeroizing::new([0_u8; 32]);
+        getrandom::fill(&mut *random).map_err(|_| "the operating system gives no random bytes")?;
+        let token = Zeroizing::new(random.iter().map(|byte| format!("{byte:02x}")).collect::<String>());
+        let cookie = self.cookie(&token, LIFE)?;
+        let now = Instant::now();
+        let mut all = self.lock();
+        if all.len() >= MOST {
+            all.retain(|_, session| session.until > now);
+        }
+        if all.len() >= MOST {
+            return Err("too many people are signed in".to_owned());
+        }
+        all.insert(digest(&token), Session { owner, until: now + LIFE });
+        Ok(cookie)
+    }
+
+    /// Whose session a request is of.
+    pub(crate) fn of(&self, headers: &HeaderMap) -> Option<Owner> {
+        let all = self.lock();
+        let session = all.get(&presented(headers)?)?;
+        (session.until > Instant::now()).then(|| session.owner.clone())
+    }
+
+    /// Signs out: the cookie to set.
+    pub(crate) fn end(&self, headers: &HeaderMap) -> Result<HeaderValue, String> {
+        if let Some(digest) = presented(headers) {
+            self.lock().remove(&digest);
+        }
+        self.cookie("", Duration::ZERO)
+    }
+
+    fn cookie(&self, token: &str, life: Duration) -> Result<HeaderValue, String> {
+        let secure = if self.is_secure { "; Secure" } else { "" };
+        let text = format!("{COOKIE}={token}; Path=/; Max-Age={}; HttpOnly; SameSite=Lax{secure}", life.as_secs());
+        let mut cookie = HeaderValue::try_from(text).map_err(|error| error.to_string())?;
+        cookie.set_sensitive(true);
+        Ok(cookie)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Digest, Session>> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for Sessions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Sessions(..)")
+    }
+}
+
+/// The session cookie of a request.
+fn presented(headers: &HeaderMap) -> Option<Digest> {
+    let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let mut pairs = cookies.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    pairs.find(|(name, _)| *name == COOKIE).map(|(_, token)| digest(token))
+}
+
+fn digest(token: &str) -> Digest {
+    Sha256::digest(token.as_bytes()).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sent(set: &HeaderValue) -> HeaderMap {
+        let pair = set.to_str().unwrap().split(';').next().unwrap();
+        HeaderMap::from_iter([(header::COOKIE, HeaderValue::try_from(format!("theme=dark; {pair}")).unwrap())])
+    }
+
+    #[test]
+    fn a_session_is_its_owners_until_it_ends() {
+        let sessions = Sessions::new(false);
+        let ada = Owner::new("acme", "ada").unwrap();
+        let cookie = sent(&sessions.begin(ada.clone()).unwrap());
+        let other = sent(&sessions.begin(Owner::new("globex", "bob").unwrap()).unwrap());
+        assert_eq!(sessions.of(&cookie), Some(ada));
+        sessions.end(&cookie).unwrap();
+        assert_eq!(sessions.of(&cookie), None);
+        assert!(sessions.of(&other).is_some());
+    }
+
+    #[test]
+    fn no_other_cookie_is_a_session() {
+        let sessions = Sessions::new(false);
+        sessions.begin(Owner::new("acme", "ada").unwrap()).unwrap();
+        assert_eq!(sessions.of(&HeaderMap::new()), None);
+        for value in ["gateway_session=", "gateway_session", "gateway_session=0123", "session=x"] {
+            assert_eq!(sessions.of(&HeaderMap::from_iter([(header::COOKIE, HeaderValue::from_static(value))])), None);
+        }
+    }
+
+    #[test]
+    fn scripts_and_other_sites_do_not_get_the_cookie() {
+        for (is_secure, end) in [(false, "HttpOnly; SameSite=Lax"), (true, "HttpOnly; SameSite=Lax; Secure")] {
+            let cookie = Sessions::new(is_secure).begin(Owner::new("acme", "ada").unwrap()).unwrap();
+            assert!(cookie.to_str().unwrap().ends_with(end) && cookie.is_sensitive());
+        }
+    }
+}

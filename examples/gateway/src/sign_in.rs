@@ -1,0 +1,129 @@
+//! Signing in, as the demonstration has it: whoever comes picks a person. A host has its own sessions in this place.
+
+use crate::{app::SETTINGS, organizations::Organizations, sessions::Sessions};
+use axum::{
+    Form, Router,
+    extract::State,
+    response::{Html, IntoResponse, Redirect, Response},
+    routing::{get, post},
+};
+use clove::Owner;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use maud::{DOCTYPE, Markup, html};
+use serde::Deserialize;
+use std::sync::Arc;
+
+/// Where one signs in.
+pub(crate) const PATH: &str = "/sign-in";
+const SIGN_OUT: &str = "/sign-out";
+const STYLE: &str = include_str!("sign_in.css");
+
+#[derive(Clone, Debug)]
+pub(crate) struct SignIn {
+    pub(crate) organizations: Arc<Organizations>,
+    pub(crate) sessions: Sessions,
+}
+
+#[derive(Deserialize)]
+struct Choice {
+    organization: String,
+    person: String,
+}
+
+/// The page, and what its buttons do.
+pub(crate) fn router(sign_in: SignIn) -> Router {
+    Router::new()
+        .route("/", get(|| async { Redirect::to(SETTINGS) }))
+        .route(PATH, get(page).post(begin))
+        .route("/sign-in.css", get(|| async { ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], STYLE) }))
+        .route(SIGN_OUT, post(end))
+        .with_state(sign_in)
+}
+
+async fn page(State(sign_in): State<SignIn>, request: HeaderMap) -> Response {
+    let headers = [
+        (
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+        ),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ];
+    let signed_in = sign_in.sessions.of(&request);
+    (headers, Html(choose(&sign_in.organizations, signed_in.as_ref()).into_string())).into_response()
+}
+
+fn choose(organizations: &Organizations, signed_in: Option<&Owner>) -> Markup {
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                title { "Sign in - AI gateway" }
+                link rel="stylesheet" href="/sign-in.css";
+            }
+            body {
+                main {
+                    h1 { "Who are you?" }
+                    @if let Some(owner) = signed_in {
+                        form method="post" action=(SIGN_OUT) {
+                            p { "You are signed in as " (owner.account.as_str()) " of " (owner.organization.as_str()) "." }
+                            button { "Sign out" }
+                        }
+                    }
+                    p { "This is a demonstration: pick somebody. A real gateway asks for proof." }
+                    @for organization in organizations.iter() {
+                        section aria-labelledby={ "organization-" (organization.id()) } {
+                            h2 id={ "organization-" (organization.id()) } { (organization.name) }
+                            form method="post" action=(PATH) {
+                                input type="hidden" name="organization" value=(organization.id());
+                                @for person in &organization.people {
+                                    button name="person" value=(person.id) {
+                                        (person.name)
+                                        @if person.administrator { " " small { "Administrator" } }
+                                    }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+async fn begin(State(sign_in): State<SignIn>, headers: HeaderMap, Form(choice): Form<Choice>) -> Response {
+    if !is_from_here(&headers) {
+        return (StatusCode::FORBIDDEN, "Open this site itself and sign in there.").into_response();
+    }
+    let found = sign_in.organizations.person(&choice.organization, &choice.person);
+    let Some(owner) = found.and_then(|(organization, person)| organization.owner(person).ok()) else {
+        return (StatusCode::NOT_FOUND, "There is nobody of that name here.").into_response();
+    };
+    redirect(sign_in.sessions.begin(owner), SETTINGS)
+}
+
+async fn end(State(sign_in): State<SignIn>, headers: HeaderMap) -> Response {
+    if !is_from_here(&headers) {
+        return (StatusCode::FORBIDDEN, "Open this site itself and sign out there.").into_response();
+    }
+    redirect(sign_in.sessions.end(&headers), PATH)
+}
+
+fn redirect(cookie: Result<HeaderValue, String>, to: &str) -> Response {
+    match cookie {
+        Ok(cookie) => ([(header::SET_COOKIE, cookie)], Redirect::to(to)).into_response(),
+        Err(error) => {
+            tracing::error!(error, "nobody could be signed in");
+            (StatusCode::SERVICE_UNAVAILABLE, "Nobody can sign in just now. Try again shortly.").into_response()
+        }
+    }
+}
+
+/// Whether a browser sent it from a page of this site: another one is not to sign anybody in or out.
+fn is_from_here(headers: &HeaderMap) -> bool {
+    headers.get("sec-fetch-site").is_none_or(|site| site == "same-origin" || site == "none")
+}

@@ -1,0 +1,15 @@
+//! The gateway as its clients see it: the real program, a Messages API that tells what it was sent, and real SDKs.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+#[path = "../../src/demo/mod.rs"]
+mod demo;
+mod support;
+
+mod canary;
+mod clients;
+mod hostile;
+mod metering;
+mod nodes;
+mod policies;
+mod streams;
