@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 
 pub(super) fn routes(routes: Routes) -> Routes {
     let command = |id, summary, description| {
-        Told::new(id, summary, description).audited().answers::<DoneBody>(200, "What it did", &[]).refuses(&[409])
+        Told::new(id, summary, description).audited().answers::<DoneBody>(200, "What it did", &["ETag"]).refuses(&[409])
     };
     routes
         .on(

@@ -37,6 +37,7 @@ pub(super) fn routes(routes: Routes) -> Routes {
                 .audited()
                 .body::<NewKeyBody>(Required::True)
                 .answers::<CredentialBody<'_>>(201, "The key and its secret", &["ETag", "Location"])
+                .leads_to(201, &["get_key", "edit_key", "rotate_key", "disable_key", "enable_key", "revoke_key", "delete_key"])
                 .answers::<CredentialBody<'_>>(200, replayed, &["ETag", "Idempotency-Replayed"])
                 .refuses(&[404, 409, 429]),
         )
@@ -49,7 +50,11 @@ pub(super) fn routes(routes: Routes) -> Routes {
                 .idempotent()
                 .audited()
                 .body::<RotateBody>(Required::False)
-                .answers::<CredentialBody<'_>>(200, "The key and its new secret; replayed, without", &["ETag"])
+                .answers::<CredentialBody<'_>>(
+                    200,
+                    "The key and its new secret; replayed, without",
+                    &["ETag", "Idempotency-Replayed"],
+                )
                 .refuses(&[409]),
         )
 }

@@ -13,6 +13,7 @@ use utoipa::{
     IntoParams, ToSchema,
     openapi::{
         ContentBuilder, HeaderBuilder, HttpMethod, ObjectBuilder, Paths, Ref, RefOr, Required, ResponseBuilder, Schema, Type,
+        link::Link,
         path::{Operation, OperationBuilder, Parameter, ParameterBuilder, ParameterIn},
         request_body::RequestBodyBuilder,
         response::Response,
@@ -131,6 +132,21 @@ impl Told {
         let content = ContentBuilder::new().schema(Some(self.refer::<T>())).build();
         let response = ResponseBuilder::new().description(about).content("application/json", content);
         self.status(status, response, headers)
+    }
+
+    /// What can be done next with the key of an answer.
+    pub(super) fn leads_to(mut self, status: u16, operations: &[&'static str]) -> Self {
+        if let Some(RefOr::T(response)) = self.statuses.get_mut(&status) {
+            for operation in operations {
+                let link = Link::builder().operation_id(*operation).parameter("path.id", "$response.body#/api_key_id");
+                let link = match *operation {
+                    "edit_key" | "rotate_key" => link.parameter("header.If-Match", "$response.header.ETag"),
+                    _ => link,
+                };
+                response.links.insert((*operation).to_owned(), RefOr::T(link.build()));
+            }
+        }
+        self
     }
 
     /// It answers with no body.

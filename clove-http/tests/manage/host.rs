@@ -1,5 +1,6 @@
 //! A host of the API, and requests to it.
 
+use crate::conformance;
 use axum::{Router, body::Body};
 use bytes::Bytes;
 use clove_core::{By, CapabilitySet, Clove, NewKey, Owner, Policy};
@@ -102,14 +103,28 @@ impl Ask {
             self.request = self.request.header("test-user", user);
         }
         let request = self.request.body(Body::from(self.body)).unwrap();
-        let (parts, body) = self.app.oneshot(request).await.unwrap().into_parts();
+        let (method, path) = (request.method().to_string(), request.uri().to_string());
+        let (parts, body) = self.app.clone().oneshot(request).await.unwrap().into_parts();
         let body = body.collect().await.unwrap().to_bytes();
         assert_eq!(parts.headers["cache-control"], "no-store");
         if !parts.status.is_success() {
             assert_eq!(parts.headers["content-type"], "application/problem+json", "{} {body:?}", parts.status);
         }
-        Answer { status: parts.status, headers: parts.headers, body }
+        let answer = Answer { status: parts.status, headers: parts.headers, body };
+        conformance::check(document(self.app).await, &method, path.strip_prefix("/api").unwrap(), &answer);
+        answer
     }
+}
+
+/// The same for every host here.
+async fn document(app: Router) -> &'static Value {
+    static DOCUMENT: tokio::sync::OnceCell<Value> = tokio::sync::OnceCell::const_new();
+    DOCUMENT
+        .get_or_init(|| async move {
+            let request = Request::get("/api/openapi.json").body(Body::empty()).unwrap();
+            serde_json::from_slice(&app.oneshot(request).await.unwrap().into_body().collect().await.unwrap().to_bytes()).unwrap()
+        })
+        .await
 }
 
 #[derive(Debug)]

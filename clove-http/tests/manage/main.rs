@@ -10,6 +10,7 @@ mod support;
 
 mod admission;
 mod commands;
+mod conformance;
 mod description;
 mod edits;
 mod host;
