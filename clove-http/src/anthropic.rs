@@ -41,7 +41,10 @@ impl Renderer for AnthropicStyle {
         for name in others {
             headers.remove(name);
         }
-        if let Ok(id) = HeaderValue::try_from(request_id(grant.id())) {
+        // One that is there is that of an answer whose body may name it, too.
+        if !headers.contains_key(REQUEST_ID)
+            && let Ok(id) = HeaderValue::try_from(request_id(grant.id()))
+        {
             headers.insert(REQUEST_ID, id);
         }
         if let Some(limit) = grant.limits().min_by_key(|limit| (limit.left, std::cmp::Reverse(limit.resets_at))) {

@@ -68,7 +68,8 @@ impl Refused {
         }
     }
 
-    /// Whether the same request may have another answer before long, without anybody doing something about it.
+    /// Whether a client may send the same request again by itself: after a fault of whatever kind, and where a window will have a place for
+    /// it. A credential that is refused, and a spent budget, stay so until somebody does something about it.
     #[must_use]
     pub fn is_worth_retrying(&self) -> bool {
         match self {

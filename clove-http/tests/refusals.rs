@@ -531,4 +531,7 @@ async fn anthropics_form_tells_the_tightest_window_and_the_reserved_budget() {
     let mut headers = HeaderMap::new();
     edge.granted(&grant, &mut headers);
     assert_eq!(headers["request-id"], format!("req_{}", grant.id().as_uuid().simple()));
+    headers.insert("request-id", http::HeaderValue::from_static("req_of_upstream"));
+    edge.granted(&grant, &mut headers);
+    assert_eq!(headers["request-id"], "req_of_upstream");
 }

@@ -35,11 +35,19 @@ pub(crate) async fn ask(address: SocketAddr, request: String) -> Answer {
     Answer::read(sent(address, request.as_bytes()).await).await
 }
 
-/// The statuses of all that is answered to some bytes.
-pub(crate) async fn statuses(address: SocketAddr, bytes: impl AsRef<[u8]>) -> Vec<u16> {
-    let mut socket = sent(address, bytes.as_ref()).await;
-    // No more is coming.
+/// The statuses of all that is answered to requests, the last of which ends the connection.
+pub(crate) async fn statuses(address: SocketAddr, requests: &str) -> Vec<u16> {
+    all_statuses(sent(address, requests.as_bytes()).await).await
+}
+
+/// The statuses of all that is answered to some bytes, after which no more are coming. A server may go without an answer then.
+pub(crate) async fn statuses_of_bytes(address: SocketAddr, bytes: &[u8]) -> Vec<u16> {
+    let mut socket = sent(address, bytes).await;
     let _ = socket.shutdown().await;
+    all_statuses(socket).await
+}
+
+async fn all_statuses(socket: TcpStream) -> Vec<u16> {
     let text = read(socket).await;
     text.split("HTTP/1.").skip(1).filter_map(|answer| status(&format!("HTTP/1.{answer}"))).collect()
 }

@@ -93,7 +93,9 @@ impl Log {
             tracing::subscriber::set_global_default(subscriber).unwrap();
             let told = std::panic::take_hook();
             std::panic::set_hook(Box::new(move |panic| {
-                PANICS.fetch_add(1, Ordering::SeqCst);
+                // Elsewhere it is a test that fails.
+                let is_servers = std::thread::current().name().is_none_or(|name| name.starts_with("tokio"));
+                PANICS.fetch_add(usize::from(is_servers), Ordering::SeqCst);
                 told(panic);
             }));
             log
