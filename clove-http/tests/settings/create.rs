@@ -1,7 +1,6 @@
 //! The form, and the secret that is shown once.
 
 use crate::host::*;
-
 use axum::body::Body;
 use chrono::TimeDelta;
 use clove_core::{Action, ActiveLimit, Capability, CapabilitySet, Expiry, ExpiryPolicy, ListAudit, Policy, Status};

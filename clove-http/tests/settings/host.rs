@@ -50,6 +50,10 @@ impl Host {
     pub(crate) fn new(policy: Policy, visitor: impl Fn(&Fixture) -> Visitor) -> Self {
         let fixture = Fixture::new(policy).unwrap();
         let visitor = visitor(&fixture);
+        Self::on(fixture, visitor)
+    }
+
+    pub(crate) fn on(fixture: Fixture, visitor: Visitor) -> Self {
         let settings = pages::settings(fixture.clove.clone(), move |_| ready(Ok::<_, NotSignedIn>(visitor.clone())));
         Self { fixture, app: Router::new().nest(PAGE, settings) }
     }

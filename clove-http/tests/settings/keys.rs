@@ -1,7 +1,6 @@
 //! What is done to keys, and who sees which.
 
 use crate::host::*;
-
 use clove_core::{Action, ActiveLimit, DenialReason, KeyId, NewKey, OperationId, Owner, Policy, Role, Status};
 use http::StatusCode;
 use std::time::Duration;

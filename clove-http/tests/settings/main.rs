@@ -5,3 +5,4 @@ mod create;
 mod host;
 mod keys;
 mod pages;
+mod unreadable;

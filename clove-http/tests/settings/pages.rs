@@ -1,7 +1,6 @@
 //! What holds for every answer, wherever the page is mounted and whoever asks.
 
 use crate::host::*;
-
 use axum::{
     Router,
     body::Body,
