@@ -1,5 +1,6 @@
-//! The figures of clove, each beside its limit, both measured in one run: `clove-bench [--json] [--only NAME]`, and with `--postgres`
-//! those of the store on Postgres, on the server that `CLOVE_TEST_POSTGRES` names.
+//! The figures of clove, each beside its limit, both measured in one run: `clove-bench [--json] [--only NAME]`; with `--postgres`
+//! those of the store on Postgres, on the server that `CLOVE_TEST_POSTGRES` names, and with `--http` those of the HTTP edge. Both are
+//! features of their own, so that the others are soon built.
 //!
 //! A limit is what the same work costs when it is written straight against the libraries; all of them are in [`limits`].
 //! Limit and figure take turns, round by round, and the medians are compared: what disturbs one disturbs the other.
@@ -22,14 +23,18 @@ mod create;
 mod figure;
 mod fill;
 mod fixture;
+#[cfg(feature = "http")]
+mod http;
 mod limits;
 mod malformed;
 mod measure;
 mod memory;
+#[cfg(feature = "postgres")]
 mod postgres;
 mod unknown;
 
 use figure::{Figure, Printer};
+#[cfg(feature = "postgres")]
 use postgres::Scale;
 use std::process::ExitCode;
 
@@ -74,13 +79,10 @@ fn main() -> ExitCode {
                 Some(name) => only = Some(name),
                 None => return usage("--only needs the name of a figure"),
             },
-            "--postgres" => set = Set::Postgres,
-            "--scale" if matches!(set, Set::Postgres) => set = Set::Scale(Scale::default()),
-            "--keys" if matches!(set, Set::Scale(_)) => match arguments.next().as_deref().and_then(Scale::of) {
-                Some(scale) => set = Set::Scale(scale),
-                None => return usage("--keys needs a number, 100000 at least"),
+            other => match set.narrowed(other, &mut arguments) {
+                Ok(narrowed) => set = narrowed,
+                Err(wrong) => return usage(&wrong),
             },
-            other => return usage(&format!("unknown argument {other:?}")),
         }
     }
     let wanted = |name: &str| only.as_deref().is_none_or(|only| name == only || is_class_of(name, only));
@@ -101,38 +103,73 @@ fn main() -> ExitCode {
 enum Set {
     /// Those that need nothing but this program.
     Local,
-    /// Those that need a server.
+    /// Those of the HTTP edge.
+    #[cfg(feature = "http")]
+    Http,
+    /// Those that need a Postgres.
+    #[cfg(feature = "postgres")]
     Postgres,
     /// Those that need one, much room, and time.
+    #[cfg(feature = "postgres")]
     Scale(Scale),
 }
 
 impl Set {
+    /// What an argument makes of it, if it makes something.
+    #[cfg_attr(not(feature = "postgres"), allow(unused_variables, reason = "only there one has a value"))]
+    fn narrowed(self, argument: &str, rest: &mut impl Iterator<Item = String>) -> Result<Self, String> {
+        match (self, argument) {
+            #[cfg(feature = "http")]
+            (_, "--http") => Ok(Self::Http),
+            #[cfg(feature = "postgres")]
+            (_, "--postgres") => Ok(Self::Postgres),
+            #[cfg(feature = "postgres")]
+            (Self::Postgres, "--scale") => Ok(Self::Scale(Scale::default())),
+            #[cfg(feature = "postgres")]
+            (Self::Scale(_), "--keys") => {
+                let scale = rest.next().as_deref().and_then(Scale::of);
+                scale.map(Self::Scale).ok_or_else(|| "--keys needs a number, 100000 at least".to_owned())
+            }
+            _ => Err(format!("unknown argument {argument:?}")),
+        }
+    }
+
     fn groups(&self) -> &'static [Group] {
         match self {
             Self::Local => &GROUPS,
+            #[cfg(feature = "http")]
+            Self::Http => &http::GROUPS,
+            #[cfg(feature = "postgres")]
             Self::Postgres => &postgres::GROUPS,
+            #[cfg(feature = "postgres")]
             Self::Scale(_) => &[],
         }
     }
 
     fn names(&self) -> Vec<String> {
         match self {
+            #[cfg(feature = "postgres")]
             Self::Scale(scale) => scale.names(),
             _ => self.groups().iter().flat_map(|group| (group.names)()).collect(),
         }
     }
 
     /// What the figures that are wanted cannot do without.
+    #[cfg_attr(not(feature = "postgres"), allow(unused_variables, reason = "only there it depends on what is wanted"))]
     fn missing(&self, wanted: &dyn Fn(&str) -> bool) -> Option<String> {
         match self {
             Self::Local => None,
+            #[cfg(feature = "http")]
+            Self::Http => http::missing(),
+            #[cfg(feature = "postgres")]
             Self::Postgres => postgres::missing(wanted(postgres::BESIDE_PGBENCH)),
+            #[cfg(feature = "postgres")]
             Self::Scale(_) => postgres::missing(false),
         }
     }
 
     fn run(&self, wanted: &dyn Fn(&str) -> bool, report: &mut dyn FnMut(Figure)) {
+        #[cfg(feature = "postgres")]
         if let Self::Scale(scale) = self {
             scale.run(wanted, report);
         }
@@ -178,9 +215,18 @@ fn is_class_of(name: &str, only: &str) -> bool {
 
 fn usage(what: &str) -> ExitCode {
     eprintln!(
-        "{what}\nusage: clove-bench [--postgres [--scale [--keys N]]] [--json] [--only NAME]\n       clove-bench --check-instructions | --renew-instructions\nfigures:"
+        "{what}\nusage: clove-bench [--http | --postgres [--scale [--keys N]]] [--json] [--only NAME]\n       clove-bench --check-instructions | --renew-instructions\nfigures:"
     );
-    for name in [Set::Local, Set::Postgres, Set::Scale(Scale::default())].iter().flat_map(Set::names) {
+    let sets = [
+        Set::Local,
+        #[cfg(feature = "http")]
+        Set::Http,
+        #[cfg(feature = "postgres")]
+        Set::Postgres,
+        #[cfg(feature = "postgres")]
+        Set::Scale(Scale::default()),
+    ];
+    for name in sets.iter().flat_map(Set::names) {
         eprintln!("  {name}");
     }
     ExitCode::from(2)

@@ -222,6 +222,16 @@ impl Requirement {
         Ok(Self(required))
     }
 
+    /// Requires this name as well.
+    ///
+    /// # Errors
+    /// If it is not valid or has a wildcard.
+    pub fn and(mut self, name: impl AsRef<str>) -> Result<Self, Invalid> {
+        let Self(more) = Self::all_of([name])?;
+        self.0.extend(more);
+        Ok(self)
+    }
+
     /// The required names that `held` does not cover; empty if all are.
     #[must_use]
     pub fn missing_from(&self, held: &CapabilitySet) -> Vec<Capability> {

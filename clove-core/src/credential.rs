@@ -57,6 +57,11 @@ pub(crate) fn id_before(secret: &[u8]) -> Option<KeyId> {
     parse_uuid_v7(id.last_chunk::<SEPARATOR>()?).map(KeyId::from_uuid_v7)
 }
 
+/// Whether an `id;` stands anywhere in a text.
+pub(crate) fn has_id(text: &[u8]) -> bool {
+    text.windows(SEPARATOR + 1).any(|part| id_before(part).is_some())
+}
+
 /// Whether a text can be a secret that clove did not generate: 1 to 256 printable ASCII characters without spaces.
 pub(crate) fn is_foreign(text: &[u8]) -> bool {
     (1..=MAX_FOREIGN_BYTES).contains(&text.len()) && text.iter().all(u8::is_ascii_graphic)

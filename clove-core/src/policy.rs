@@ -14,11 +14,12 @@ use crate::{
     audit::{Action, Role},
     budget::{Budget, BudgetOf},
     capability::CapabilitySet,
+    credential,
     key::Status,
     lifecycle,
     limit::{LimitChoice, Limits, Plan, Tier, TierName},
     retention::Retention,
-    secret::SecretFormat,
+    secret::{SecretFormat, find},
     signal::SignalThresholds,
     store::{ActiveLimit, CandidateLimits},
     usage::Unit,
@@ -177,6 +178,14 @@ impl Policy {
     #[must_use]
     pub fn secret_formats(&self) -> &[SecretFormat] {
         &self.formats
+    }
+
+    /// Whether a text has a credential in it, wherever that stands: a secret of the host's own formats with its check characters, or the
+    /// `id;` that a secret of any form follows. For edges that must not let one pass where none belongs, such as in an address.
+    #[must_use]
+    pub fn finds_credential(&self, text: impl AsRef<[u8]>) -> bool {
+        let text = text.as_ref();
+        find(&self.formats, text).next().is_some() || credential::has_id(text)
     }
 
     /// What a key may do when its creator chooses nothing.

@@ -25,8 +25,8 @@
 //! there are to choose from.
 //!
 //! The pages work without script, and bring one style sheet and one script of their own under a content hash. They link by relative
-//! addresses, so any mount point will do, behind a proxy that cuts off a prefix, too. Mount by
-//! [`nest`](axum::Router::nest), or at the root.
+//! addresses, so any mount point will do, behind a proxy that cuts off a prefix, too. Mount by [`nest`](axum::Router::nest), or by
+//! [`nest_service`](axum::Router::nest_service), which takes the address with a slash at its end, too.
 //!
 //! What a page promises: a `Content-Security-Policy` that allows no inline script or style and no other origin, no cache, no frame;
 //! a request that changes something is refused when a page of another site had it sent; and a secret is in the answer to the command

@@ -1,5 +1,9 @@
 //! The house's own commands: `cargo xtask test`, `bench`, `soak` and `servers`.
 
+mod apt;
+mod binaries;
+mod clients;
+mod look;
 mod servers;
 mod step;
 mod test;
@@ -9,10 +13,11 @@ use std::process::{Command, ExitCode};
 const USAGE: &str = "usage:
   cargo xtask test                       everything there is to check
   cargo xtask bench [--json] [--only F]  the figures, each beside its limit
+  cargo xtask bench --http [...]         those of the HTTP edge; wrk puts the load on it
   cargo xtask bench --postgres [...]     those of the store on Postgres, on a server that is brought; also
                                          --scale [--keys N], those of 10,000,000 keys, or N: 16 GB, and half an hour
   cargo xtask soak                       the long runs of races, crashes, faults and migrations
-  cargo xtask servers -- COMMAND...      a command beside the Postgres and PgBouncer of the tests";
+  cargo xtask servers -- COMMAND...      a command beside the Postgres, the PgBouncer and the clients of the tests";
 
 /// The tests that run for long when they are told to.
 const LONG: [&str; 12] = [
@@ -35,23 +40,21 @@ fn main() -> ExitCode {
     match arguments.split_first().map(|(command, rest)| (command.as_str(), rest)) {
         Some(("test", [])) => test::run_and_tell(),
         Some(("bench", rest)) => {
-            let mut command = step::cargo(&["run", "--release", "--quiet", "--package", "clove-bench", "--"]);
-            command.args(rest);
-            if rest.iter().any(|argument| argument == "--postgres") {
-                servers::run_beside(&mut command)
-            } else {
-                code(&mut command)
-            }
+            let mut command = step::cargo(&["run", "--release", "--quiet", "--package", "clove-bench"]);
+            let set =
+                ["postgres", "http"].into_iter().find(|set| rest.iter().any(|argument| argument.strip_prefix("--") == Some(set)));
+            command.args(set.into_iter().flat_map(|set| ["--features", set])).arg("--").args(rest);
+            if set == Some("postgres") { servers::run_beside(&mut command, false) } else { code(&mut command) }
         }
         Some(("soak", [])) => {
             let packages =
                 ["clove", "clove-store-sqlite", "clove-store-postgres"].into_iter().flat_map(|name| ["--package", name]);
             let tests = LONG.iter().flat_map(|name| ["--test", name]);
             let mut command = step::cargo(&["test", "--release", "--no-fail-fast"]);
-            servers::run_beside(command.args(packages).args(tests).args(["--", "--nocapture"]).env("CLOVE_SOAK", "1"))
+            servers::run_beside(command.args(packages).args(tests).args(["--", "--nocapture"]).env("CLOVE_SOAK", "1"), false)
         }
         Some(("servers", [dashes, program, rest @ ..])) if dashes == "--" => {
-            servers::run_beside(Command::new(program).args(rest))
+            servers::run_beside(Command::new(program).args(rest), true)
         }
         _ => {
             eprintln!("{USAGE}");

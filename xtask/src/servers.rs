@@ -1,13 +1,12 @@
 //! A Postgres for tests, and a PgBouncer in transaction mode before it: found, brought up, and gone with this process.
 
 mod address;
-mod apt;
 mod kept;
-mod look;
 mod pgbouncer;
 mod postgres;
-mod run_as;
+pub(crate) mod run_as;
 
+use crate::clients::Clients;
 use pgbouncer::PgBouncer;
 use postgres::Postgres;
 use run_as::RunAs;
@@ -57,17 +56,22 @@ impl Servers {
     }
 }
 
-/// Runs a command beside both servers, and ends as it does.
-pub(crate) fn run_beside(command: &mut Command) -> ExitCode {
-    let servers = match Servers::start() {
-        Ok(servers) => servers,
-        Err(wrong) => {
+/// Runs a command beside both servers, and clients if it may want them, and ends as it does.
+pub(crate) fn run_beside(command: &mut Command, with_clients: bool) -> ExitCode {
+    let start = || Ok((Servers::start()?, if with_clients { Some(Clients::bring()?) } else { None }));
+    let (servers, clients) = match start() {
+        Ok(started) => started,
+        Err::<_, String>(wrong) => {
             eprintln!("{wrong}");
             return ExitCode::FAILURE;
         }
     };
     // Not among the command's own output.
     eprintln!("{}", servers.found());
+    if let Some(clients) = &clients {
+        eprintln!("{}", clients.found());
+        command.envs([clients.env()]);
+    }
     match command.envs(servers.env()).status() {
         // One that a signal has ended has no code.
         Ok(status) => status.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from),

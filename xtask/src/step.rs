@@ -82,11 +82,20 @@ pub(crate) fn run(name: &str, command: &mut Command) -> Ended {
         println!("{line}");
         add(&mut count, line);
     });
-    let ok = ok.unwrap_or_else(|error| {
-        eprintln!("{name} did not run: {error}");
-        false
-    });
-    Ended { name: name.to_owned(), took: began.elapsed(), outcome: outcome(ok && count.failed == 0), count }
+    let wrong = match ok {
+        Ok(true) => None,
+        Ok(false) => Some(format!("{name} failed")),
+        Err(error) => Some(format!("{name} did not run: {error}")),
+    };
+    ended(name, began, wrong.as_deref(), count)
+}
+
+/// A step that is over now, and what was wrong.
+pub(crate) fn ended(name: &str, began: Instant, wrong: Option<&str>, count: Count) -> Ended {
+    if let Some(wrong) = wrong {
+        eprintln!("{wrong}");
+    }
+    Ended { name: name.to_owned(), took: began.elapsed(), outcome: outcome(wrong.is_none() && count.failed == 0), count }
 }
 
 /// Looks at something under a heading, and says what was found.
@@ -94,11 +103,10 @@ pub(crate) fn check(name: &str, look: impl FnOnce() -> Result<String, String>) -
     println!("\n== {name}");
     let began = Instant::now();
     let found = look();
-    match &found {
-        Ok(found) => println!("{found}"),
-        Err(wrong) => eprintln!("{wrong}"),
+    if let Ok(found) = &found {
+        println!("{found}");
     }
-    Ended { name: name.to_owned(), took: began.elapsed(), outcome: outcome(found.is_ok()), count: Count::default() }
+    ended(name, began, found.err().as_deref(), Count::default())
 }
 
 fn outcome(ok: bool) -> Outcome {
@@ -116,7 +124,7 @@ fn watch(command: &mut Command, mut each: impl FnMut(&str)) -> std::io::Result<b
 }
 
 /// Adds what a closing line of a test run says: `test result: ok. 3 passed; 0 failed; 1 ignored; …`.
-fn add(count: &mut Count, line: &str) {
+pub(crate) fn add(count: &mut Count, line: &str) {
     let Some(result) = line.strip_prefix("test result: ") else { return };
     let number = |what: &str| {
         let part = result.split([';', '.']).map(str::trim).find_map(|part| part.strip_suffix(what))?;

@@ -1,6 +1,8 @@
 //! `cargo xtask test`: everything there is to check, on a bare machine, and what ran.
 
 use crate::{
+    binaries,
+    clients::Clients,
     servers::Servers,
     step::{self, Count, Ended, Outcome, cargo},
 };
@@ -17,7 +19,9 @@ enum Does {
     AfterBuild(&'static [&'static str]),
     /// Brings the servers of the tests, once everything has been built: an error of the build is told before.
     Servers,
-    /// Runs cargo, once the servers are there.
+    /// Brings the clients of the tests, then.
+    Clients,
+    /// Runs the binaries of `cargo test` with these arguments, once servers and clients are there.
     BesideServers(&'static [&'static str]),
     /// Runs cargo, with shuttle's locks and atomics, in a target folder of its own.
     Schedules(&'static [&'static str]),
@@ -27,15 +31,16 @@ enum Does {
 use Does::{AfterBuild, BesideServers, Cargo, Checks, Schedules};
 
 const BUILD: &str = "build";
-const STEPS: [(&str, Does); 16] = [
+const STEPS: [(&str, Does); 17] = [
     ("format", Cargo(&["fmt", "--all", "--check"])),
     ("dependencies of the bare core", Checks(|| is_bare("clove-core"))),
     ("dependencies of the bare facade", Checks(|| is_bare("clove"))),
     (BUILD, Cargo(&["test", "--workspace", "--all-features", "--lib", "--bins", "--tests", "--examples", "--no-run", "--quiet"])),
     ("servers", Does::Servers),
+    ("clients", Does::Clients),
     (
         "tests of all crates and examples",
-        BesideServers(&["test", "--workspace", "--all-features", "--lib", "--bins", "--tests", "--examples", "--no-fail-fast"]),
+        BesideServers(&["test", "--workspace", "--all-features", "--lib", "--bins", "--tests", "--examples"]),
     ),
     ("doc tests", AfterBuild(&["test", "--workspace", "--all-features", "--doc", "--no-fail-fast"])),
     (
@@ -99,18 +104,24 @@ const STEPS: [(&str, Does); 16] = [
 
 /// Goes through all steps, whatever becomes of one; only what is not built is not run, or lacks its servers.
 fn run_all() -> Vec<Ended> {
-    let (mut ended, mut built, mut servers) = (Vec::new(), false, None);
+    let (mut ended, mut built, mut servers, mut clients) = (Vec::new(), false, None, None);
     for (name, does) in STEPS {
         let step = match does {
-            AfterBuild(_) | Does::Servers if !built => Ended::not_run(name),
-            BesideServers(_) if servers.is_none() => Ended::not_run(name),
-            Cargo(arguments) | AfterBuild(arguments) | BesideServers(arguments) => run(name, cargo(arguments), servers.as_ref()),
+            AfterBuild(_) | Does::Servers | Does::Clients if !built => Ended::not_run(name),
+            BesideServers(_) if servers.is_none() || clients.is_none() => Ended::not_run(name),
+            Cargo(arguments) | AfterBuild(arguments) => run(name, cargo(arguments)),
+            BesideServers(arguments) => {
+                let of_servers = servers.iter().flat_map(Servers::env).map(|(name, value)| (name, value.to_owned()));
+                let env: Vec<(&str, String)> = of_servers.chain(clients.iter().map(Clients::env)).collect();
+                binaries::run(name, arguments, &env)
+            }
             Schedules(arguments) => {
                 let mut command = cargo(arguments);
                 command.env("RUSTFLAGS", "--cfg shuttle");
-                run(name, command, servers.as_ref())
+                run(name, command)
             }
             Does::Servers => step::check(name, || Ok(servers.insert(Servers::start()?).found().to_owned())),
+            Does::Clients => step::check(name, || Ok(clients.insert(Clients::bring()?).found())),
             Checks(check) => step::check(name, check),
         };
         built |= name == BUILD && step.outcome == Outcome::Ok;
@@ -119,9 +130,8 @@ fn run_all() -> Vec<Ended> {
     ended
 }
 
-fn run(name: &str, mut command: Command, servers: Option<&Servers>) -> Ended {
+fn run(name: &str, mut command: Command) -> Ended {
     let file = std::env::temp_dir().join(format!("clove-quickstart-{}.db", std::process::id()));
-    command.envs(servers.into_iter().flat_map(Servers::env));
     let step = step::run(name, command.env("RUSTDOCFLAGS", "-D warnings").env("CLOVE_QUICKSTART_DB", &file));
     for rest in ["", "-wal", "-shm"] {
         // Only the quickstart makes these.

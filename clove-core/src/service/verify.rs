@@ -9,6 +9,7 @@ use super::{
     verification::{Verification, Verified, Work},
 };
 use crate::{
+    access::AccessLog,
     capability::Requirement,
     clock::Timestamp,
     credential::{self, Presented},
@@ -28,6 +29,31 @@ impl Clove {
     /// [`Fault`] where nothing can be said: the store failed, a queue is full, or the policy's deadline has passed.
     pub fn verify<'a>(&'a self, attempt: impl Into<Attempt<'a>>) -> Verification<'a> {
         Verification::new(self, attempt.into())
+    }
+
+    /// The verdict, where this process knows it without a wait and without the store. `None` says nothing, and is as if it had not been
+    /// asked: nothing is charged, and [`Clove::verify`] answers. For middleware whose future has to own what it verifies: only what has
+    /// to wait is then worth a box.
+    #[must_use = "a request may go on only with a grant"]
+    pub fn verify_from_memory<'a>(&'a self, attempt: impl Into<Attempt<'a>>) -> Option<Verdict> {
+        let attempt = attempt.into();
+        // Once charged, a grant that has to be on record is to be waited for.
+        if self.inner.policy.access_log == AccessLog::Required {
+            return None;
+        }
+        let began = self.begin_signal();
+        let end = match self.parse(attempt.credential) {
+            None => self.not_recognized(),
+            Some(presented) => {
+                let judged = self.recall(&presented, attempt.peer)?;
+                match self.judge(judged, presented.secret(), &attempt, |_| Poll::Pending) {
+                    Poll::Ready(end) => end,
+                    Poll::Pending => return None,
+                }
+            }
+        };
+        self.signal_end(&end, began);
+        end.ok()
     }
 
     /// The whole way of a request; where something holds it up, the rest of it is for `later`. The steps are inlined, tell look-ups that

@@ -19,7 +19,8 @@ pub(crate) struct Asset {
 }
 
 /// The style sheet of all pages.
-pub(crate) static STYLE: LazyLock<Asset> = LazyLock::new(|| Asset::css("pages", include_str!("assets/pages.css")));
+pub(crate) static STYLE: LazyLock<Asset> =
+    LazyLock::new(|| Asset::css("pages", concat!(include_str!("assets/pages.css"), "\n", include_str!("assets/forms.css"))));
 /// The script of all pages.
 pub(crate) static SCRIPT: LazyLock<Asset> = LazyLock::new(|| Asset::js("pages", include_str!("assets/pages.js")));
 

@@ -1,4 +1,5 @@
 //! Pages in a browser, as people use them. `cargo xtask test` brings what they need: chromium, its driver, and axe-core.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod axe;
 mod driver;

@@ -1,6 +1,7 @@
 //! A PgBouncer in transaction mode: the one that `PGBOUNCER_URL` names, or one of ours before the Postgres of the tests.
 
-use super::{address::Address, apt, kept::Kept, kept::quoted, look, run_as::RunAs};
+use super::{address::Address, kept::Kept, kept::quoted, run_as::RunAs};
+use crate::{apt, look};
 use std::{
     net::{Ipv4Addr, TcpStream},
     path::{Path, PathBuf},
@@ -23,7 +24,7 @@ impl PgBouncer {
         }
         let server = Address::parse(postgres)
             .map_err(|wrong| format!("PgBouncer cannot be pointed at DATABASE_URL: {wrong}. Mend it, or set PGBOUNCER_URL"))?;
-        let program = installed_or_install(run_as)?;
+        let program = installed_or_install()?;
         let version = look::version(&program).unwrap_or_else(|| "PgBouncer".to_owned());
         look::on_free_port(|port| Self::on_port(port, &program, &version, &server, run_as))
             .map_err(|error| format!("{} did not come up:\n{error}", program.display()))
@@ -85,11 +86,11 @@ fn users(server: &Address) -> String {
     format!("{} {}\n", quoted(&server.user), quoted(server.password.as_deref().unwrap_or_default()))
 }
 
-fn installed_or_install(run_as: &RunAs) -> Result<PathBuf, String> {
+fn installed_or_install() -> Result<PathBuf, String> {
     if let Some(program) = installed() {
         return Ok(program);
     }
-    if !apt::can_install(run_as) {
+    if !apt::can_install() {
         return Err(MISSING.to_owned());
     }
     apt::install("pgbouncer")?;

@@ -2,11 +2,10 @@
 
 use super::{
     address::Address,
-    apt,
     kept::{Kept, quoted},
-    look,
     run_as::RunAs,
 };
+use crate::{apt, look};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -32,7 +31,7 @@ impl Postgres {
         if let Some(url) = database_url {
             return Ok(Self { url, found: "Postgres that DATABASE_URL names".to_owned(), bin: installed(), cluster: None });
         }
-        let bin = installed_or_install(run_as)?;
+        let bin = installed_or_install()?;
         look::on_free_port(|port| Self::on_port(port, &bin, run_as))
             .map_err(|error| format!("Postgres of {} did not come up:\n{error}", bin.display()))
     }
@@ -118,11 +117,11 @@ fn locale(all: &str) -> &str {
     of("en_US").or_else(|| of("C")).unwrap_or("C")
 }
 
-fn installed_or_install(run_as: &RunAs) -> Result<PathBuf, String> {
+fn installed_or_install() -> Result<PathBuf, String> {
     if let Some(bin) = installed() {
         return Ok(bin);
     }
-    if !apt::can_install(run_as) {
+    if !apt::can_install() {
         return Err(MISSING.to_owned());
     }
     without_main_cluster(|| apt::install("postgresql"))?;

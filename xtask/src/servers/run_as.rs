@@ -14,7 +14,7 @@ pub(crate) struct RunAs {
 
 impl RunAs {
     pub(crate) fn find() -> Result<Self, String> {
-        if id(&["-u"]) != Some(0) {
+        if !is_root() {
             return Ok(Self::default());
         }
         let of_name = |name: &'static str| Some((name, id(&["-u", name])?, id(&["-g", name])?));
@@ -43,10 +43,6 @@ impl RunAs {
         command
     }
 
-    pub(crate) fn is_other(&self) -> bool {
-        self.owner.is_some()
-    }
-
     /// User and group of the other user.
     pub(crate) fn owner(&self) -> Option<(u32, u32)> {
         self.owner
@@ -62,6 +58,11 @@ impl fmt::Display for RunAs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.prefix.join(" "))
     }
+}
+
+/// Who may install what is missing.
+pub(crate) fn is_root() -> bool {
+    id(&["-u"]) == Some(0)
 }
 
 /// A number that `id` gives, if it gives one.

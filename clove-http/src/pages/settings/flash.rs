@@ -3,13 +3,14 @@
 use super::App;
 use crate::pages::asked::Asked;
 use clove_core::{Action, Error, KeyId, Refusal, Status};
+use maud::{Markup, html};
 
 /// A sentence for what the query says was done, if it is so: nobody can make the page tell by a link what is not true.
-pub(super) async fn sentence(app: &App, asked: &Asked) -> Option<String> {
+pub(super) async fn sentence(app: &App, asked: &Asked) -> Option<Markup> {
     let action = asked.query.get("done").and_then(Action::parse)?;
     let id = KeyId::parse(asked.query.get("key")?).ok()?;
     let key = match app.clove.get(asked.visitor.scope(), id).await {
-        Err(Error::Refused(Refusal::NotFound)) if action == Action::Delete => return Some(format!("Key {id} is deleted.")),
+        Err(Error::Refused(Refusal::NotFound)) if action == Action::Delete => return Some(html! { "Key " (id) " is deleted." }),
         key => key.ok()?,
     };
     let (status, told) = match action {
@@ -19,5 +20,5 @@ pub(super) async fn sentence(app: &App, asked: &Asked) -> Option<String> {
         Action::FlagCompromised => (Status::Compromised, "is flagged as compromised. Requests with it are refused for good."),
         _ => return None,
     };
-    (key.status(app.clove.now()) == status).then(|| format!("“{}” {told}", key.name))
+    (key.status(app.clove.now()) == status).then(|| html! { "“" bdi { (key.name) } "” " (told) })
 }

@@ -20,7 +20,7 @@ pub(super) fn show(app: &App, issued: &Issued, action: Action, role: Role, addre
     let title = if action == Action::Rotate { "has a new secret" } else { "is ready" };
     html! {
         section #issued .panel.issued data-once tabindex="-1" autofocus aria-labelledby="issued-title" aria-describedby="issued-once" {
-            h2 #issued-title { (Icon::Check.draw()) span { "“" (key.name) "” " (title) } }
+            h2 #issued-title { (Icon::Check.draw()) span { "“" bdi { (key.name) } "” " (title) } }
             div #issued-once .note.warn {
                 (Icon::Alert.draw())
                 div {
@@ -61,7 +61,7 @@ fn repeated(app: &App, issued: &Issued, action: Action, role: Role) -> Markup {
             div {
                 p {
                     strong {
-                        "“" (issued.key.name) "” "
+                        "“" bdi { (issued.key.name) } "” "
                         @if action == Action::Rotate { "was given its new secret before." } @else { "was created before." }
                     }
                 }

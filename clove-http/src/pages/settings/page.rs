@@ -21,7 +21,7 @@ use std::sync::Arc;
 #[derive(Default)]
 pub(super) struct Notices {
     /// What was done.
-    pub(super) flash: Option<String>,
+    pub(super) flash: Option<Markup>,
     /// A new secret, or why there is none.
     pub(super) issued: Option<Markup>,
     /// There is a new secret to copy, and nothing else to do before that.
@@ -85,7 +85,9 @@ pub(super) fn render_without_keys(asked: &Asked, notices: &Notices, error: &Erro
 
 fn around(asked: &Asked, notices: &Notices, main: &Markup) -> Markup {
     let more = [&STYLE];
-    Shell { address: notices.address.as_deref(), more: &more, ..asked.shell(TITLE) }.around(main)
+    // What a screen reader says first.
+    let title = if notices.form.is_some() || notices.wrong.is_some() { "Not done: API Keys" } else { TITLE };
+    Shell { address: notices.address.as_deref(), more: &more, ..asked.shell(title) }.around(main)
 }
 
 fn title(asked: &Asked, count: ActiveKeys) -> Markup {

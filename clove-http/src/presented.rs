@@ -1,0 +1,97 @@
+//! The credential of a request: exactly one, taken out of its headers.
+
+mod authorization;
+mod query;
+
+use crate::refused::{Ambiguity, Refused};
+use authorization::Authorization;
+use clove_core::Policy;
+use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
+use std::fmt;
+use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
+
+/// The header that holds a credential and nothing else.
+pub const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+
+/// What a client presented, exactly as it was sent: well formed or not, true or not. `Debug` is redacted, there is no `Clone`, and the
+/// memory is overwritten when it is dropped.
+///
+/// That holds for this copy. What the server read it into is the server's.
+pub struct Presented(Zeroizing<Vec<u8>>);
+
+impl Presented {
+    /// The bytes, to be verified.
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    fn copy(text: &[u8]) -> Self {
+        Self(Zeroizing::new(text.to_vec()))
+    }
+
+    /// Takes the credential out of a request's headers.
+    ///
+    /// It comes from `x-api-key`, or from `Authorization` with the scheme `Bearer` in upper or lower case and one space (RFC 6750
+    /// section 2.1); equal ones in both are one. Nothing is trimmed, so what else stands there makes it malformed:
+    ///
+    /// - an empty `x-api-key`, `Bearer` alone, and `Bearer` with two spaces or a tab are malformed credentials, and not none: whoever sent
+    ///   them meant to present one;
+    /// - another scheme in `Authorization` is none of ours. It stays where it is, marked as sensitive, unless a credential of ours is
+    ///   found in it;
+    /// - a comma says that two headers were joined by somebody on the way (RFC 9110 section 5.3). Secrets of clove have none; an imported
+    ///   secret that has one cannot be presented over HTTP, for nobody can tell the two apart.
+    ///
+    /// Both headers are gone afterwards, whatever comes of it.
+    ///
+    /// # Errors
+    /// [`Refused::NoCredential`], or [`Refused::Ambiguous`] where there is more than one answer, or a credential in the query string.
+    pub(crate) fn take(policy: &Policy, uri: &Uri, headers: &mut HeaderMap) -> Result<Self, Refused> {
+        let key = take_only(headers, &X_API_KEY);
+        let authorization = take_only(headers, &header::AUTHORIZATION);
+        let authorization = match authorization {
+            Ok(Some(value)) => match Authorization::read(value.as_bytes()) {
+                Authorization::Other if !policy.finds_credential(value.as_bytes()) => {
+                    let mut value = value;
+                    value.set_sensitive(true);
+                    headers.insert(header::AUTHORIZATION, value);
+                    Ok(None)
+                }
+                Authorization::Other => Ok(None),
+                Authorization::Joined => Err(Ambiguity::JoinedHeader),
+                Authorization::Bearer(_) => Ok(Some(value)),
+            },
+            absent_or_repeated => absent_or_repeated,
+        };
+        if uri.query().is_some_and(|query| query::has_credential(policy, query)) {
+            return Err(Ambiguity::InQuery.into());
+        }
+        let (key, authorization) = (key?, authorization?);
+        let bearer = authorization.as_ref().and_then(|value| match Authorization::read(value.as_bytes()) {
+            Authorization::Bearer(credential) => Some(credential),
+            _ => None,
+        });
+        let credential = match (key.as_ref().map(HeaderValue::as_bytes), bearer) {
+            (None, None) => return Err(Refused::NoCredential),
+            (Some(key), Some(bearer)) if !bool::from(key.ct_eq(bearer)) => return Err(Ambiguity::TwoCredentials.into()),
+            (Some(one), _) | (None, Some(one)) => one,
+        };
+        if credential.contains(&b',') {
+            return Err(Ambiguity::JoinedHeader.into());
+        }
+        Ok(Self::copy(credential))
+    }
+}
+
+impl fmt::Debug for Presented {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Presented(..)")
+    }
+}
+
+/// Takes all of a header out, and gives its value if it has one.
+fn take_only(headers: &mut HeaderMap, name: &HeaderName) -> Result<Option<HeaderValue>, Ambiguity> {
+    let is_repeated = headers.get_all(name).iter().nth(1).is_some();
+    let first = headers.remove(name);
+    if is_repeated { Err(Ambiguity::RepeatedHeader) } else { Ok(first) }
+}
