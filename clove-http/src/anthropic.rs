@@ -98,7 +98,7 @@ impl AnthropicError {
     /// To a request that was granted: its `request_id` is then the one of the access log, and what [`Edge::granted`](crate::Edge::granted)
     /// sets.
     #[must_use]
-    pub fn to_granted(mut self, grant: &Grant) -> Self {
+    pub fn of_grant(mut self, grant: &Grant) -> Self {
         self.request = Some(grant.id());
         self
     }

@@ -64,9 +64,5 @@ async fn count_tokens(State((gateway, bodies)): State<Shared>, request: Request)
 /// The gateway passes on only what it can count.
 async fn nothing(Granted(grant): Granted, request: Request) -> Response {
     let message = format!("There is no {} {} at this gateway.", request.method(), request.uri().path());
-    AnthropicError::new(StatusCode::NOT_FOUND, message)
-        .to_granted(&grant)
-        .to_response()
-        .map(axum::body::Body::from)
-        .into_response()
+    AnthropicError::new(StatusCode::NOT_FOUND, message).of_grant(&grant).to_response().map(axum::body::Body::from).into_response()
 }

@@ -60,7 +60,7 @@ impl Gateway {
             Ok(answer) => answer,
             Err(stop) => {
                 meter.seen = Seen::Failure;
-                return Err(stop.to_granted(&grant));
+                return Err(stop.of_grant(&grant));
             }
         };
         meter.seen = match answer.status().is_success() {
@@ -84,7 +84,7 @@ impl Gateway {
             return Err(self.object(&presented, asked, objection).await);
         }
         let grant = self.edge.verify(&presented, asked).await?;
-        let answer = self.ask(parts, body).await.map_err(|stop| stop.to_granted(&grant))?;
+        let answer = self.ask(parts, body).await.map_err(|stop| stop.of_grant(&grant))?;
         Ok(self.pass(answer.map(Body::new), &grant))
     }
 
@@ -125,7 +125,7 @@ impl Gateway {
     /// A request that the gateway itself objects to counts and is logged as one, unless its key is refused by now.
     async fn object(&self, presented: &Presented, asked: &Asked, objection: Stop) -> Stop {
         match self.edge.verify(presented, asked).await {
-            Ok(grant) => objection.to_granted(&grant),
+            Ok(grant) => objection.of_grant(&grant),
             Err(refused) => refused.into(),
         }
     }
@@ -184,10 +184,10 @@ fn unreachable(status: StatusCode) -> AnthropicError {
 
 impl Stop {
     /// The same under the request id that the access log has.
-    pub(crate) fn to_granted(self, grant: &Grant) -> Self {
+    pub(crate) fn of_grant(self, grant: &Grant) -> Self {
         match self {
             Self::Key(refused) => Self::Key(refused),
-            Self::Other(error) => Self::Other(error.to_granted(grant)),
+            Self::Other(error) => Self::Other(error.of_grant(grant)),
         }
     }
 }

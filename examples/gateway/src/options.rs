@@ -130,6 +130,7 @@ fn window(value: &OsStr) -> Result<Window, String> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
 
     fn read(line: &str) -> Result<Option<Options>, String> {

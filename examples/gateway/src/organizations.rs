@@ -168,6 +168,7 @@ impl std::fmt::Display for Objection {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
 
     fn check(model: &str, max_tokens: u64) -> Result<(), Objection> {

@@ -102,6 +102,7 @@ fn digest(token: &str) -> Digest {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
 
     fn sent(set: &HeaderValue) -> HeaderMap {

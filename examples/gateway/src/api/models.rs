@@ -27,7 +27,7 @@ pub(super) async fn list(
 ) -> Response {
     let path = query.map_or_else(|| "/v1/models".to_owned(), |query| format!("/v1/models?{query}"));
     let answer = allowed(&gateway, &path, &request, &grant.owner().organization).await;
-    answer.unwrap_or_else(|stop| gateway.stop(&stop.to_granted(&grant), &request))
+    answer.unwrap_or_else(|stop| gateway.stop(&stop.of_grant(&grant), &request))
 }
 
 pub(super) async fn one(
@@ -46,7 +46,7 @@ pub(super) async fn one(
             headers::to_client(answer.headers_mut());
             answer.map(Body::new)
         }
-        Err(stop) => gateway.stop(&stop.to_granted(&grant), &request),
+        Err(stop) => gateway.stop(&stop.of_grant(&grant), &request),
     }
 }
 

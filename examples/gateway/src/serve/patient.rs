@@ -73,6 +73,7 @@ impl<T: Write + Unpin> Write for Patient<T> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
     use hyper_util::rt::TokioIo;
 

@@ -45,10 +45,12 @@ async fn no_secret_is_in_what_is_logged_or_sent_to_the_upstream() {
     let signed_in = curl(&[&[&*format!("{url}/sign-in")], &sign_in[..]].concat(), b"").await;
     let cookie = signed_in.header("set-cookie").split(';').next().unwrap().to_owned();
     let with_cookie = format!("cookie: {cookie}");
+    curl(&[&messages, "-H", &header, "-H", &with_cookie, "--data-binary", body], b"").await;
     let page = curl(&[&format!("{url}/settings/api-keys"), "-H", &with_cookie], b"").await;
     assert_eq!(page.status, 200, "{page:?}");
-    let made =
-        curl(&[&format!("{url}/settings/api-keys"), "-H", &with_cookie, "-d", "action=create&name=canary&expiry=90"], b"").await;
+    let operation = page.body.split("name=\"operation\" value=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
+    let form = format!("do=create&operation={operation}&name=canary&description=&expiry=90&capability=messages:write");
+    let made = curl(&[&format!("{url}/settings/api-keys"), "-H", &with_cookie, "-d", &form], b"").await;
     let shown = made.body.split("clv-").nth(1).unwrap_or_else(|| panic!("no key was made: {made:?}"));
     let made = format!("clv-{}", &shown[..32]);
 

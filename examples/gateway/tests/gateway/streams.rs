@@ -45,7 +45,7 @@ impl Reading {
     }
 
     /// Reads to its end; whether that was in order.
-    async fn to_end(&mut self) -> bool {
+    async fn read_all(&mut self) -> bool {
         loop {
             match self.frame().await {
                 Some(Ok(frame)) => self.text.push_str(std::str::from_utf8(frame.data_ref().unwrap()).unwrap()),
@@ -82,7 +82,7 @@ async fn each_event_comes_while_the_next_is_held_back() {
         upstream.release(1);
     }
     upstream.release(1000);
-    assert!(reading.to_end().await);
+    assert!(reading.read_all().await);
     assert!(reading.last_event().contains("message_stop"));
 }
 
@@ -116,7 +116,7 @@ async fn a_stream_ends_when_its_key_is_disabled() {
     let mut reading = ask(&program, &key).await;
     reading.until_events(5).await;
     program.keys.disable(&key.owner, key.id, &by()).await.unwrap();
-    assert!(reading.to_end().await);
+    assert!(reading.read_all().await);
     let last = reading.last_event();
     assert!(last.starts_with("event: error\ndata: {\"type\":\"error\""), "{last}");
     assert!(last.contains("authentication_error") && last.contains("This API key is disabled."), "{last}");
@@ -130,7 +130,7 @@ async fn an_upstream_that_breaks_off_is_told_in_the_stream() {
     let mut reading = ask(&program, &key).await;
     reading.until_events(5).await;
     upstream.release(1);
-    assert!(reading.to_end().await);
+    assert!(reading.read_all().await);
     assert!(reading.last_event().starts_with("event: error\n"), "{}", reading.text);
     assert!(reading.last_event().contains("api_error"), "{}", reading.text);
     assert!(program.used(&key, "output_tokens", |used| used > 0).await > 0);
@@ -143,7 +143,7 @@ async fn an_upstream_that_falls_silent_is_given_up() {
     let key = program.key("acme", "ada").await;
     upstream.hold_after(5);
     let mut reading = ask(&program, &key).await;
-    assert!(reading.to_end().await);
+    assert!(reading.read_all().await);
     assert!(reading.last_event().contains("fallen silent"), "{}", reading.text);
     until(|| std::future::ready(upstream.left()), |left| *left == 1).await;
 }
@@ -159,7 +159,7 @@ async fn a_gateway_that_is_stopped_finishes_its_streams() {
     let refused = || async { tokio::net::TcpStream::connect(&*address).await.is_err() };
     until(refused, |refused| *refused).await;
     upstream.release(1000);
-    assert!(reading.to_end().await);
+    assert!(reading.read_all().await);
     assert!(reading.last_event().contains("message_stop"), "{}", reading.text);
     assert_eq!(program.ended().await, Some(0));
     assert!(program.used(&key, "output_tokens", |used| used > 0).await > 10);
@@ -175,6 +175,6 @@ async fn a_gateway_waits_for_its_streams_only_so_long_and_counts_what_they_were(
     reading.until_events(8).await;
     program.stop();
     assert_eq!(program.ended().await, Some(0));
-    assert!(!reading.to_end().await, "it cannot be taken for a whole one");
+    assert!(!reading.read_all().await, "it cannot be taken for a whole one");
     assert_eq!(program.used(&key, "output_tokens", |used| used > 0).await, 7);
 }
