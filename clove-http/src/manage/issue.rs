@@ -4,6 +4,7 @@ use super::{
     answer::{CredentialBody, credential},
     asked::Asked,
     keys::given,
+    openapi::capabilities,
     routes::{Routes, Told},
     shape::{ExpiryBody, KeyBody, LimitsBody, metadata},
 };
@@ -61,6 +62,7 @@ pub(super) fn routes(routes: Routes) -> Routes {
 
 /// A key to be created.
 #[derive(Deserialize, ToSchema)]
+#[schema(example = json!({"name": "laptop", "expiry": {"days": 90}}))]
 #[serde(deny_unknown_fields)]
 struct NewKeyBody {
     /// On one line.
@@ -74,9 +76,9 @@ struct NewKeyBody {
     #[serde(default, deserialize_with = "given")]
     #[schema(nullable = false)]
     expiry: Option<ExpiryBody>,
-    /// `resource:action` names, all within what the visitor may grant; the policy's default unless sent.
+    /// The policy's default unless sent.
     #[serde(default, deserialize_with = "given")]
-    #[schema(max_items = 64, nullable = false)]
+    #[schema(schema_with = capabilities)]
     capabilities: Option<Vec<String>>,
     /// By who may choose request limits.
     #[serde(default, deserialize_with = "given")]

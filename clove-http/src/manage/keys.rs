@@ -5,6 +5,7 @@ use super::{
     asked::Asked,
     body::bad_value,
     headers::entity_tag,
+    openapi::capabilities,
     routes::{Routes, Told},
     shape::{KeyBody, LimitsBody, StatusName, metadata},
 };
@@ -125,8 +126,7 @@ struct EditBody {
     #[schema(max_length = 500, nullable = false)]
     #[serde(default, deserialize_with = "given")]
     description: Option<String>,
-    /// `resource:action` names, all within what the visitor may grant.
-    #[schema(max_items = 64, nullable = false)]
+    #[schema(schema_with = capabilities)]
     #[serde(default, deserialize_with = "given")]
     capabilities: Option<Vec<String>>,
     /// By who may choose request limits.

@@ -7,7 +7,10 @@ use serde_json::Value;
 use std::{collections::BTreeMap, future::Future, pin::Pin};
 use utoipa::{
     ToSchema,
-    openapi::{Components, InfoBuilder, Object, ObjectBuilder, OpenApi, OpenApiBuilder, Paths, RefOr, Schema, Server, Type},
+    openapi::{
+        Array, ArrayBuilder, Components, InfoBuilder, Object, ObjectBuilder, OpenApi, OpenApiBuilder, Paths, RefOr, Schema,
+        Server, Type,
+    },
 };
 
 const FILE: &str = "/openapi.json";
@@ -21,6 +24,14 @@ pub(super) fn key_id() -> Object {
 /// The name of what is counted.
 pub(super) fn unit() -> Object {
     ObjectBuilder::new().schema_type(Type::String).pattern(Some("^[a-z0-9_.-]{1,64}$")).build()
+}
+
+/// Names of what a key may do.
+pub(super) fn capabilities() -> Array {
+    let segment = r"([a-z0-9_.-]{1,64}|\*)";
+    let name = ObjectBuilder::new().schema_type(Type::String).pattern(Some(format!("^{segment}:{segment}$")));
+    let about = "`resource:action` names, all within what the visitor may grant.";
+    ArrayBuilder::new().items(name).max_items(Some(64)).description(Some(about)).build()
 }
 
 /// One of the core's names.
