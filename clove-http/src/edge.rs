@@ -63,8 +63,10 @@ impl Edge {
         Refused::unless_granted(self.clove.verify(asked.attempt(presented)).await?)
     }
 
-    /// The same where it is known at once, without a wait and without the store; `None` says nothing, and [`Edge::verify`] answers.
-    pub(crate) fn verify_from_memory(&self, presented: &Presented, asked: &Asked) -> Option<Result<Grant, Refused>> {
+    /// The same where it is known at once, without a wait and without the store; `None` says nothing and has done nothing, and
+    /// [`Edge::verify`] answers. See [`Clove::verify_from_memory`].
+    #[must_use = "a request may go on only with a grant"]
+    pub fn verify_from_memory(&self, presented: &Presented, asked: &Asked) -> Option<Result<Grant, Refused>> {
         self.clove.verify_from_memory(asked.attempt(presented)).map(Refused::unless_granted)
     }
 
