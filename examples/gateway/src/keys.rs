@@ -54,10 +54,10 @@ impl Keys {
         }
     }
 
-    /// Writes what waits, and closes the store.
+    /// Writes what waits, gives back what was taken ahead, and closes the store.
     pub(crate) async fn close(self) {
-        if let Err(error) = self.clove.flush().await {
-            tracing::error!(%error, "what waited could not be written");
+        if let Err(error) = self.clove.shut_down().await {
+            tracing::error!(%error, "what waited could not be written, or places of windows not be given back");
         }
         match self.store {
             Kept::InFile(_, store) => store.close().await,

@@ -37,7 +37,10 @@ pub(crate) async fn run(options: Options) -> Result<(), String> {
     organizations.set_budgets(&clove, &units).await.map_err(|error| format!("the budgets cannot be set: {error}"))?;
     let listener = TcpListener::bind(options.listen).await.map_err(|error| format!("{}: {error}", options.listen))?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
-    let public = options.public_url.clone().map_or_else(|| format!("http://{address}"), |url| url.to_string());
+    let public = options
+        .public_url
+        .clone()
+        .map_or_else(|| format!("http://{address}"), |url| url.to_string().trim_end_matches('/').to_owned());
     // As good as ready: what connects from now on waits until it is served.
     let (upstream, demo) = match &options.upstream {
         Some(url) => (real_upstream(url, options.answer_within)?, None),
