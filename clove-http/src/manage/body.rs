@@ -7,7 +7,10 @@ use axum::{
     extract::rejection::{JsonRejection, QueryRejection},
 };
 use http::{HeaderMap, StatusCode, header};
-use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, Error as _, IgnoredAny},
+};
 use std::error::Error;
 
 /// The longest name of a field that is repeated: all of ours are shorter, and a secret is longer.
@@ -94,3 +97,14 @@ fn is_told(field: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'[' | b']');
     (1..=MAX_TOLD).contains(&field.len()) && field.bytes().all(is_plain)
 }
+
+/// A whole number, which JSON Schema finds in `1.0` and `1e2` as well (2020-12 validation, section 6.1.1).
+pub(super) fn whole<'de, D: Deserializer<'de>, T: TryFrom<u64>>(deserializer: D) -> Result<T, D::Error> {
+    let number = serde_json::Number::deserialize(deserializer)?;
+    // Above 2^53 not each whole number has a form of its own there.
+    let exact = |number: f64| (number.fract() == 0.0 && (0.0..=MAX_EXACT).contains(&number)).then(|| format!("{number:.0}"));
+    let number = number.as_u64().or_else(|| number.as_f64().and_then(exact)?.parse().ok());
+    number.and_then(|number| T::try_from(number).ok()).ok_or_else(|| D::Error::custom("out of range"))
+}
+
+const MAX_EXACT: f64 = 9_007_199_254_740_992.0;

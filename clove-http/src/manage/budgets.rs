@@ -3,6 +3,7 @@
 use super::{
     answer::json,
     asked::Asked,
+    body::whole,
     commands::nothing,
     openapi::unit,
     routes::{Routes, Told},
@@ -144,6 +145,7 @@ enum BudgetName {
 #[serde(deny_unknown_fields)]
 struct OwnBody {
     #[schema(minimum = 1, maximum = 9_223_372_036_854_775_807_u64)]
+    #[serde(deserialize_with = "whole")]
     amount: u64,
     refill: RefillName,
 }

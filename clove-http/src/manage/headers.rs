@@ -57,6 +57,11 @@ pub(super) fn operation(headers: &HeaderMap, owner: &Owner, command: &str) -> Re
 /// Why, for the audit trail: UTF-8, with percent signs for what no header takes as it is (RFC 3986 section 2.1).
 pub(super) fn reason(headers: &HeaderMap) -> Result<String, Problem> {
     let Some(reason) = only(headers, &AUDIT_REASON, "audit-reason")? else { return Ok(DEFAULT_REASON.to_owned()) };
+    // A percent sign that begins nothing was meant as one, and not sent as one.
+    let is_whole = |rest: &[u8]| matches!(rest, [a, b, ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit());
+    if !reason.is_ascii() || !reason.split(|byte| *byte == b'%').skip(1).all(is_whole) {
+        return Err(bad_reason());
+    }
     let text = percent_encoding::percent_decode(reason).decode_utf8().map_err(|_| bad_reason())?;
     Ok(text.into_owned())
 }

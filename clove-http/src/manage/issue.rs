@@ -3,6 +3,7 @@
 use super::{
     answer::{CredentialBody, credential},
     asked::Asked,
+    body::whole,
     keys::given,
     openapi::capabilities,
     routes::{Routes, Told},
@@ -134,7 +135,7 @@ async fn create_key(mut asked: Asked) -> Result<Response, Problem> {
 #[serde(deny_unknown_fields)]
 struct RotateBody {
     /// For how many seconds the older secret stays good: no longer than the policy says, and none for a suspended key.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whole")]
     #[schema(maximum = 3_153_600_000_u64)]
     grace_seconds: u32,
 }

@@ -3,6 +3,7 @@
 use super::{
     answer::json,
     asked::Asked,
+    body::whole,
     commands::nothing,
     keys::ActiveBody,
     routes::{Routes, Told},
@@ -102,7 +103,7 @@ struct ActiveLimitBody {
 enum ActiveLimitChoice {
     Default,
     Unlimited,
-    AtMost(u32),
+    AtMost(#[serde(deserialize_with = "whole")] u32),
 }
 
 impl PartialSchema for ActiveLimitChoice {

@@ -100,9 +100,9 @@ impl Told {
 
     /// It is on record, with a reason.
     pub(super) fn audited(self) -> Self {
-        let reason = ObjectBuilder::new().schema_type(Type::String).min_length(Some(1)).max_length(Some(500));
-        let about = "Why, for the audit trail: percent-encoded UTF-8.";
-        self.header("Audit-Reason", about, Required::False, reason.pattern(Some("^[!-$&-~]([ -$&-~]*[!-$&-~])?$")))
+        let reason = ObjectBuilder::new().schema_type(Type::String).min_length(Some(1)).max_length(Some(6000));
+        let about = "Why, for the audit trail: 1 to 500 visible characters on one line, as percent-encoded UTF-8.";
+        self.header("Audit-Reason", about, Required::False, reason.pattern(Some("^([ -$&-~]|%[0-9A-Fa-f]{2})+$")))
     }
 
     /// It can be repeated, and is carried out once.

@@ -1,6 +1,6 @@
 //! Keys and what belongs to them, in JSON.
 
-use super::openapi::key_id;
+use super::{body::whole, openapi::key_id};
 use chrono::{DateTime, Utc};
 use clove_core::{
     CapabilitySet, Clove, Expiry, Invalid, Key, LimitChoice, Limits, Metadata, Role, Status, TierName, Window, limit::WindowKind,
@@ -119,7 +119,7 @@ impl From<StatusName> for Status {
 #[derive(Clone, Copy, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum ExpiryBody {
-    Days(u32),
+    Days(#[serde(deserialize_with = "whole")] u32),
     At(DateTime<Utc>),
     Never,
 }
@@ -196,9 +196,11 @@ impl ToSchema for LimitsBody {
 pub(super) struct WindowBody {
     /// At most 10^12; 100,000 where it slides, 10,000 where all processes share it.
     #[schema(minimum = 1, maximum = 1_000_000_000_000_u64)]
+    #[serde(deserialize_with = "whole")]
     requests: u64,
     /// 1 second to 366 days.
     #[schema(minimum = 1, maximum = 31_622_400)]
+    #[serde(deserialize_with = "whole")]
     seconds: u32,
     #[serde(default)]
     kind: KindName,

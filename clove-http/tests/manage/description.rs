@@ -60,6 +60,8 @@ async fn schemathesis_finds_nothing(user: &str, phases: &str) {
         "5",
         "--phases",
         phases,
+        "--suppress-health-check",
+        "too_slow",
         "--generation-database",
         "none",
     ]);

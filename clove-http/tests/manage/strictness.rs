@@ -95,3 +95,15 @@ async fn the_description_names_the_path_that_the_router_is_nested_under() {
     assert_eq!(document["servers"], json!([{"url": "/api"}]));
     assert!(document["paths"]["/keys/{id}/rotate"]["post"]["responses"]["428"].is_object());
 }
+
+#[tokio::test]
+async fn a_whole_number_is_one_in_each_of_its_forms() {
+    let host = Host::new(Policy::profile_a());
+    let create = |days: &str| host.ask("POST", "/keys").text(format!(r#"{{"name": "k", "expiry": {{"days": {days}}}}}"#)).send();
+    for days in ["30.0", "3e1"] {
+        create(days).await.is(201);
+    }
+    for days in ["30.5", "-30", "1e300", "4294967326", "\"30\"", "null"] {
+        assert_eq!(create(days).await.problem(), (422, "invalid-body".to_owned()), "{days}");
+    }
+}
