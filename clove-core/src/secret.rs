@@ -137,8 +137,7 @@ impl SecretFormat {
     }
 
     /// Whether the text has this format's prefix, length and alphabet, right or wrong check characters.
-    #[must_use]
-    pub fn has_shape(&self, text: &[u8]) -> bool {
+    pub(crate) fn has_shape(&self, text: &[u8]) -> bool {
         text.len() == self.len() && text.strip_prefix(self.prefix.as_bytes()).is_some_and(is_alphanumeric)
     }
 }

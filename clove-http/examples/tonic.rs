@@ -22,7 +22,7 @@ pub(crate) fn serve(
 }
 
 fn protected(clove: Clove) -> Result<ApiKeyLayer, Invalid> {
-    ApiKeyLayer::new(Edge::new(clove)).require("health:read")
+    ApiKeyLayer::new(Edge::new(clove).answering_grpc()).require("health:read")
 }
 
 #[tokio::main]

@@ -23,19 +23,28 @@ use std::{fmt, sync::Arc};
 pub struct Edge {
     clove: Clove,
     renderer: Arc<dyn Renderer>,
+    answers_grpc: bool,
 }
 
 impl Edge {
     /// Refusals are told as problem details.
     #[must_use]
     pub fn new(clove: Clove) -> Self {
-        Self { clove, renderer: Arc::new(Problems) }
+        Self { clove, renderer: Arc::new(Problems), answers_grpc: false }
     }
 
     /// Refusals are told in another form.
     #[must_use]
     pub fn rendered_by(mut self, renderer: impl Renderer) -> Self {
         self.renderer = Arc::new(renderer);
+        self
+    }
+
+    /// Refuses requests whose content type is one of gRPC in gRPC's form, as [`Edge::refuse`] says: for services that speak it. Others must not,
+    /// since the client chooses the content type, and gRPC has every refusal at status 200.
+    #[must_use]
+    pub fn answering_grpc(mut self) -> Self {
+        self.answers_grpc = true;
         self
     }
 
@@ -70,14 +79,14 @@ impl Edge {
         self.clove.verify_from_memory(asked.attempt(presented)).map(Refused::unless_granted)
     }
 
-    /// The response to a request that does not go on. Where the request, by the content type in its headers, is one of gRPC, it is a
-    /// response of gRPC, with its status and metadata.
+    /// The response to a request that does not go on. Where the request, by the content type in its headers, is one of gRPC, and the service
+    /// [speaks it](Edge::answering_grpc), it is a response of gRPC, with its status and metadata.
     #[must_use]
     pub fn refuse(&self, refused: &Refused, request: &HeaderMap) -> Response<Bytes> {
         let mut response = Response::new(Bytes::new());
         *response.status_mut() = refused.status();
         refused.set_headers(response.headers_mut(), self.clove.now());
-        match Grpc::of(request) {
+        match Grpc::of(request).filter(|_| self.answers_grpc) {
             Some(grpc) => grpc.refused(refused, &mut response),
             None => self.renderer.refused(refused, &mut response),
         }

@@ -30,8 +30,8 @@
 //!   `examples/actix.rs` is made of them alone.
 //! - `ApiKeyLayer` (feature `tower`) is that middleware for tower, axum and tonic: what it wraps is never reached without a grant.
 //! - `Granted` (feature `axum`) hands the [`Grant`](clove_core::Grant) to a handler.
-//! - [`Renderer`] gives refusals their form: [`Problems`] (RFC 9457) unless you say otherwise, [`AnthropicStyle`], or one of yours. Requests of
-//!   gRPC are answered in gRPC's.
+//! - [`Renderer`] gives refusals their form: [`Problems`] (RFC 9457) unless you say otherwise, [`AnthropicStyle`], or one of yours. A service
+//!   of gRPC says so ([`Edge::answering_grpc`]).
 //!
 //! # What is answered
 //!

@@ -76,7 +76,7 @@ fn check(keys: &Fixture, line: Line) {
     assert_eq!(plain(&response), body);
 
     let grpc_request = headers_of_grpc("application/grpc+proto");
-    let response = edge(&keys.clove).rendered_by(AnthropicStyle).refuse(&refused, &grpc_request);
+    let response = edge(&keys.clove).rendered_by(AnthropicStyle).answering_grpc().refuse(&refused, &grpc_request);
     assert_eq!((response.status().as_u16(), plain(&response).as_str()), (200, ""));
     let (code, pushback) = grpc;
     let code = format!("grpc-status: {code}");
@@ -426,10 +426,17 @@ fn grpc_is_told_by_the_content_type() {
         ("application/json", None),
         ("text/plain; application/grpc", None),
     ] {
-        let response = edge(&keys.clove).refuse(&Refused::NoCredential, &headers_of_grpc(sent));
+        let response = edge(&keys.clove).answering_grpc().refuse(&Refused::NoCredential, &headers_of_grpc(sent));
         let grpc = header(&response, "grpc-status").map(|_| header(&response, "content-type").unwrap());
         assert_eq!((grpc, response.status().as_u16()), (answered, if answered.is_some() { 200 } else { 401 }), "{sent}");
     }
+}
+
+#[test]
+fn who_does_not_speak_grpc_refuses_with_the_status_whatever_content_type_a_client_chose() {
+    let keys = keys(Policy::profile_a());
+    let response = edge(&keys.clove).refuse(&Refused::NoCredential, &headers_of_grpc("application/grpc"));
+    assert_eq!((response.status().as_u16(), header(&response, "grpc-status")), (401, None));
 }
 
 async fn granted(keys: &Fixture, edge: &Edge, issued: &Issued, asked: &Asked, said: &[(&'static str, &str)]) -> Response<()> {

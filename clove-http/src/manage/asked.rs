@@ -27,7 +27,7 @@ impl FromRequest<Arc<Management>> for Asked {
     async fn from_request(request: Request, state: &Arc<Management>) -> Result<Self, Response> {
         let (mut parts, body) = request.into_parts();
         require_same_origin(&parts).map_err(IntoResponse::into_response)?;
-        let key = presented::look(&parts, state.clove.policy().secret_formats());
+        let key = presented::look(&parts, state.clove.policy());
         let key = key.admitted(state.allows_keys).map_err(IntoResponse::into_response)?;
         let visitor = state.visitors.of(&parts).await?;
         let visitor = key.into_iter().fold(visitor, |visitor, grant| visitor.within(grant.capabilities()));

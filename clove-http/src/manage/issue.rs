@@ -12,7 +12,7 @@ use super::{
 use crate::problem::Problem;
 use axum::response::Response;
 use chrono::TimeDelta;
-use clove_core::{CapabilitySet, Description, Error, Invalid, NewKey};
+use clove_core::{Action, CapabilitySet, Description, Error, Invalid, NewKey, Status};
 use http::{HeaderValue, StatusCode, header};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -26,7 +26,8 @@ pub(super) fn routes(routes: Routes) -> Routes {
     let rotate = Told::new(
         "rotate_key",
         "Gives a key a new secret",
-        "It is in this answer and in no other. The older one may stay good for a grace.",
+        "It is in this answer and in no other. The older one may stay good for a grace. An administrator rotates keys of other people only \
+         where the host's policy offers that.",
     );
     let replayed = "It was done before under the same Idempotency-Key: the key, without its secret";
     routes
@@ -143,7 +144,10 @@ struct RotateBody {
 async fn rotate_key(mut asked: Asked) -> Result<Response, Problem> {
     let (id, revision, order) = (asked.key_id()?, asked.revision()?, asked.by_once("rotate")?);
     let grace = TimeDelta::seconds(asked.json_if_any::<RotateBody>().await?.grace_seconds.into());
-    let (clove, scope) = (&asked.clove, asked.visitor.scope());
+    let (clove, visitor) = (&asked.clove, &asked.visitor);
+    // It shows a secret: another person's key is only rotated where the policy offers that to administrators.
+    let offered = clove.policy().offered(visitor.role(), Status::Active);
+    let scope = if offered.contains(&Action::Rotate) { visitor.scope() } else { visitor.owner().into() };
     let issued = order
         .give(|by| {
             let scope = scope.clone();

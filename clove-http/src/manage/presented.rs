@@ -1,7 +1,7 @@
 //! Whether a request comes with an API key.
 
 use crate::problem::Problem;
-use clove_core::{Grant, KeyId, SecretFormat};
+use clove_core::{Grant, Policy};
 use http::{StatusCode, header, request::Parts};
 
 /// What was found of API keys in a request.
@@ -15,25 +15,15 @@ pub(super) enum Presented<'a> {
 
 /// Looks for an API key: a grant in the extensions, anything in `x-api-key`, or what has a credential's form in `Authorization`.
 /// Another bearer token is the host's own business.
-pub(super) fn look<'a>(parts: &'a Parts, formats: &[SecretFormat]) -> Presented<'a> {
+pub(super) fn look<'a>(parts: &'a Parts, policy: &Policy) -> Presented<'a> {
     if let Some(grant) = parts.extensions.get::<Grant>() {
         return Presented::Verified(grant);
     }
     let mut authorizations = parts.headers.get_all(header::AUTHORIZATION).iter();
-    let is_key = |value: &[u8]| value.split(|byte| matches!(byte, b' ' | b',')).any(|word| is_credential(word, formats));
-    if parts.headers.contains_key("x-api-key") || authorizations.any(|value| is_key(value.as_bytes())) {
+    if parts.headers.contains_key("x-api-key") || authorizations.any(|value| policy.finds_credential(value)) {
         return Presented::Unverified;
     }
     Presented::None
-}
-
-fn is_credential(word: &[u8], formats: &[SecretFormat]) -> bool {
-    let has_id = || {
-        let (id, rest) = word.split_at_checked(36)?;
-        (rest.first() == Some(&b';')).then_some(())?;
-        KeyId::parse(std::str::from_utf8(id).ok()?).ok()
-    };
-    formats.iter().any(|format| format.has_shape(word)) || has_id().is_some()
 }
 
 impl<'a> Presented<'a> {

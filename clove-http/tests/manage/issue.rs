@@ -1,5 +1,5 @@
 use crate::host::{Answer, Host};
-use clove_core::{Policy, Status, Verdict};
+use clove_core::{Action, Policy, Role, Status, Verdict};
 use serde_json::{Value, json};
 
 async fn granted(host: &Host, answer: &Answer) -> bool {
@@ -175,6 +175,20 @@ async fn a_rotation_gives_a_new_secret_and_the_older_one_its_grace() {
     let answer = host.ask("POST", &path).header("if-match", "\"2\"").send().await.is(200);
     assert!(granted(&host, &answer).await && answer.json()["previous_valid_until"].is_null());
     assert!(matches!(host.clove().verify(&*old).await.unwrap(), Verdict::Denied(_)));
+}
+
+#[tokio::test]
+async fn an_administrator_is_shown_no_secret_of_another_person_unless_the_policy_offers_it() {
+    for (offered, status) in [(None, 404), (Some(Action::Rotate), 200)] {
+        let host =
+            Host::new(Policy::builder().menu(Role::Administrator, [Action::Revoke].into_iter().chain(offered)).build().unwrap());
+        let id = host.key_of("acme", "ada").await.key.id;
+        let rotate = host.ask("POST", &format!("/keys/{id}/rotate")).by("acme/boss/administrator").header("if-match", "\"1\"");
+        rotate.send().await.is(status);
+        let own = host.key_of("acme", "boss").await.key.id;
+        let rotate = host.ask("POST", &format!("/keys/{own}/rotate")).by("acme/boss/administrator").header("if-match", "\"1\"");
+        rotate.send().await.is(200);
+    }
 }
 
 #[tokio::test]
