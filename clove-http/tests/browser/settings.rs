@@ -86,6 +86,11 @@ async fn choose(browser: &Browser, card: usize, action: Action) {
     browser.click(&format!("li:nth-child({card}) .menu {item}")).await;
 }
 
+/// Waits for a page that says this was done: the page before may say of something else that it was.
+async fn told(browser: &Browser, done: &str) {
+    browser.wait_until(&format!("document.querySelector('.note.good')?.textContent.includes({done:?}) ?? false")).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn two_keys_live_through_the_page() {
     let (fixture, site) = served(Policy::profile_a()).await;
@@ -136,14 +141,14 @@ async fn two_keys_live_through_the_page() {
     browser.open(&site.at(PAGE)).await;
     assert_eq!(menu(&browser, 2).await, ["Disable", "Delete"]);
     choose(&browser, 2, Action::Disable).await;
-    assert!(browser.wait_for(".note.good").await.text().await.unwrap().contains("“laptop” is disabled"));
+    told(&browser, "“laptop” is disabled").await;
     assert_eq!(browser.client.current_url().await.unwrap().as_str(), site.at(PAGE), "a reload does not say it again");
     assert!(fixture.clove.verify(credential.as_bytes()).await.unwrap().granted().is_none());
     assert_eq!(browser.text(".count").await, "1 / 2 active keys");
 
     assert_eq!(menu(&browser, 2).await, ["Enable", "Delete"]);
     choose(&browser, 2, Action::Enable).await;
-    assert!(browser.wait_for(".note.good").await.text().await.unwrap().contains("“laptop” is enabled"));
+    told(&browser, "“laptop” is enabled").await;
     assert!(fixture.clove.verify(credential.as_bytes()).await.unwrap().granted().is_some());
 
     menu(&browser, 2).await;
@@ -155,7 +160,7 @@ async fn two_keys_live_through_the_page() {
     menu(&browser, 2).await;
     choose(&browser, 2, Action::Delete).await;
     browser.click("dialog[open] .danger").await;
-    assert!(browser.wait_for(".note.good").await.text().await.unwrap().contains("is deleted"));
+    told(&browser, "is deleted").await;
     assert_eq!(browser.texts(".card h3").await, ["build server"]);
     assert!(fixture.clove.verify(credential.as_bytes()).await.unwrap().granted().is_none());
 
