@@ -48,7 +48,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(axum::serve(listener, app).await?)
 }
 
-const SIGN_IN: &str = r#"<!doctype html><html lang="en"><meta charset="utf-8"><title>Sign in · Acme gateway</title><h1>Sign in</h1>
+const SIGN_IN: &str = r#"<!doctype html><html lang="en"><meta charset="utf-8"><title>Sign in · Acme gateway</title><link rel="icon" href="data:,"><h1>Sign in</h1>
 <p><a href="/sign-in?as=ada">as ada</a>, <a href="/sign-in?as=ben">as ben</a>, <a href="/sign-in?as=eve">as eve, who has left</a>,
 <a href="/sign-in?as=root">as root, an administrator</a>"#;
 

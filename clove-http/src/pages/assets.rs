@@ -1,4 +1,4 @@
-//! The style sheet and the script, in the program itself.
+//! The style sheet, the script and the icon, in the program itself.
 
 use super::respond;
 use axum::{Router, response::Response, routing::get};
@@ -21,6 +21,8 @@ pub(crate) struct Asset {
 /// The style sheet of all pages.
 pub(crate) static STYLE: LazyLock<Asset> =
     LazyLock::new(|| Asset::css("pages", concat!(include_str!("assets/pages.css"), "\n", include_str!("assets/forms.css"))));
+/// The picture of all pages, for the browser's own use.
+pub(crate) static ICON: LazyLock<Asset> = LazyLock::new(|| Asset::svg("icon", include_str!("assets/icon.svg")));
 /// The script of all pages.
 pub(crate) static SCRIPT: LazyLock<Asset> = LazyLock::new(|| Asset::js("pages", include_str!("assets/pages.js")));
 
@@ -33,6 +35,11 @@ impl Asset {
     /// A script.
     pub(crate) fn js(stem: &'static str, content: &'static str) -> Self {
         Self::new(stem, "js", "text/javascript; charset=utf-8", content)
+    }
+
+    /// A picture.
+    pub(crate) fn svg(stem: &'static str, content: &'static str) -> Self {
+        Self::new(stem, "svg", "image/svg+xml", content)
     }
 
     fn new(stem: &'static str, extension: &'static str, content_type: &'static str, content: &'static str) -> Self {
@@ -75,7 +82,7 @@ impl Asset {
 
 /// Serves the assets that a page links to: those of all pages, and more of its own.
 pub(crate) fn routes<S: Clone + Send + Sync + 'static>(more: &[&'static LazyLock<Asset>]) -> Router<S> {
-    let assets: Arc<[_]> = [&STYLE, &SCRIPT].into_iter().chain(more.iter().copied()).collect();
+    let assets: Arc<[_]> = [&STYLE, &SCRIPT, &ICON].into_iter().chain(more.iter().copied()).collect();
     // Not by `Path`: the host may have parameters of its own before it.
     let serve = async move |uri: Uri| {
         let name = uri.path().rsplit('/').next().unwrap_or_default();

@@ -1,7 +1,7 @@
 //! The document around what a page shows.
 
 use super::{
-    assets::{Asset, SCRIPT, STYLE},
+    assets::{Asset, ICON, SCRIPT, STYLE},
     links::Links,
     respond,
     site::Site,
@@ -40,6 +40,8 @@ impl Shell<'_> {
                     meta name="color-scheme" content="light dark";
                     meta name="robots" content="noindex";
                     title { (self.title) @if let Some((name, _)) = self.site.name() { " · " (name) } }
+                    // Without, browsers ask the host for one, and complain where there is none.
+                    link rel="icon" type="image/svg+xml" href=(self.links.within(&ICON.path()));
                     @for asset in assets() {
                         @if asset.is_script() {
                             script src=(self.links.within(&asset.path())) defer {}

@@ -8,16 +8,19 @@ pub(crate) fn time(at: DateTime<Utc>) -> Markup {
     html! { time datetime=(at.to_rfc3339_opts(SecondsFormat::Secs, true)) { (at.format("%-d %b %Y, %H:%M UTC")) } }
 }
 
-/// How far away a time is, in the largest unit that fits: "in 90 days", "2 hours ago".
+/// How far away a time is, in the largest unit that fits: "in 90 days", "2 hours ago". What is past is rounded down. What is to come
+/// is rounded to the nearest: a moment after somebody has chosen 90 days, these are 90 days and not 89.
 pub(crate) fn distance(at: DateTime<Utc>, now: DateTime<Utc>) -> String {
     let distance = at - now;
-    let length = distance.abs();
+    let seconds = distance.num_seconds().abs();
+    let round = |unit: i64| if distance > TimeDelta::zero() { (seconds + (unit - 1) / 2) / unit } else { seconds / unit };
+    let (minutes, hours, days) = (round(60), round(3_600), round(86_400));
     let unit = |count: i64, unit: &str| format!("{count} {unit}{}", if count == 1 { "" } else { "s" });
-    let length = match length {
-        length if length < TimeDelta::minutes(1) => "less than a minute".to_owned(),
-        length if length < TimeDelta::hours(1) => unit(length.num_minutes(), "minute"),
-        length if length < TimeDelta::days(1) => unit(length.num_hours(), "hour"),
-        length => unit(length.num_days(), "day"),
+    let length = match () {
+        () if seconds < 60 => "less than a minute".to_owned(),
+        () if minutes < 60 => unit(minutes, "minute"),
+        () if hours < 24 => unit(hours, "hour"),
+        () => unit(days, "day"),
     };
     if distance > TimeDelta::zero() { format!("in {length}") } else { format!("{length} ago") }
 }
@@ -39,7 +42,12 @@ mod tests {
         for (seconds, told) in [
             (90 * 86_400, "in 90 days"),
             (86_400, "in 1 day"),
-            (86_399, "in 23 hours"),
+            (90 * 86_400 - 1, "in 90 days"),
+            (36 * 3_600 + 1, "in 2 days"),
+            (36 * 3_600, "in 1 day"),
+            (86_399, "in 1 day"),
+            (3_599, "in 1 hour"),
+            (91, "in 2 minutes"),
             (60, "in 1 minute"),
             (59, "in less than a minute"),
             (0, "less than a minute ago"),

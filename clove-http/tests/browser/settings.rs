@@ -5,7 +5,13 @@ use crate::{
     driver::{Browser, ENTER, ESCAPE},
     site::Site,
 };
-use axum::{Router, response::Html, routing::get};
+use axum::{
+    Router,
+    extract::Request,
+    middleware::{self, Next},
+    response::Html,
+    routing::get,
+};
 use chrono::TimeDelta;
 use clove_core::{Action, ActiveLimit, Capability, CapabilitySet, Description, Expiry, NewKey, Policy, Role, Status};
 use clove_http::{
@@ -13,19 +19,26 @@ use clove_http::{
     pages::{Offered, Settings, Site as Host},
 };
 use clove_testkit::Fixture;
-use std::future::ready;
+use http::Method;
+use std::{future::ready, time::Duration};
 
 const PAGE: &str = "/settings/api-keys";
 const SECRET: &str = "#issued-secret";
+/// The button that opens the form.
+const OPENER: &str = "section.create > form[method=get] button";
 
-/// A host whose visitor is the fixture's owner.
+/// A host whose visitor is always the same.
 async fn serve(fixture: &Fixture, visitor: Visitor) -> Site {
+    Site::serve(router(visitor, fixture)).await
+}
+
+fn router(visitor: Visitor, fixture: &Fixture) -> Router {
     let offered = [("messages:create", "Send messages"), ("models:read", "List models"), ("files:write", "Upload files")];
     let settings = Settings::new(fixture.clove.clone(), move |_| ready(Ok::<_, NotSignedIn>(visitor.clone())))
         .site(Host::new("Acme gateway", "/").link("Documentation", "/"))
         .offer(offered.map(|(name, label)| Offered::new(Capability::new(name).unwrap(), label)));
-    let home = get(|| async { Html("<!doctype html><title>Home</title><h1>Home</h1>") });
-    Site::serve(Router::new().route("/", home).nest(PAGE, settings.into_router())).await
+    let home = get(|| async { Html("<!doctype html><title>Home</title><link rel=icon href=\"data:,\"><h1>Home</h1>") });
+    Router::new().route("/", home).nest(PAGE, settings.into_router())
 }
 
 async fn served(policy: Policy) -> (Fixture, Site) {
@@ -34,9 +47,25 @@ async fn served(policy: Policy) -> (Fixture, Site) {
     (fixture, site)
 }
 
+/// A host that has done what a form asks for well before it answers.
+async fn served_slowly(policy: Policy) -> (Fixture, Site) {
+    let fixture = Fixture::new(policy).unwrap();
+    let slowly = middleware::from_fn(async |request: Request, next: Next| {
+        let is_form = request.method() == Method::POST;
+        let response = next.run(request).await;
+        if is_form {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        response
+    });
+    let site = Site::serve(router(Visitor::new(fixture.owner.clone()), &fixture).layer(slowly)).await;
+    (fixture, site)
+}
+
 async fn create(browser: &Browser, name: &str) {
-    if browser.find("details.create").await.attr("open").await.unwrap().is_none() {
-        browser.click("details.create > summary").await;
+    if browser.count("#create").await == 0 {
+        browser.click(OPENER).await;
+        browser.wait_for("#create").await;
     }
     browser.fill("#name", name).await;
     browser.click("#create button").await;
@@ -55,6 +84,11 @@ async fn choose(browser: &Browser, card: usize, action: Action) {
         _ => format!("a[data-dialog=confirm-{action}]"),
     };
     browser.click(&format!("li:nth-child({card}) .menu {item}")).await;
+}
+
+/// Waits for a page that says this was done: the page before may say of something else that it was.
+async fn told(browser: &Browser, done: &str) {
+    browser.wait_until(&format!("document.querySelector('.note.good')?.textContent.includes({done:?}) ?? false")).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -86,13 +120,18 @@ async fn two_keys_live_through_the_page() {
     let second = browser.client.new_window(true).await.unwrap();
     browser.client.switch_to_window(second.handle.clone()).await.unwrap();
     browser.open(&site.at(PAGE)).await;
+    browser.click(OPENER).await;
+    browser.wait_for("#create").await;
     browser.client.switch_to_window(first).await.unwrap();
     create(&browser, "build server").await;
     browser.wait_for(SECRET).await;
     assert_eq!(browser.text(".count").await, "2 / 2 active keys");
     browser.click("#issued a.primary").await;
-    assert!(browser.wait_for("main > .note.warn").await.text().await.unwrap().contains("disable or delete one"));
+    assert!(browser.wait_for(".create > .note.warn").await.text().await.unwrap().contains("disable or delete one"));
     assert_eq!(browser.count("#create").await, 0);
+    assert_eq!(browser.text(OPENER).await, "Create API key", "the third can be tried");
+    create(&browser, "third").await;
+    assert!(browser.wait_for("#create [role=alert]").await.text().await.unwrap().starts_with("2 / 2 active keys: "));
     browser.client.switch_to_window(second.handle).await.unwrap();
     create(&browser, "third").await;
     let refused = browser.wait_for("#create [role=alert]").await.text().await.unwrap();
@@ -102,14 +141,14 @@ async fn two_keys_live_through_the_page() {
     browser.open(&site.at(PAGE)).await;
     assert_eq!(menu(&browser, 2).await, ["Disable", "Delete"]);
     choose(&browser, 2, Action::Disable).await;
-    assert!(browser.wait_for(".note.good").await.text().await.unwrap().contains("“laptop” is disabled"));
+    told(&browser, "“laptop” is disabled").await;
     assert_eq!(browser.client.current_url().await.unwrap().as_str(), site.at(PAGE), "a reload does not say it again");
     assert!(fixture.clove.verify(credential.as_bytes()).await.unwrap().granted().is_none());
     assert_eq!(browser.text(".count").await, "1 / 2 active keys");
 
     assert_eq!(menu(&browser, 2).await, ["Enable", "Delete"]);
     choose(&browser, 2, Action::Enable).await;
-    assert!(browser.wait_for(".note.good").await.text().await.unwrap().contains("“laptop” is enabled"));
+    told(&browser, "“laptop” is enabled").await;
     assert!(fixture.clove.verify(credential.as_bytes()).await.unwrap().granted().is_some());
 
     menu(&browser, 2).await;
@@ -121,11 +160,71 @@ async fn two_keys_live_through_the_page() {
     menu(&browser, 2).await;
     choose(&browser, 2, Action::Delete).await;
     browser.click("dialog[open] .danger").await;
-    assert!(browser.wait_for(".note.good").await.text().await.unwrap().contains("is deleted"));
+    told(&browser, "is deleted").await;
     assert_eq!(browser.texts(".card h3").await, ["build server"]);
     assert!(fixture.clove.verify(credential.as_bytes()).await.unwrap().granted().is_none());
 
     assert_eq!(browser.complaints(&[409]).await, [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_clicks_twice_gets_the_secret_however_slow_the_answer_is() {
+    let menu = [Action::Rotate, Action::Delete];
+    let (fixture, site) = served_slowly(Policy::builder().menu(Role::Owner, menu).build().unwrap()).await;
+    let browser = Browser::start().await;
+    // Neither click waits for the answer.
+    let click_twice = async |button: &str| {
+        let click = format!("document.querySelector({button:?}).click()");
+        browser.evaluate(&format!("{click}, setTimeout(() => {click}, 100), true")).await;
+        browser.wait_for(SECRET).await;
+        browser.text("#issued-credential").await
+    };
+    browser.open(&site.at(PAGE)).await;
+    browser.fill("#name", "laptop").await;
+    let created = click_twice("#create .primary").await;
+    assert!(fixture.clove.verify(created.as_bytes()).await.unwrap().granted().is_some());
+
+    browser.open(&site.at(PAGE)).await;
+    menu_and_rotate(&browser).await;
+    let rotated = click_twice("dialog[open] .primary").await;
+    assert!(fixture.clove.verify(rotated.as_bytes()).await.unwrap().granted().is_some());
+    assert_eq!(fixture.keys().await.unwrap().len(), 1);
+    assert_eq!(browser.complaints(&[]).await, [""; 0]);
+}
+
+async fn menu_and_rotate(browser: &Browser) {
+    menu(browser, 1).await;
+    choose(browser, 1, Action::Rotate).await;
+    browser.wait_for("dialog[open]").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn going_back_never_shows_what_is_no_longer_so() {
+    let (fixture, site) = served(Policy::profile_a()).await;
+    let id = fixture.key_in(Status::Active).await.unwrap().key.id;
+    let browser = Browser::start().await;
+    browser.open(&site.at(PAGE)).await;
+    // What a browser says of a page that it has kept: whether it keeps one is its own affair.
+    browser.evaluate("document.body.dataset.kept = 'yes'").await;
+    fixture.clove.delete(&fixture.owner, id, &fixture.by).await.unwrap();
+    assert_eq!(browser.count(".card").await, 1);
+    browser.evaluate("dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))").await;
+    browser.wait_until("!document.body.dataset.kept && document.querySelector('.keys .empty') !== null").await;
+    assert_eq!(browser.count(".card").await, 0);
+    assert_eq!(browser.complaints(&[]).await, [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn times_are_told_with_their_zone() {
+    let (fixture, site) = served(Policy::profile_a()).await;
+    fixture.key_in(Status::Active).await.unwrap();
+    let browser = Browser::start().await;
+    browser.devtools("Emulation.setTimezoneOverride", serde_json::json!({ "timezoneId": "Asia/Tokyo" })).await;
+    browser.open(&site.at(PAGE)).await;
+    for time in browser.texts("time").await {
+        assert!(time.ends_with(" GMT+9"), "{time}");
+    }
+    assert!(browser.count("time").await > 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -288,6 +387,9 @@ async fn whoever_looks_finds_each_state_readable_in_light_and_dark_narrow_and_wi
     axe::finds_nothing_in_either_light(&browser, "dialog").await;
     browser.click("dialog[open] [data-close]").await;
     axe::finds_nothing_in_either_light(&browser, "limit").await;
+    browser.click(OPENER).await;
+    browser.wait_for("#create").await;
+    axe::finds_nothing_in_either_light(&browser, "limit-form").await;
     browser.open(&site.at(&format!("{PAGE}/nothing"))).await;
     axe::finds_nothing_in_either_light(&browser, "nothing").await;
     assert_eq!(browser.complaints(&[404, 422]).await, [""; 0]);
@@ -299,9 +401,12 @@ async fn what_an_administrator_sees_is_readable_too() {
     let browser = Browser::start().await;
     browser.set_dark(false).await;
     browser.open(&site.at(&format!("{PAGE}?of=everyone"))).await;
-    browser.click("details.create > summary").await;
+    browser.click(OPENER).await;
+    browser.wait_for("#create").await;
+    assert_eq!(browser.evaluate("document.activeElement.id").await, "name");
     axe::finds_nothing_in_either_light(&browser, "administrator-form").await;
-    browser.click("details.create > summary").await;
+    browser.client.refresh().await.unwrap();
+    assert_eq!(browser.count("#create").await, 0, "a reload closes it");
     assert_eq!(menu(&browser, 1).await, ["Disable", "Rotate secret", "Revoke", "Flag as compromised", "Delete"]);
     axe::finds_nothing_in_either_light(&browser, "administrator").await;
     choose(&browser, 1, Action::Rotate).await;

@@ -1,6 +1,6 @@
 //! A host with pages, on a port of its own.
 
-use axum::{Router, routing::get};
+use axum::Router;
 use tokio::{net::TcpListener, task::JoinHandle};
 
 /// Serves until it is dropped.
@@ -11,8 +11,6 @@ pub(crate) struct Site {
 
 impl Site {
     pub(crate) async fn serve(router: Router) -> Self {
-        // Browsers ask for it, and complain where there is none.
-        let router = router.route("/favicon.ico", get(|| async {}));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let origin = format!("http://{}", listener.local_addr().unwrap());
         let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });

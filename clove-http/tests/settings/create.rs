@@ -17,7 +17,7 @@ use tower::ServiceExt;
 async fn the_count_and_the_expiries_are_the_policys() {
     let host = Host::of_an_owner(Policy::profile_a());
     host.fixture.key_in(Status::Active).await.unwrap();
-    let page = host.get("").await;
+    let page = host.get("?create=yes").await;
     assert!(page.body.contains("<p>1 / 2 active keys</p>"));
     let days: Vec<&str> =
         page.body.split(r#"name="expiry" value=""#).skip(1).map(|rest| rest.split('>').next().unwrap()).collect();
@@ -112,7 +112,9 @@ async fn a_form_sent_again_creates_nothing_and_says_so() {
     host.create(&fields).await;
     let again = host.create(&fields).await;
     assert_eq!(again.status, StatusCode::OK);
-    assert!(again.body.contains("was created before") && again.body.contains("cannot be shown again"));
+    assert!(
+        again.body.contains("was created before") && again.body.contains("may have been shown then, and cannot be shown again")
+    );
     assert!(again.body.contains("1 / 2 active keys"), "the card and the count are there");
     assert_eq!(host.keys().await.len(), 1);
 
@@ -132,8 +134,11 @@ async fn at_the_limit_the_page_says_what_to_do() {
         host.create(&[("name", name)]).await;
     }
     let sentence = "2 / 2 active keys: disable or delete one before creating or enabling another.";
-    let page = host.get("").await;
-    assert!(page.body.contains(sentence) && !page.body.contains("Create key"));
+    for page in [host.get("").await, host.get("?create=yes").await] {
+        let part = page.between(r#"<section class="create""#, "</section>");
+        let (before, after) = part.split_once(sentence).unwrap();
+        assert!(!before.contains("<button") && after.contains("<button"), "the sentence, and below it what can be tried: {part}");
+    }
     let refused = host.create(&[("name", "third"), ("description", "kept")]).await;
     assert_eq!(refused.status, StatusCode::CONFLICT);
     assert!(refused.between(r#"id="create-wrong""#, "</form>").contains(sentence));
@@ -153,16 +158,20 @@ async fn at_the_limit_the_page_says_what_to_do() {
 #[tokio::test]
 async fn capabilities_are_offered_to_who_may_grant_them() {
     let owner = Host::of_an_owner(Policy::profile_a());
-    assert!(!owner.get("").await.body.contains("Capabilities"), "there is nothing to choose from");
+    owner.fixture.key_in(Status::Active).await.unwrap();
+    let page = owner.get("?create=yes").await;
+    assert!(page.body.contains("<form") && !page.body.contains("apabilities"), "there is nothing to choose from");
 
     let may_grant = CapabilitySet::new(["models:*", "messages:create"]).unwrap();
     let host = Host::new(unlimited(), |fixture| Visitor::new(fixture.owner.clone()).may_grant(may_grant.clone()));
     let page = host.get("").await;
-    assert!(page.body.contains("All of models") && page.body.contains(r#"value="models:*""#));
+    assert!(page.body.contains("All of models") && page.body.contains(r#"value="models:*" checked"#));
+    assert!(page.body.contains(r#"value="messages:create" checked"#), "all, where the policy has no default");
     host.create(&[("name", "a"), ("capability", "models:*"), ("capability", "messages:create")]).await;
     assert_eq!(host.keys().await[0].capabilities, may_grant);
     host.create(&[("name", "b")]).await;
     assert!(host.keys().await[0].capabilities.is_empty(), "nothing is chosen, and nothing else");
+    assert_eq!(host.get("").await.body.matches("No capabilities").count(), 1, "and the card says so");
     let beyond = host.create(&[("name", "c"), ("capability", "files:write")]).await;
     assert_eq!(beyond.status, StatusCode::FORBIDDEN);
     assert!(beyond.between(r#"id="capabilities-wrong""#, "</fieldset>").contains("You may not grant files:write."));
@@ -172,7 +181,7 @@ async fn capabilities_are_offered_to_who_may_grant_them() {
     let app = Settings::new(host.fixture.clove.clone(), move |_| ready(Ok::<_, NotSignedIn>(visitor.clone())))
         .offer(offered)
         .into_router();
-    let page = app.oneshot(Request::get("/").body(Body::empty()).unwrap()).await.unwrap();
+    let page = app.oneshot(Request::get("/?create=yes").body(Body::empty()).unwrap()).await.unwrap();
     let page = String::from_utf8(page.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap();
     let choices: Vec<&str> =
         page.split(r#"name="capability" value=""#).skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
@@ -198,4 +207,67 @@ async fn errors_stand_beside_their_fields_and_the_input_is_kept() {
     assert_eq!(answer.body.matches("aria-invalid").count(), 2);
     assert_eq!(answer.body.matches("autofocus").count(), 1, "the first of them has the focus");
     assert!(host.keys().await.is_empty());
+}
+
+#[tokio::test]
+async fn what_the_policy_has_as_default_is_chosen_alone() {
+    let default = CapabilitySet::new(["models:read"]).unwrap();
+    let policy = Policy::builder().default_capabilities(default).build().unwrap();
+    let may_grant = CapabilitySet::new(["models:read", "messages:create"]).unwrap();
+    let host = Host::new(policy, |fixture| Visitor::new(fixture.owner.clone()).may_grant(may_grant.clone()));
+    let page = host.get("").await;
+    assert!(page.body.contains(r#"value="models:read" checked"#) && page.body.contains(r#"value="messages:create">"#));
+}
+
+#[tokio::test]
+async fn a_button_opens_the_form_and_nothing_closes_it() {
+    let host = Host::of_an_administrator(Policy::profile_a());
+    let is_open = |page: &Answer| {
+        assert!(!page.body.contains(r#"<details class="create""#));
+        let (opener, form) = (page.body.contains("Create API key</button>"), page.body.contains("Create key</button>"));
+        assert_ne!(opener, form, "either of them, and under its own name");
+        form
+    };
+    assert!(is_open(&host.get("").await), "without keys it is open from the start");
+    host.fixture.key_in(Status::Active).await.unwrap();
+    let everyone = host.get("?of=everyone").await;
+    assert!(!is_open(&everyone));
+    let opener = everyone.between(r#"<form method="get" action="./api-keys">"#, "</form>");
+    assert!(opener.contains(r#"name="of" value="everyone""#) && opener.contains(r#"name="create" value="yes""#));
+    let opened = host.get("?of=everyone&create=yes").await;
+    assert!(is_open(&opened));
+    assert!(opened.between(r#"<input id="name""#, ">").contains("autofocus"), "the first field has the focus");
+    assert!(opened.body.contains(r#"<body data-address="./api-keys?of=everyone">"#), "a reload closes it");
+    assert!(is_open(&host.create(&[("name", "")]).await), "what is wrong is seen");
+}
+
+#[tokio::test]
+async fn the_choices_of_expiry_are_called_by_their_days_alone() {
+    let host = Host::of_an_owner(Policy::profile_a());
+    let page = host.get("").await;
+    let group = page.between(r#"<fieldset class="field" id="expiry""#, "</fieldset>");
+    assert!(group.contains("<legend>Expiry</legend>"));
+    let labels = group.split("<label").skip(1).map(|label| label.split_once("</label>").unwrap().0);
+    let labels: Vec<&str> = labels.map(|label| label.split("<span>").nth(1).unwrap()).collect();
+    assert_eq!(labels, ["30 days</span>", "60 days</span>", "90 days</span>", "180 days</span>", "365 days</span>"]);
+    assert!(group.contains(r#"aria-describedby="expiry-default" name="expiry" value="90" checked"#));
+    assert!(group.contains(r#"id="expiry-default">(default)<"#));
+}
+
+#[tokio::test]
+async fn who_is_cut_off_reads_so_in_the_place_of_the_form() {
+    let sentence = "Your account is closed. Ask an administrator.";
+    let host = Host::of_an_owner(Policy::profile_a());
+    assert!(!host.get("").await.body.contains(sentence));
+    host.fixture.clove.close_owner(&host.fixture.owner, &host.fixture.by).await.unwrap();
+    let refused = host.create(&[("name", "laptop")]).await;
+    assert_eq!(refused.status, StatusCode::CONFLICT);
+    for page in [host.get("").await, host.get("?create=yes").await, refused] {
+        assert_eq!(page.body.matches(sentence).count(), 1);
+        assert!(!page.body.contains("Create key") && !page.body.contains("Create API key"));
+    }
+    host.fixture.clove.reopen_owner(&host.fixture.owner, &host.fixture.by).await.unwrap();
+    assert!(host.get("").await.body.contains("Create key"));
+    host.fixture.clove.close_organization(&host.fixture.owner.organization, &host.fixture.by).await.unwrap();
+    assert!(host.get("").await.body.contains(sentence), "with everybody else");
 }

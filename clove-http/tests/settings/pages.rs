@@ -56,14 +56,19 @@ async fn assets_are_kept_for_ever_under_their_own_names_alone() {
     let host = Host::of_an_owner(Policy::profile_a());
     let page = host.get("").await;
     let links: Vec<&str> = page.body.split('"').filter(|text| text.contains("/assets/")).collect();
-    assert_eq!(links.len(), 3);
+    assert_eq!(links.len(), 4);
+    assert!(links.iter().any(|link| page.body.contains(&format!(r#"<link rel="icon" type="image/svg+xml" href="{link}""#))));
     for link in links {
         let name = link.strip_prefix("./api-keys").unwrap();
         let asset = host.get(name).await;
         assert_eq!(asset.status, StatusCode::OK, "{name}");
         assert_eq!(asset.header("cache-control"), "public, max-age=31536000, immutable");
         assert_eq!(asset.header("x-content-type-options"), "nosniff");
-        let expected = if name.ends_with(".js") { "text/javascript; charset=utf-8" } else { "text/css; charset=utf-8" };
+        let expected = match name.rsplit_once('.').unwrap().1 {
+            "js" => "text/javascript; charset=utf-8",
+            "svg" => "image/svg+xml",
+            _ => "text/css; charset=utf-8",
+        };
         assert_eq!(asset.header("content-type"), expected);
         let (stem, _) = name.split_once('-').unwrap();
         let extension = name.rsplit('.').next().unwrap();

@@ -17,6 +17,7 @@ use std::sync::Arc;
 pub(crate) const PATH: &str = "/sign-in";
 const SIGN_OUT: &str = "/sign-out";
 const STYLE: &str = include_str!("sign_in.css");
+const ICON: &str = include_str!("icon.svg");
 
 #[derive(Clone, Debug)]
 pub(crate) struct SignIn {
@@ -36,6 +37,7 @@ pub(crate) fn router(sign_in: SignIn) -> Router {
         .route("/", get(|| async { Redirect::to(SETTINGS) }))
         .route(PATH, get(page).post(begin))
         .route("/sign-in.css", get(|| async { ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], STYLE) }))
+        .route("/icon.svg", get(|| async { ([(header::CONTENT_TYPE, "image/svg+xml")], ICON) }))
         .route(SIGN_OUT, post(end))
         .with_state(sign_in)
 }
@@ -44,7 +46,7 @@ async fn page(State(sign_in): State<SignIn>, request: HeaderMap) -> Response {
     let headers = [
         (
             header::CONTENT_SECURITY_POLICY,
-            "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+            "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
         ),
         (header::CACHE_CONTROL, "no-store"),
         (header::REFERRER_POLICY, "no-referrer"),
@@ -63,6 +65,7 @@ fn choose(organizations: &Organizations, signed_in: Option<&Owner>) -> Markup {
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
                 title { "Sign in - AI gateway" }
+                link rel="icon" type="image/svg+xml" href="/icon.svg";
                 link rel="stylesheet" href="/sign-in.css";
             }
             body {

@@ -25,9 +25,10 @@ pub(crate) async fn say(keys: &Keys, organizations: &Organizations, public: &str
     out.write_all(lines.as_bytes()).and_then(|()| out.flush()).map_err(|error| format!("nothing can be said: {error}"))
 }
 
-/// A key of the first person, where that has none of any status.
+/// A key of the last person of the first organization, where that has none of any status. In the demonstration's own file that is
+/// nobody but the key: whoever signs in finds a page without keys.
 async fn first_key(keys: &Keys, organizations: &Organizations) -> Result<Option<Zeroizing<String>>, clove::Error> {
-    let first = organizations.iter().find_map(|one| Some((one, one.people.first()?)));
+    let first = organizations.iter().find_map(|one| Some((one, one.people.last()?)));
     let Some((organization, person)) = first else { return Ok(None) };
     let (owner, clove) = (organization.owner(person)?, &keys.clove);
     let list = ListKeys { limit: Some(1), ..ListKeys::default() };

@@ -14,8 +14,9 @@
   const { address } = document.body.dataset;
   if (address) history.replaceState(null, "", address);
 
-  // Times on the visitor's own clock.
-  const local = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+  // Times on the visitor's own clock, and in which zone that is: elsewhere days are those of UTC.
+  const parts = { year: "numeric", month: "short", day: "numeric", hour: "numeric", minute: "2-digit" };
+  const local = new Intl.DateTimeFormat(undefined, { ...parts, timeZoneName: "short" });
   for (const time of all("time[datetime]")) {
     const at = new Date(time.dateTime);
     if (Number.isNaN(at.getTime())) continue;
@@ -25,6 +26,22 @@
 
   // A secret leaves with its page: a page that a browser keeps to go back to has none.
   addEventListener("pagehide", () => all("[data-once]").forEach((shown) => shown.remove()));
+
+  // A page that was kept may show what is no longer so: it is asked for anew, and never by sending its form again.
+  addEventListener("pageshow", (event) => {
+    if (event.persisted) location.replace(location.pathname + location.search);
+  });
+
+  // A form on its way is not sent again: the second answer would take the place of the first one, and of the secret in it. After a
+  // while it may, for who has stopped the first.
+  const sent = new WeakSet();
+  addEventListener("submit", (event) => {
+    const form = event.target;
+    if (form.method !== "post") return;
+    if (sent.has(form)) event.preventDefault();
+    sent.add(form);
+    setTimeout(() => sent.delete(form), 10_000);
+  });
 
   const copy = async (source) => {
     // Only where the page came over TLS, or from this machine.

@@ -1,6 +1,6 @@
 //! One key on the page.
 
-use super::{App, confirm, copy, view::View};
+use super::{App, choices, confirm, copy, view::View};
 use crate::pages::{asked::Asked, icon::Icon, time};
 use clove_core::{Action, Key, Role, Status};
 use maud::{Markup, html};
@@ -52,7 +52,10 @@ pub(super) fn card(app: &App, asked: &Asked, view: &View, key: &Key, wrong: Opti
                     @if let Some(at) = key.last_used_at { (time::time(at)) } @else { "Never used" }
                 }))
             }
-            @if !key.capabilities.is_empty() {
+            @if key.capabilities.is_empty() {
+                // Where nobody chooses capabilities, none are missing.
+                @if !choices::capabilities(app, &asked.visitor).is_empty() { p .hint { "No capabilities" } }
+            } @else {
                 ul .capabilities aria-label="Capabilities" {
                     @for capability in key.capabilities.iter() { li { code { (capability) } } }
                 }
@@ -65,9 +68,9 @@ fn fact(name: &str, value: &Markup) -> Markup {
     html! { div { dt { (name) } dd { (value) } } }
 }
 
-/// Just what the key's status and the visitor's role allow.
+/// Just what the key's status and the role in which the visitor looks at it allow.
 fn menu(app: &App, asked: &Asked, view: &View, key: &Key) -> Markup {
-    let offered = app.clove.offered(key, asked.visitor.role());
+    let offered = app.clove.offered(key, view.role(&asked.visitor));
     html! {
         @if !offered.is_empty() {
             details .menu name="menu" {

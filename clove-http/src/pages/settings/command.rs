@@ -125,7 +125,12 @@ async fn not_done(app: &App, asked: &Asked, view: &View, id: KeyId, error: &Erro
         return failed(asked, &error.into());
     }
     let address = Some(view.address(&asked.links, &[]));
-    let notices = Notices { wrong: Some((id, errors::to_sentence(error))), address, ..Notices::default() };
+    // An administrator's command may be about somebody else, who is closed.
+    let sentence = match error {
+        Error::Refused(Refusal::OwnerClosed) if !view.everyone => errors::CUT_OFF.to_owned(),
+        error => errors::to_sentence(error),
+    };
+    let notices = Notices { wrong: Some((id, sentence)), address, ..Notices::default() };
     answer(app, asked, view, errors::to_status(error), notices).await
 }
 
@@ -140,7 +145,7 @@ async fn answer(app: &App, asked: &Asked, view: &View, status: StatusCode, notic
 async fn show_issued(app: &App, asked: &Asked, view: &View, action: Action, issued: Issued) -> Response {
     let address = view.address(&asked.links, &[]);
     let shown = || Notices {
-        issued: Some(issued::show(app, &issued, action, asked.visitor.role(), &address)),
+        issued: Some(issued::show(app, &issued, action, view.role(&asked.visitor), &address)),
         is_secret: issued.credential.is_some(),
         address: Some(address.clone()),
         ..Notices::default()

@@ -3,6 +3,7 @@
 use super::{
     App, choices,
     errors::{Errors, Field},
+    page,
     view::View,
 };
 use crate::pages::{asked::Asked, fields::Fields, icon::Icon};
@@ -24,7 +25,9 @@ impl Input {
     pub(super) fn new(app: &App, asked: &Asked) -> Self {
         let policy = app.clove.policy();
         let offered = choices::capabilities(app, &asked.visitor);
-        let chosen = offered.iter().filter(|offered| choices::holds(policy.default_capabilities(), &offered.capability));
+        // Without a default of the policy, all: a key that may do nothing is hardly anybody's wish.
+        let default = policy.default_capabilities();
+        let chosen = offered.iter().filter(|offered| default.is_empty() || choices::holds(default, &offered.capability));
         Self {
             name: String::new(),
             description: String::new(),
@@ -102,7 +105,7 @@ impl Input {
                     label for="name" { "Name" }
                     input #name type="text" name="name" value=(self.name) required spellcheck="false" dir="auto"
                         aria-describedby=[described(Field::Name, true)] aria-invalid=[invalid(Field::Name)]
-                        autofocus[errors.begins_with(Field::Name)];
+                        autofocus[errors.begins_with(Field::Name) || page::is_opened(asked) && errors.is_empty()];
                     p .hint #name-hint { "What you will know it by, such as the machine or program that uses it." }
                     (errors.about(Field::Name))
                 }
@@ -125,12 +128,24 @@ impl Input {
         let default = choices::to_value(policy.default);
         html! {
             fieldset .field #expiry aria-describedby=[described] {
-                legend { "Expires after" }
+                legend { "Expiry" }
                 div .chips {
                     @for (value, words) in choices::expiries(policy) {
-                        label .chip {
-                            input type="radio" name="expiry" value=(value) checked[value == self.expiry];
-                            span { (words) @if value == default { span .hint { " (default)" } } }
+                        @let checked = value == self.expiry;
+                        // Beside the label: the choice is called by its days alone.
+                        @if value == default {
+                            div .chip {
+                                label .chosen {
+                                    input type="radio" aria-describedby="expiry-default" name="expiry" value=(value) checked[checked];
+                                    span { (words) }
+                                }
+                                span .hint #expiry-default { "(default)" }
+                            }
+                        } @else {
+                            label .chip {
+                                input type="radio" name="expiry" value=(value) checked[checked];
+                                span { (words) }
+                            }
                         }
                     }
                     @if let Some((least, most)) = policy.custom {

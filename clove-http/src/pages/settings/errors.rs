@@ -42,6 +42,9 @@ impl Field {
     }
 }
 
+/// For who is cut off, and with whom the whole organization may be.
+pub(super) const CUT_OFF: &str = "Your account is closed. Ask an administrator.";
+
 /// Sentences, each about a field.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Errors(Vec<(Field, String)>);
@@ -64,6 +67,8 @@ impl Errors {
         match error {
             Error::Invalid(invalid) => self.add_invalid(invalid),
             Error::Refused(Refusal::BeyondAuthority { .. }) => self.add(Field::Capabilities, to_sentence(error)),
+            // Who creates a key creates one of its own.
+            Error::Refused(Refusal::OwnerClosed) => self.add(Field::Form, CUT_OFF.to_owned()),
             _ => self.add(Field::Form, to_sentence(error)),
         }
     }

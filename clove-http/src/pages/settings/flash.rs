@@ -2,7 +2,7 @@
 
 use super::App;
 use crate::pages::asked::Asked;
-use clove_core::{Action, Error, KeyId, Refusal, Status};
+use clove_core::{Action, Error, KeyId, ListAudit, Refusal, Status};
 use maud::{Markup, html};
 
 /// A sentence for what the query says was done, if it is so: nobody can make the page tell by a link what is not true.
@@ -10,7 +10,7 @@ pub(super) async fn sentence(app: &App, asked: &Asked) -> Option<Markup> {
     let action = asked.query.get("done").and_then(Action::parse)?;
     let id = KeyId::parse(asked.query.get("key")?).ok()?;
     let key = match app.clove.get(asked.visitor.scope(), id).await {
-        Err(Error::Refused(Refusal::NotFound)) if action == Action::Delete => return Some(html! { "Key " (id) " is deleted." }),
+        Err(Error::Refused(Refusal::NotFound)) if action == Action::Delete => return deleted(app, asked, id).await,
         key => key.ok()?,
     };
     let (status, told) = match action {
@@ -21,4 +21,12 @@ pub(super) async fn sentence(app: &App, asked: &Asked) -> Option<Markup> {
         _ => return None,
     };
     (key.status(app.clove.now()) == status).then(|| html! { "“" bdi { (key.name) } "” " (told) })
+}
+
+/// What is said of a key that is gone, if the audit trail has its end: there never was one by most ids, and others are not the
+/// visitor's to know of.
+async fn deleted(app: &App, asked: &Asked, id: KeyId) -> Option<Markup> {
+    let list = ListAudit { key: Some(id), action: Some(Action::Delete), limit: Some(1), ..ListAudit::default() };
+    let key = app.clove.audit(asked.visitor.scope(), &list).await.ok()?.items.pop()?.key?;
+    Some(html! { "“" bdi { (key.name) } "” is deleted." })
 }

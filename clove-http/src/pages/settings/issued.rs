@@ -66,7 +66,7 @@ fn repeated(app: &App, issued: &Issued, action: Action, role: Role) -> Markup {
                     }
                 }
                 p {
-                    "Its secret was shown then, and cannot be shown again. If you have not kept it, "
+                    "Its secret may have been shown then, and cannot be shown again. If you have not kept it, "
                     @if rotates { "rotate the secret." } @else { "delete the key and create another one." }
                 }
             }

@@ -17,6 +17,9 @@ use http::StatusCode;
 use maud::{Markup, html};
 use std::sync::Arc;
 
+/// The part of the query that opens the form.
+const OPENED: &str = "create";
+
 /// What a page shows beside the keys.
 #[derive(Default)]
 pub(super) struct Notices {
@@ -44,7 +47,7 @@ pub(super) async fn show(State(app): State<Arc<App>>, asked: Asked) -> Response 
         return confirm::page(&app, &asked, &view, action).await;
     }
     let flash = flash::sentence(&app, &asked).await;
-    let address = flash.is_some().then(|| view.address(&asked.links, &[]));
+    let address = (flash.is_some() || is_opened(&asked)).then(|| view.address(&asked.links, &[]));
     match render(&app, &asked, &view, Notices { flash, address, ..Notices::default() }).await {
         Ok(page) => respond::page(StatusCode::OK, page),
         Err(error) => failed(&asked, &(&error).into()),
@@ -54,9 +57,12 @@ pub(super) async fn show(State(app): State<Arc<App>>, asked: Asked) -> Response 
 /// The whole document.
 pub(super) async fn render(app: &App, asked: &Asked, view: &View, notices: Notices) -> Result<Markup, Error> {
     let visitor = &asked.visitor;
-    let count = app.clove.active_keys(visitor.owner()).await?;
+    let owner = visitor.owner();
+    let count = app.clove.active_keys(owner).await?;
+    let is_open = app.clove.is_open(owner).await? && app.clove.is_open(&owner.organization).await?;
     let list = ListKeys { limit: Some(PAGE_SIZE), after: view.after.clone(), ..ListKeys::default() };
     let page = app.clove.list(view.scope(visitor), &list).await?;
+    let is_empty = page.items.is_empty() && page.corrupt.is_empty() && view.after.is_none();
     let elsewhere = notices.wrong.as_ref().filter(|(id, _)| page.items.iter().all(|key| key.id != *id));
     let main = html! {
         (title(asked, count))
@@ -67,7 +73,11 @@ pub(super) async fn render(app: &App, asked: &Asked, view: &View, notices: Notic
             div .note.bad role="alert" tabindex="-1" autofocus { (Icon::Alert.draw()) p { (sentence) } }
         }
         @if let Some(issued) = &notices.issued { (issued) }
-        @if !notices.is_secret { (create(app, asked, view, count, &notices, page.items.is_empty())) }
+        @if !is_open {
+            (cut_off())
+        } @else if !notices.is_secret {
+            (create(app, asked, view, count, &notices, is_empty))
+        }
         (keys(app, asked, view, &page, notices.wrong.as_ref()))
     };
     Ok(around(asked, &notices, &main))
@@ -109,31 +119,53 @@ fn title(asked: &Asked, count: ActiveKeys) -> Markup {
     }
 }
 
-/// The form; at the limit what to do instead, unless it was sent.
+/// The form, or the button that opens it; at the limit what to do first, too. A form that was sent says itself what is wrong.
 fn create(app: &App, asked: &Asked, view: &View, count: ActiveKeys, notices: &Notices, is_empty: bool) -> Markup {
-    let sent = notices.form.as_ref();
-    if let (ActiveLimit::AtMost(limit), None) = (count.limit, sent)
-        && count.active >= limit
-    {
-        let told = Refusal::LimitReached { active: count.active, limit };
-        return html! { div .note.warn { (Icon::Alert.draw()) p { (sentence(told)) } } };
-    }
-    let errors = sent.map(|(_, errors)| errors.clone()).unwrap_or_default();
-    let form = match sent {
-        Some((input, _)) => input.show(app, asked, view, &errors),
-        None => Input::new(app, asked).show(app, asked, view, &errors),
+    let full = match count.limit {
+        ActiveLimit::AtMost(limit) if count.active >= limit => Some(Refusal::LimitReached { active: count.active, limit }),
+        _ => None,
     };
     html! {
-        details .create open[sent.is_some() || is_empty] {
-            summary .button.primary { (Icon::Plus.draw()) "Create API key" }
-            (form)
+        section .create aria-label="A new key" {
+            @if let Some((input, errors)) = &notices.form {
+                (input.show(app, asked, view, errors))
+            } @else {
+                @if let Some(full) = full { div .note.warn { (Icon::Alert.draw()) p { (sentence(full)) } } }
+                @if is_empty || is_opened(asked) {
+                    (Input::new(app, asked).show(app, asked, view, &Errors::default()))
+                } @else {
+                    (opener(asked, view))
+                }
+            }
         }
     }
 }
 
+/// A button that opens the form and does nothing else, with script or without.
+fn opener(asked: &Asked, view: &View) -> Markup {
+    html! {
+        form method="get" action=(asked.links.page()) {
+            // What the address of the action has in its query, a form by GET leaves out.
+            @if view.everyone { input type="hidden" name="of" value="everyone"; }
+            input type="hidden" name=(OPENED) value="yes";
+            button .button.primary { (Icon::Plus.draw()) "Create API key" }
+        }
+    }
+}
+
+/// Whether the form was asked for.
+pub(super) fn is_opened(asked: &Asked) -> bool {
+    asked.query.get(OPENED).is_some()
+}
+
+/// What is said in the place of the form.
+fn cut_off() -> Markup {
+    html! { div .note.bad { (Icon::Alert.draw()) p { (errors::CUT_OFF) } } }
+}
+
 fn keys(app: &App, asked: &Asked, view: &View, page: &Page<Key>, wrong: Option<&(KeyId, String)>) -> Markup {
     let role = asked.visitor.role();
-    let asks = |action: &Action| page.items.iter().any(|key| app.clove.offered(key, role).contains(action));
+    let asks = |action: &Action| page.items.iter().any(|key| app.clove.offered(key, view.role(&asked.visitor)).contains(action));
     let asks: Vec<Action> = Action::ALL.into_iter().filter(|action| confirm::asks_first(*action)).filter(asks).collect();
     html! {
         section .keys aria-labelledby="keys-title" {

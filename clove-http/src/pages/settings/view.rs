@@ -26,6 +26,11 @@ impl View {
         if self.everyone { visitor.scope() } else { visitor.owner().into() }
     }
 
+    /// Whose menu the keys have: among its own, an administrator is an owner as others are.
+    pub(super) fn role(&self, visitor: &Visitor) -> Role {
+        if self.everyone { visitor.role() } else { Role::Owner }
+    }
+
     /// The first page of the same list.
     pub(super) fn first(&self) -> Self {
         Self { after: None, ..self.clone() }

@@ -13,3 +13,4 @@ mod metering;
 mod nodes;
 mod policies;
 mod streams;
+mod welcome;

@@ -29,6 +29,11 @@ impl Start {
         Self { arguments, log: "info" }
     }
 
+    /// Before the Messages API that is built in, as it starts without options.
+    pub(crate) fn with_the_demo() -> Self {
+        Self { arguments: ["--listen", "127.0.0.1:0"].map(str::to_owned).to_vec(), log: "info" }
+    }
+
     pub(crate) fn with(mut self, option: &str, value: &str) -> Self {
         self.arguments.extend([option.to_owned(), value.to_owned()]);
         self
