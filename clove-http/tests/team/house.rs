@@ -162,10 +162,14 @@ impl House {
     }
 
     pub(crate) async fn post_from(&self, site: &str, path: &str, form: &[(&str, &str)]) -> Answer {
+        self.post_as("ada, administrator", site, path, form).await
+    }
+
+    pub(crate) async fn post_as(&self, who: &str, site: &str, path: &str, form: &[(&str, &str)]) -> Answer {
         let encode = |text: &str| text.replace('%', "%25").replace('&', "%26").replace(' ', "+").replace('/', "%2F");
         let form: Vec<String> = form.iter().map(|(name, value)| format!("{name}={}", encode(value))).collect();
         let request = Request::post(format!("/team{}", at(path)))
-            .header("x-who", "ada, administrator")
+            .header("x-who", who)
             .header("sec-fetch-site", site)
             .header("content-type", "application/x-www-form-urlencoded")
             .body(Body::from(form.join("&")));
@@ -193,7 +197,8 @@ fn router(clove: Clove, members: Option<Vec<Member>>) -> Router {
         let members = members.clone().ok_or("the directory is away");
         async move { if organization.as_str() == "acme" { members } else { Ok(Vec::new()) } }
     };
-    let team = Team::new(clove, who, members).site(Site::new("Acme gateway", "/").link("API keys", "/settings/api-keys"));
+    let team = Team::new(clove, who, members)
+        .site(Site::new("Acme gateway", "/").link("API keys", "/settings/api-keys").link_for_administrators("Team", "/team"));
     Router::new().nest("/team", team.into_router())
 }
 
