@@ -138,6 +138,16 @@ impl House {
         self.clove().flush().await.unwrap();
     }
 
+    /// One of each of so many units, of a key, now.
+    pub(crate) async fn uses_units(&self, name: &str, units: usize) {
+        let credential = self.credentials[name].1.reveal();
+        let grant = self.clove().verify(&*credential).await.unwrap().granted().expect("granted");
+        for unit in 0..units {
+            self.clove().record(&grant, &Unit::new(&format!("unit_{unit:05}")).unwrap(), 1).unwrap();
+        }
+        self.clove().flush().await.unwrap();
+    }
+
     pub(crate) async fn is_good(&self, name: &str) -> bool {
         let credential = self.credentials[name].1.reveal();
         self.clove().verify(&*credential).await.unwrap().granted().is_some()

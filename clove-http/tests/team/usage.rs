@@ -79,6 +79,26 @@ async fn the_most_of_many_members_are_shown_and_the_others_are_told_together() {
 }
 
 #[tokio::test]
+async fn what_is_too_much_to_be_looked_through_is_told_and_no_number_is_told_as_all() {
+    let mut house = House::new();
+    house.key("ben", "b", Expiry::Never).await;
+    house.uses_units("b", 9).await;
+    for path in ["", "person?account=ben", "attention"] {
+        assert!(!house.get(path).await.text().contains("more than this page looks through"), "{path}");
+    }
+    assert!(house.get("attention").await.says(&[
+        "No limit that was looked at is used by 80% or more.",
+        "but only for the first 8 units by name: 1 more unit had some use."
+    ]));
+
+    house.uses_units("b", 10_001).await;
+    for path in ["", "person?account=ben", "attention"] {
+        let told = "There is more than this page looks through, which is 10,000 rows of a list:";
+        assert!(house.get(path).await.says(&[told]), "{path}");
+    }
+}
+
+#[tokio::test]
 async fn a_person_s_page_tells_its_keys_apart_day_by_day() {
     let house = house().await;
     let answer = house.get("person?account=grace").await;

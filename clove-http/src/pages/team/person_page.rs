@@ -2,7 +2,7 @@
 
 use super::{
     App,
-    administrator::{Administrator, Choice, corrupt},
+    administrator::{Administrator, Choice, corrupt, left_out},
     chart::chart,
     cut_off,
     usage::{MAX_OWN_KEYS, OfPerson, of_person},
@@ -82,6 +82,7 @@ impl Person {
                 div .note .warn role="note" { (Icon::Alert.draw()) p { "The whole organization is closed: none of its keys is granted." } }
             }
             (corrupt(self.used.corrupt + self.keys.corrupt.len()))
+            (left_out(!self.used.is_whole, "some numbers of the keys are too low, and keys that used something may be missing"))
             section .panel aria-labelledby="usage" {
                 div .between {
                     h2 #usage { "What the keys used" }

@@ -33,6 +33,8 @@ pub(super) struct OfTeam {
     /// How many others used some of it, and how much.
     pub(super) others: (usize, u64),
     /// Whether all members were looked through.
+    pub(super) are_all_members: bool,
+    /// Whether all sums of units, days and keys were read.
     pub(super) is_whole: bool,
     pub(super) corrupt: usize,
 }
@@ -77,14 +79,17 @@ pub(super) struct OfPerson {
     pub(super) figures: Figures,
     pub(super) keys: Vec<KeyUse>,
     pub(super) more_keys: usize,
+    /// Whether all sums of units, days and keys were read.
+    pub(super) is_whole: bool,
     pub(super) corrupt: usize,
 }
 
-/// Reads within one scope and span, and counts what cannot be read.
+/// Reads within one scope and span, counts what cannot be read, and knows whether anything was left out.
 struct Reader<'a> {
     clove: &'a Clove,
     span: &'a Span,
     corrupt: usize,
+    is_whole: bool,
 }
 
 impl Reader<'_> {
@@ -96,10 +101,16 @@ impl Reader<'_> {
         Ok(read)
     }
 
+    async fn all(&mut self, scope: &Scope, list: ListUsage) -> Result<Vec<Usage>, Error> {
+        let read = self.sums(scope, list).await?;
+        self.is_whole &= read.is_whole;
+        Ok(read.items)
+    }
+
     /// How much was used of each unit: requests first, then by name.
     async fn units(&mut self, scope: &Scope) -> Result<Vec<(Unit, u64)>, Error> {
         let list = ListUsage { per: UsagePer::Total, ..ListUsage::default() };
-        let sums = self.sums(scope, list).await?.items;
+        let sums = self.all(scope, list).await?;
         let mut units: BTreeMap<Unit, u64> = sums.into_iter().map(|sum| (sum.unit, sum.amount)).collect();
         let requests = units.remove(&Unit::requests()).unwrap_or_default();
         Ok(std::iter::once((Unit::requests(), requests)).chain(units).collect())
@@ -107,7 +118,7 @@ impl Reader<'_> {
 
     async fn series(&mut self, scope: &Scope, key: Option<KeyId>, unit: &Unit) -> Result<Vec<Usage>, Error> {
         let list = ListUsage { key, unit: Some(unit.clone()), ..ListUsage::default() };
-        Ok(self.sums(scope, list).await?.items)
+        self.all(scope, list).await
     }
 
     /// What each key of an owner used of all units, the largest of `unit` first, at most `most` with their rows, and how many more
@@ -115,7 +126,7 @@ impl Reader<'_> {
     async fn keys(&mut self, owner: &Owner, unit: &Unit, most: usize) -> Result<(Vec<KeyUse>, usize), Error> {
         let list = ListUsage { by: UsageBy::Key, per: UsagePer::Total, ..ListUsage::default() };
         let mut amounts: BTreeMap<KeyId, BTreeMap<Unit, u64>> = BTreeMap::new();
-        for sum in self.sums(&owner.into(), list).await?.items {
+        for sum in self.all(&owner.into(), list).await? {
             if let Some(key) = sum.key {
                 amounts.entry(key).or_default().insert(sum.unit, sum.amount);
             }
@@ -163,7 +174,7 @@ pub(super) async fn of_team(
     choice: &Choice,
 ) -> Result<OfTeam, Error> {
     let span = Span::up_to(clove.now().date_naive(), choice.days);
-    let mut reader = Reader { clove, span: &span, corrupt: 0 };
+    let mut reader = Reader { clove, span: &span, corrupt: 0, is_whole: true };
     let (scope, unit) = (Scope::from(organization), &choice.unit);
     let owner = |account: &AccountId| Owner { organization: organization.clone(), account: account.clone() };
     let units = reader.units(&scope).await?;
@@ -188,15 +199,15 @@ pub(super) async fn of_team(
         members.push(MemberUse { account, amount, keys, more_keys });
     }
     let others = (rest.len(), rest.iter().fold(0, |sum: u64, (_, amount)| sum.saturating_add(*amount)));
-    let corrupt = reader.corrupt;
+    let Reader { corrupt, is_whole, .. } = reader;
     let figures = Figures::new(span, apart, &whole, "Everyone else");
-    Ok(OfTeam { units, figures, members, others, is_whole: totals.is_whole, corrupt })
+    Ok(OfTeam { units, figures, members, others, are_all_members: totals.is_whole, is_whole, corrupt })
 }
 
 /// What one person used, by key.
 pub(super) async fn of_person(clove: &Clove, owner: &Owner, choice: &Choice) -> Result<OfPerson, Error> {
     let span = Span::up_to(clove.now().date_naive(), choice.days);
-    let mut reader = Reader { clove, span: &span, corrupt: 0 };
+    let mut reader = Reader { clove, span: &span, corrupt: 0, is_whole: true };
     let (scope, unit) = (Scope::from(owner), &choice.unit);
     let units = reader.units(&scope).await?;
     let (keys, more_keys) = reader.keys(owner, unit, MAX_OWN_KEYS).await?;
@@ -206,7 +217,7 @@ pub(super) async fn of_person(clove: &Clove, owner: &Owner, choice: &Choice) -> 
         apart.push((key.name().to_owned(), series));
     }
     let whole = reader.series(&scope, None, unit).await?;
-    let corrupt = reader.corrupt;
+    let Reader { corrupt, is_whole, .. } = reader;
     let figures = Figures::new(span, apart, &whole, "Other keys");
-    Ok(OfPerson { units, figures, keys, more_keys, corrupt })
+    Ok(OfPerson { units, figures, keys, more_keys, is_whole, corrupt })
 }

@@ -2,7 +2,7 @@
 
 use super::{
     App,
-    administrator::{Administrator, Choice, DAYS, Tab, corrupt},
+    administrator::{Administrator, Choice, DAYS, Tab, corrupt, left_out},
     chart::{chart, swatch},
     figures::MAX_BANDS,
     usage::{KeyUse, MAX_MEMBERS, MemberUse, OfTeam, of_team},
@@ -30,6 +30,7 @@ fn usage(administrator: &Administrator, choice: &Choice, used: &OfTeam, now: Dat
     let what = words::unit(&choice.unit);
     html! {
         (corrupt(used.corrupt))
+        (left_out(!used.is_whole, "some numbers are too low, and keys that used something may be missing"))
         section .panel aria-labelledby="usage" {
             div .between {
                 h2 #usage { "What the team used" }
@@ -55,13 +56,13 @@ fn usage(administrator: &Administrator, choice: &Choice, used: &OfTeam, now: Dat
                         li { (of_member(administrator, choice, used, place, member, now)) }
                     }
                 }
-                (left_out(used, &what))
+                (others(used, &what))
             }
         }
     }
 }
 
-fn left_out(used: &OfTeam, what: &str) -> Markup {
+fn others(used: &OfTeam, what: &str) -> Markup {
     let (many, amount) = used.others;
     html! {
         @if many > 0 {
@@ -70,9 +71,10 @@ fn left_out(used: &OfTeam, what: &str) -> Markup {
                 (words::count(many, "other member")) " used " (words::number(amount)) " " (what) " together; look one up by account to see it."
             }
         }
-        @if !used.is_whole {
+        @if !used.are_all_members {
             p .hint {
-                "There are more members than this page looks through, and one who used more may be missing in the list. The numbers of the whole team are complete."
+                "There are more members than this page looks through, and one who used more may be missing in the list."
+                @if used.is_whole { " The numbers of the whole team are complete." }
             }
         }
     }
