@@ -148,6 +148,11 @@ impl House {
         self.clove().flush().await.unwrap();
     }
 
+    /// What a client has of a key: `id;secret`.
+    pub(crate) fn credential(&self, name: &str) -> String {
+        self.credentials[name].1.reveal().to_string()
+    }
+
     pub(crate) async fn is_good(&self, name: &str) -> bool {
         let credential = self.credentials[name].1.reveal();
         self.clove().verify(&*credential).await.unwrap().granted().is_some()

@@ -199,8 +199,7 @@ impl Administrator {
 
     /// That no such account can be.
     pub(super) fn no_such_person(&self) -> Response {
-        let detail =
-            "Nobody in the organization has this account, and no keys were ever used under it. Look whether it is written right.";
+        let detail = "Nobody in the organization has this account, or is the only one of this name, and no keys were ever used under it. Look whether it is written right.";
         self.problem(&Problem::new(StatusCode::NOT_FOUND, "not-found", "There is no such person here", detail))
     }
 }

@@ -9,7 +9,7 @@ use super::{
     usage_page::{days, of_keys, status, units},
     words,
 };
-use crate::pages::{icon::Icon, time::distance};
+use crate::pages::{icon::Icon, respond, time::distance};
 use axum::{extract::State, response::Response};
 use clove_core::{AccountId, ActiveKeys, Clove, Cursor, Error, Key, ListKeys, Owner, Page};
 use http::StatusCode;
@@ -20,11 +20,11 @@ use std::sync::Arc;
 const KEYS: usize = 50;
 
 pub(super) async fn show(State(app): State<Arc<App>>, administrator: Administrator) -> Response {
-    let Some(account) = administrator.account() else { return administrator.no_such_person() };
+    let Some(account) = administrator.account() else { return by_name(&administrator) };
     let (owner, choice) = (administrator.owner(&account), Choice::of(&administrator.asked.query));
     match administrator.knows(&app.clove, &account).await {
         Ok(true) => {}
-        Ok(false) => return administrator.no_such_person(),
+        Ok(false) => return by_name(&administrator),
         Err(error) => return administrator.failed(&error),
     }
     let after = administrator.asked.query.get("after").and_then(|after| after.parse().ok());
@@ -35,6 +35,14 @@ pub(super) async fn show(State(app): State<Arc<App>>, administrator: Administrat
             administrator.below(StatusCode::OK, &title, None, &main)
         }
         Err(error) => administrator.failed(&error),
+    }
+}
+
+/// What is no account may be a member's name: accounts come first, since anybody may be called like another's.
+fn by_name(administrator: &Administrator) -> Response {
+    match administrator.asked.query.get("account").and_then(|name| administrator.people.named(name)) {
+        Some(account) => respond::see_other(&administrator.href("person", &[("account", account.as_str())])),
+        None => administrator.no_such_person(),
     }
 }
 
@@ -73,7 +81,7 @@ impl Person {
                     }
                 }
                 div .buttons {
-                    a .button href=(address("audit")) { "What was done" }
+                    a .button href=(address("audit")) { "What was done with these keys" }
                     @if self.is_open { (cut_off::button(administrator, account, "button danger")) }
                 }
             }

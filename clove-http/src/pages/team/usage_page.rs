@@ -17,6 +17,8 @@ use std::sync::Arc;
 
 /// How many units a table has columns for.
 const MAX_COLUMNS: usize = 4;
+/// How many members are offered as somebody types; the others are looked up all the same.
+const MAX_OFFERED: usize = 500;
 
 pub(super) async fn show(State(app): State<Arc<App>>, administrator: Administrator) -> Response {
     let choice = Choice::of(&administrator.asked.query);
@@ -58,7 +60,22 @@ fn usage(administrator: &Administrator, choice: &Choice, used: &OfTeam, now: Dat
                 }
                 (others(used, &what))
             }
+            (idle(administrator, used, &what))
         }
+    }
+}
+
+/// Members that used nothing, so that everybody is found here.
+fn idle(administrator: &Administrator, used: &OfTeam, what: &str) -> Markup {
+    let (members, more) = &used.idle;
+    html! {
+        @if !members.is_empty() {
+            h3 { "Members who used no " (what) }
+            ul .rows {
+                @for account in members { li { div .row { p .head { (administrator.person(account)) } span .amount { "0" } } } }
+            }
+        }
+        @if *more > 0 { p .hint { "And " (words::count(*more, "more member")) " who used none; look one up to see it." } }
     }
 }
 
@@ -68,7 +85,7 @@ fn others(used: &OfTeam, what: &str) -> Markup {
         @if many > 0 {
             p .hint {
                 "These are the " (MAX_MEMBERS) " who used the most. "
-                (words::count(many, "other member")) " used " (words::number(amount)) " " (what) " together; look one up by account to see it."
+                (words::count(many, "other member")) " used " (words::number(amount)) " " (what) " together; look one up to see it."
             }
         }
         @if !used.are_all_members {
@@ -83,7 +100,7 @@ fn others(used: &OfTeam, what: &str) -> Markup {
 /// The choice of days.
 pub(super) fn days(administrator: &Administrator, path: &str, query: &[(&str, &str)], choice: &Choice) -> Markup {
     html! {
-        nav .tabs aria-label="Days" {
+        nav .tabs aria-label="Days (UTC)" {
             @for days in DAYS {
                 @let text = days.to_string();
                 @let chosen = [("unit", choice.unit.as_str()), ("days", text.as_str())];
@@ -122,8 +139,11 @@ pub(super) fn units(
 pub(super) fn find(administrator: &Administrator) -> Markup {
     html! {
         form .find role="search" method="get" action=(administrator.href("person", &[])) {
-            label .unseen for="find" { "Account of a person" }
-            input #find type="search" name="account" placeholder="Account" required autocomplete="off" spellcheck="false";
+            label .unseen for="find" { "Account or name of a person" }
+            input #find type="search" name="account" placeholder="Account or name" required autocomplete="off" spellcheck="false" list="people";
+            datalist #people {
+                @for (account, name) in administrator.people.iter().take(MAX_OFFERED) { option value=(account) label=(name) {} }
+            }
             button .button .small type="submit" { "Look up" }
         }
     }
