@@ -115,7 +115,7 @@ impl Person {
                     p .empty { "No keys here." }
                 } @else {
                     div .scrolls tabindex="0" role="region" aria-label="All keys" {
-                        table {
+                        table .stacks {
                             thead { tr {
                                 th scope="col" { "Key" }
                                 th scope="col" { "Status" }
@@ -130,10 +130,10 @@ impl Person {
                                             a href=(administrator.href("audit", &[("key", &key.id.to_string())])) { (key.name) }
                                             code { (key.id) }
                                         }
-                                        td { (status(key.status(now))) }
-                                        td { (distance(key.created_at, now)) }
-                                        td { @match key.last_used_at { Some(at) => (distance(at, now)), None => "Never used" } }
-                                        td { @match key.expires_at { Some(at) => (distance(at, now)), None => "Never" } }
+                                        td data-label="Status" { (status(key.status(now))) }
+                                        td data-label="Created" { (distance(key.created_at, now)) }
+                                        td data-label="Last used" { @match key.last_used_at { Some(at) => (distance(at, now)), None => "Never used" } }
+                                        td data-label="Expires" { @match key.expires_at { Some(at) => (distance(at, now)), None => "Never" } }
                                     }
                                 }
                             }

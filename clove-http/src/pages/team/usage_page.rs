@@ -195,7 +195,7 @@ pub(super) fn of_keys(
     let units: Vec<&Unit> = std::iter::once(&choice.unit).chain(others).take(MAX_COLUMNS).collect();
     html! {
         div .scrolls tabindex="0" role="region" aria-label={ "What the keys of " (administrator.people.called(account.as_str())) " used" } {
-            table {
+            table .stacks {
                 thead {
                     tr {
                         th scope="col" { "Key" }
@@ -212,15 +212,15 @@ pub(super) fn of_keys(
                                 a href=(administrator.href("audit", &[("key", &key.id.to_string())])) { (key.name()) }
                                 code { (key.id) }
                             }
-                            td {
+                            td data-label="Status" {
                                 @match &key.key {
                                     Some(row) => { (status(row.status(now))) }
                                     None => { span .tag { "Deleted" } }
                                 }
                             }
-                            @for unit in &units { td .number { (words::number(key.of(unit))) } }
-                            td { @match key.key.as_ref().and_then(|row| row.last_used_at) { Some(at) => (distance(at, now)), None => "–" } }
-                            td {
+                            @for unit in &units { td .number data-label=(words::unit(unit)) { (words::number(key.of(unit))) } }
+                            td data-label="Last used" { @match key.key.as_ref().and_then(|row| row.last_used_at) { Some(at) => (distance(at, now)), None => "–" } }
+                            td data-label="Expires" {
                                 @match key.key.as_ref() {
                                     Some(row) => { @match row.expires_at { Some(at) => (distance(at, now)), None => "Never" } }
                                     None => "–",
