@@ -143,7 +143,7 @@ impl House {
         let credential = self.credentials[name].1.reveal();
         let grant = self.clove().verify(&*credential).await.unwrap().granted().expect("granted");
         for unit in 0..units {
-            self.clove().record(&grant, &Unit::new(&format!("unit_{unit:05}")).unwrap(), 1).unwrap();
+            self.clove().record(&grant, &Unit::new(format!("unit_{unit:05}")).unwrap(), 1).unwrap();
         }
         self.clove().flush().await.unwrap();
     }
