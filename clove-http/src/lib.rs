@@ -87,4 +87,4 @@ pub use self::{
 #[cfg(feature = "axum")]
 pub use granted::{Granted, NotProtected};
 #[cfg(any(feature = "manage", feature = "pages"))]
-pub use visitor::{NotSignedIn, Visitor};
+pub use visitor::{NotSignedIn, Visitor, require_same_origin};

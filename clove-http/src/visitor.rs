@@ -8,7 +8,7 @@ use clove_core::{By, CapabilitySet, Error, Owner, Role, Scope};
 use http::{StatusCode, request::Parts};
 use std::{future::Future, pin::Pin, sync::Arc};
 
-pub(crate) use same_origin::require_same_origin;
+pub use same_origin::require_same_origin;
 
 /// A person, as the host's own session knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -40,7 +40,8 @@ where
         let visitor = host.who.of(parts).await?;
         let query =
             Query::<Vec<(String, String)>>::try_from_uri(&parts.uri).map_or_else(|_| Fields::default(), |query| query.0.into());
-        Ok(Self { visitor, links, site: host.site, query })
+        let site = Arc::new(host.site.seen_as(visitor.role()));
+        Ok(Self { visitor, links, site, query })
     }
 }
 

@@ -5,7 +5,24 @@ use http::{HeaderMap, Method, StatusCode, Uri, header, request::Parts};
 
 /// Refuses what a page of another origin had a browser send, by `Sec-Fetch-Site`, and by `Origin` where a browser is too old for that
 /// (OWASP Cross-Site Request Forgery Prevention, "Fetch Metadata"). What is no browser sends neither, and no cookies unasked.
-pub(crate) fn require_same_origin(parts: &Parts) -> Result<(), Problem> {
+///
+/// The management API and the pages ask this of each request; a host asks it of its own forms, as of the one that signs in. The page
+/// with the form must not have `Referrer-Policy: no-referrer`: browsers then send `Origin: null`.
+///
+/// ```
+/// use clove_http::require_same_origin;
+///
+/// # fn demo() -> http::Result<()> {
+/// let forged = http::Request::post("/sign-in").header("sec-fetch-site", "cross-site").body(())?;
+/// assert!(require_same_origin(&forged.into_parts().0).is_err());
+/// # Ok(()) }
+/// # demo().unwrap();
+/// ```
+///
+/// # Errors
+/// A [`Problem`] of status 403 and kind `cross-site` if the request may change something (its method is none of GET, HEAD and OPTIONS)
+/// and comes from a page of another origin, or says so several times.
+pub fn require_same_origin(parts: &Parts) -> Result<(), Problem> {
     let is_safe = matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS);
     if is_safe || is_same_origin(&parts.headers, &parts.uri) {
         return Ok(());

@@ -148,6 +148,24 @@ async fn everything_works_without_script() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn on_a_narrow_screen_nothing_of_a_key_is_off_to_the_side() {
+    let (_house, site) = team().await;
+    let browser = Browser::start().await;
+    for path in ["/team", "/team/person?account=barbara"] {
+        browser.open(&site.at(path)).await;
+        browser.set_width(320).await;
+        browser.evaluate("document.querySelectorAll('.member').forEach(member => member.open = true)").await;
+        let beyond = "[...document.querySelectorAll('.stacks')].filter(table => table.scrollWidth > table.parentElement.clientWidth).length";
+        assert_eq!(browser.evaluate(beyond).await, json!(0), "{path}");
+        assert!(browser.count(".stacks").await > 0, "{path}");
+        let label = "getComputedStyle(document.querySelector('.stacks td.number, .stacks td'), '::before').content";
+        assert_ne!(browser.evaluate(label).await, json!("none"), "{path}: each value has its label");
+        axe::finds_nothing(&browser, path).await;
+        browser.shoot(if path == "/team" { "team-narrow" } else { "team-person-narrow" }).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn colours_of_the_visitor_s_own_choice_leave_everything_to_be_seen() {
     let (_house, site) = team().await;
     let browser = Browser::start().await;

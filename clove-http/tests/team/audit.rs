@@ -83,6 +83,30 @@ async fn what_cannot_be_looked_for_is_said_and_finds_nothing() {
 }
 
 #[tokio::test]
+async fn the_account_is_asked_for_as_whose_keys_since_events_are_not_found_by_who_acted() {
+    let house = house().await;
+    assert!(house.get("audit").await.says(&["Keys of (account)"]));
+    assert!(house.get("person?account=ben").await.says(&["What was done with these keys"]));
+    let answer = house.get("audit?account=ada").await;
+    assert_eq!(events(&answer.text()), 0, "ada did most of it, and has no keys");
+}
+
+#[tokio::test]
+async fn a_secret_that_was_pasted_into_a_filter_is_not_shown_again() {
+    let mut house = house().await;
+    house.key("ben", "leaky", Expiry::Never).await;
+    let credential = house.credential("leaky");
+    let secret = credential.split(';').nth(1).unwrap();
+    for field in ["account", "key", "from", "until", "action"] {
+        for text in [secret, &credential.replace(';', "%3B"), &format!("x{secret}")] {
+            let answer = house.get(&format!("audit?{field}={text}")).await;
+            assert!(!answer.html.contains(secret), "{field}");
+            assert!(answer.says(&["This holds a key's secret", "Nothing was looked for"]), "{field}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn older_events_follow_page_by_page_with_the_same_filter() {
     let mut house = House::new();
     for key in 0..120 {

@@ -104,6 +104,17 @@ async fn an_account_that_was_never_heard_of_is_not_cut_off_by_a_slip_of_the_pen(
 }
 
 #[tokio::test]
+async fn an_account_that_was_never_heard_of_is_not_opened_either_and_leaves_no_trace() {
+    let house = house().await;
+    for account in ["bne", "", "b en"] {
+        let answer = house.post("reopen", &[("account", account), ("reason", "Back")]).await;
+        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{account:?}");
+    }
+    let list = ListAudit { action: Some(Action::ReopenOwner), ..ListAudit::default() };
+    assert!(house.clove().audit(&owner("bne").organization, &list).await.unwrap().items.is_empty());
+}
+
+#[tokio::test]
 async fn opening_again_revives_no_key_and_says_so() {
     let house = house().await;
     house.post("cut-off", &[("account", "ben"), ("reason", "Left")]).await;

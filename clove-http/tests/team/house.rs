@@ -138,6 +138,21 @@ impl House {
         self.clove().flush().await.unwrap();
     }
 
+    /// One of each of so many units, of a key, now.
+    pub(crate) async fn uses_units(&self, name: &str, units: usize) {
+        let credential = self.credentials[name].1.reveal();
+        let grant = self.clove().verify(&*credential).await.unwrap().granted().expect("granted");
+        for unit in 0..units {
+            self.clove().record(&grant, &Unit::new(format!("unit_{unit:05}")).unwrap(), 1).unwrap();
+        }
+        self.clove().flush().await.unwrap();
+    }
+
+    /// What a client has of a key: `id;secret`.
+    pub(crate) fn credential(&self, name: &str) -> String {
+        self.credentials[name].1.reveal().to_string()
+    }
+
     pub(crate) async fn is_good(&self, name: &str) -> bool {
         let credential = self.credentials[name].1.reveal();
         self.clove().verify(&*credential).await.unwrap().granted().is_some()
@@ -162,10 +177,14 @@ impl House {
     }
 
     pub(crate) async fn post_from(&self, site: &str, path: &str, form: &[(&str, &str)]) -> Answer {
+        self.post_as("ada, administrator", site, path, form).await
+    }
+
+    pub(crate) async fn post_as(&self, who: &str, site: &str, path: &str, form: &[(&str, &str)]) -> Answer {
         let encode = |text: &str| text.replace('%', "%25").replace('&', "%26").replace(' ', "+").replace('/', "%2F");
         let form: Vec<String> = form.iter().map(|(name, value)| format!("{name}={}", encode(value))).collect();
         let request = Request::post(format!("/team{}", at(path)))
-            .header("x-who", "ada, administrator")
+            .header("x-who", who)
             .header("sec-fetch-site", site)
             .header("content-type", "application/x-www-form-urlencoded")
             .body(Body::from(form.join("&")));
@@ -193,7 +212,8 @@ fn router(clove: Clove, members: Option<Vec<Member>>) -> Router {
         let members = members.clone().ok_or("the directory is away");
         async move { if organization.as_str() == "acme" { members } else { Ok(Vec::new()) } }
     };
-    let team = Team::new(clove, who, members).site(Site::new("Acme gateway", "/").link("API keys", "/settings/api-keys"));
+    let team = Team::new(clove, who, members)
+        .site(Site::new("Acme gateway", "/").link("API keys", "/settings/api-keys").link_for_administrators("Team", "/team"));
     Router::new().nest("/team", team.into_router())
 }
 

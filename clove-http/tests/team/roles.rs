@@ -1,8 +1,8 @@
 //! Who may see the team page.
 
-use crate::house::House;
+use crate::house::{House, owner};
 use axum::body::Body;
-use clove_core::Expiry;
+use clove_core::{Expiry, ListAudit};
 use http::{Request, StatusCode, header};
 
 const PAGES: [&str; 5] = ["", "attention", "audit", "person?account=ben", "cut-off?account=ben"];
@@ -23,6 +23,40 @@ async fn administrators_see_it_and_nobody_else_does() {
         assert_eq!(answer.status, StatusCode::FORBIDDEN, "{path}");
         assert!(answer.says(&["only administrators of the organization may see it"]), "{path}");
         assert!(!answer.html.contains("bens-laptop") && !answer.html.contains("Ben Okri"), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn an_owner_neither_cuts_off_nor_reopens_anybody_itself_included() {
+    let house = house().await;
+    let is_open = || async { house.clove().is_open(&owner("ben")).await.unwrap() };
+    let events = || async { house.clove().audit(&owner("ben"), &ListAudit::default()).await.unwrap().items.len() };
+    let form = [("account", "ben"), ("reason", "mine"), ("self", "yes")];
+    for who in ["ben", "grace"] {
+        let before = events().await;
+        let answer = house.post_as(who, "same-origin", "cut-off", &form).await;
+        assert_eq!(answer.status, StatusCode::FORBIDDEN, "{who}");
+        assert!(answer.says(&["only administrators of the organization may see it"]), "{who}");
+        assert!(is_open().await && house.is_good("bens-laptop").await && events().await == before, "{who}");
+    }
+    house.post("cut-off", &form).await;
+    assert!(!is_open().await);
+    for who in ["ben", "grace"] {
+        let before = events().await;
+        assert_eq!(house.post_as(who, "same-origin", "reopen", &form).await.status, StatusCode::FORBIDDEN, "{who}");
+        assert!(!is_open().await && events().await == before, "{who}");
+    }
+}
+
+#[tokio::test]
+async fn the_head_has_the_administrators_links_for_them_alone() {
+    let house = house().await;
+    let link = r#"<a href="/team">Team</a>"#;
+    assert!(house.get("").await.html.contains(link));
+    let refused = house.get_as("ben", "").await.html;
+    assert!(!refused.contains(link) && refused.contains(r#"<a href="/settings/api-keys">API keys</a>"#));
+    for (who, path) in [("ada, administrator", "nothing"), ("ben", "nothing")] {
+        assert!(!house.get_as(who, path).await.html.contains(link), "nobody was asked who {who} is");
     }
 }
 

@@ -79,6 +79,26 @@ async fn the_most_of_many_members_are_shown_and_the_others_are_told_together() {
 }
 
 #[tokio::test]
+async fn what_is_too_much_to_be_looked_through_is_told_and_no_number_is_told_as_all() {
+    let mut house = House::new();
+    house.key("ben", "b", Expiry::Never).await;
+    house.uses_units("b", 9).await;
+    for path in ["", "person?account=ben", "attention"] {
+        assert!(!house.get(path).await.text().contains("more than this page looks through"), "{path}");
+    }
+    assert!(house.get("attention").await.says(&[
+        "No limit that was looked at is used by 80% or more.",
+        "but only for the first 8 units by name: 1 more unit had some use."
+    ]));
+
+    house.uses_units("b", 10_001).await;
+    for path in ["", "person?account=ben", "attention"] {
+        let told = "There is more than this page looks through, which is 10,000 rows of a list:";
+        assert!(house.get(path).await.says(&[told]), "{path}");
+    }
+}
+
+#[tokio::test]
 async fn a_person_s_page_tells_its_keys_apart_day_by_day() {
     let house = house().await;
     let answer = house.get("person?account=grace").await;
@@ -103,6 +123,69 @@ async fn what_a_deleted_key_used_stays_in_the_figures() {
     let answer = house.get("person?account=ben").await;
     assert!(answer.says(&["Deleted key", "300 requests in all", "No keys here."]));
     assert!(house.get("").await.says(&["requests 1,200", "Deleted key"]));
+}
+
+#[tokio::test]
+async fn deleted_keys_are_told_apart() {
+    let mut house = House::new();
+    let mut told = Vec::new();
+    for name in ["b1", "b2"] {
+        let id = house.key("ben", name, Expiry::Never).await.id;
+        house.uses(name, 5, 0).await;
+        house.clove().delete(&crate::house::owner("ben"), id, &house.by()).await.unwrap();
+        told.push(format!("Deleted key …{}", id.to_string().rsplit('-').next().unwrap()));
+    }
+    let answer = house.get("person?account=ben").await;
+    for name in &told {
+        assert!(answer.html.contains(&format!("<span class=\"label\">{name}</span>")), "{name} in the legend");
+    }
+}
+
+#[tokio::test]
+async fn members_and_keys_of_one_name_are_told_apart_in_the_legend() {
+    let mut house = House::on(MemoryStore::new(), policy(), &[("sam1", "Sam"), ("sam2", "Sam"), ("ben", "Ben")]);
+    let mut ids = Vec::new();
+    for account in ["sam1", "sam2", "ben"] {
+        house.key(account, account, Expiry::Never).await;
+        house.uses(account, 5, 0).await;
+    }
+    for _ in 0..2 {
+        ids.push(house.key("ben", "twin", Expiry::Never).await.id.to_string());
+        house.uses("twin", 5, 0).await;
+    }
+    let html = house.get("").await.html;
+    for label in ["Sam (sam1)", "Sam (sam2)", "Ben"] {
+        assert!(html.contains(&format!("<span class=\"label\">{label}</span>")), "{label}");
+    }
+    let html = house.get("person?account=ben").await.html;
+    for id in &ids {
+        let label = format!("twin (…{})", id.rsplit('-').next().unwrap());
+        assert!(html.contains(&format!("<span class=\"label\">{label}</span>")), "{label}");
+    }
+}
+
+#[tokio::test]
+async fn members_who_used_nothing_are_listed_last_and_bounded() {
+    let answer = house().await.get("?days=7").await;
+    assert!(answer.says(&["Members who used no requests Ada Lovelace ada 0"]), "ada used nothing in these days");
+    assert!(answer.html.contains("<option value=\"grace\" label=\"Grace Hopper\">"), "everybody is offered by name");
+
+    let accounts: Vec<String> = (0..60).map(|member| format!("member-{member:02}")).collect();
+    let members: Vec<(&str, &str)> = accounts.iter().map(|account| (account.as_str(), "Somebody")).collect();
+    let answer = House::on(MemoryStore::new(), policy(), &members).get("").await;
+    assert!(answer.says(&["Somebody member-49 0 And 10 more members who used none"]));
+}
+
+#[tokio::test]
+async fn a_person_is_looked_up_by_name_too_and_an_account_comes_first() {
+    let mut house =
+        House::on(MemoryStore::new(), policy(), &[("ben", "Ben Okri"), ("eve", "mallory"), ("s1", "Sam"), ("s2", "Sam")]);
+    house.key("mallory", "m", Expiry::Never).await;
+    let answer = house.get("person?account=ben+okri").await;
+    assert_eq!((answer.status, &answer.headers["location"]), (StatusCode::SEE_OTHER, &"./person?account=ben".parse().unwrap()));
+    let answer = house.get("person?account=mallory").await;
+    assert!(answer.status.is_success() && answer.says(&["mallory Open Left the team"]), "who left is not who is called so now");
+    assert_eq!(house.get("person?account=Sam").await.status, StatusCode::NOT_FOUND, "which of the two?");
 }
 
 #[tokio::test]

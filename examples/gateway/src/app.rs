@@ -10,6 +10,7 @@ use crate::{
 use axum::{
     Router,
     response::{IntoResponse, Redirect},
+    routing::get,
 };
 use clove::{AccountId, Capability, CapabilitySet, Clove, Invalid, OrganizationId};
 use clove_http::{
@@ -38,8 +39,15 @@ pub(crate) fn router(gateway: Gateway, sign_in: SignIn) -> Result<Router, Invali
         .nest(MANAGEMENT, management)
         .nest(SETTINGS, settings(clove.clone(), &sign_in)?)
         .nest(TEAM, team(clove, &sign_in)?)
-        .merge(sign_in::router(sign_in));
+        .merge(sign_in::router(sign_in))
+        .merge(without_slashes());
     Ok(app.fallback(|| async { (StatusCode::NOT_FOUND, "There is nothing here.") }))
+}
+
+/// The pages are also found by who types a slash too much.
+fn without_slashes() -> Router {
+    let to = |page| get(move || async move { Redirect::permanent(page) });
+    [SETTINGS, TEAM].into_iter().fold(Router::new(), |router, page| router.route(&format!("{page}/"), to(page)))
 }
 
 fn settings(clove: Clove, sign_in: &SignIn) -> Result<Router, Invalid> {
@@ -57,7 +65,10 @@ fn team(clove: Clove, sign_in: &SignIn) -> Result<Router, Invalid> {
 }
 
 fn site() -> Site {
-    Site::new("AI gateway", SETTINGS).link("API keys", SETTINGS).link("Team", TEAM).link("Switch person", sign_in::PATH)
+    Site::new("AI gateway", SETTINGS)
+        .link("API keys", SETTINGS)
+        .link_for_administrators("Team", TEAM)
+        .link("Switch person", sign_in::PATH)
 }
 
 fn to_sign_in() -> Redirect {
@@ -85,4 +96,57 @@ fn visitor(sign_in: &SignIn, may_grant: &CapabilitySet, request: &HeaderMap) -> 
     let (_, person) = sign_in.organizations.person(owner.organization.as_str(), owner.account.as_str())?;
     let visitor = Visitor::new(owner).may_grant(may_grant.clone());
     Some(if person.administrator { visitor.administrator().may_set_limits() } else { visitor })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+    use crate::{meter::Units, organizations::DEMO, sessions::Sessions, upstream::Upstream};
+    use axum::{body::Body, response::Response};
+    use clove::{MemoryStore, Owner, Policy};
+    use clove_http::Edge;
+    use http::{Request, header};
+    use http_body_util::BodyExt as _;
+    use std::time::Duration;
+    use tower_service::Service as _;
+
+    /// What a person of Acme is answered.
+    async fn answer(person: &str, path: &str) -> Response {
+        let organizations = Arc::new(Organizations::read(DEMO).unwrap());
+        let sessions = Sessions::new(false);
+        let cookie = sessions.begin(Owner::new("acme", person).unwrap()).unwrap();
+        let gateway = Gateway {
+            edge: Edge::new(Clove::new(MemoryStore::new(), Policy::profile_a())),
+            upstream: Upstream::new("http://127.0.0.1:9".parse().unwrap(), "none", Duration::ZERO).unwrap(),
+            organizations: Arc::clone(&organizations),
+            units: Arc::new(Units::new().unwrap()),
+            silence: Duration::ZERO,
+        };
+        let mut app = router(gateway, SignIn { organizations, sessions }).unwrap();
+        let request = Request::get(path).header(header::COOKIE, cookie).body(Body::empty()).unwrap();
+        app.call(request).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn only_administrators_are_shown_the_way_to_the_team_page() {
+        for (person, is_shown) in [("ada", true), ("grace", false)] {
+            let page = answer(person, SETTINGS).await.into_body().collect().await.unwrap().to_bytes();
+            let page = String::from_utf8(page.to_vec()).unwrap();
+            assert!(page.contains(r#"href="/sign-in""#), "{person}: {page}");
+            assert_eq!(page.contains(r#"href="/team""#), is_shown, "{person}");
+        }
+        assert_eq!(answer("grace", TEAM).await.status(), StatusCode::FORBIDDEN);
+    }
+
+    #[tokio::test]
+    async fn a_slash_too_much_leads_to_the_page_all_the_same() {
+        for (path, page) in [("/team/", TEAM), ("/settings/api-keys/", SETTINGS)] {
+            let answer = answer("ada", path).await;
+            assert_eq!(
+                (answer.status(), answer.headers()[header::LOCATION].as_bytes()),
+                (StatusCode::PERMANENT_REDIRECT, page.as_bytes())
+            );
+        }
+    }
 }

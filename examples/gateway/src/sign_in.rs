@@ -8,7 +8,8 @@ use axum::{
     routing::{get, post},
 };
 use clove::Owner;
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use clove_http::require_same_origin;
+use http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts};
 use maud::{DOCTYPE, Markup, html};
 use serde::Deserialize;
 use std::sync::Arc;
@@ -49,7 +50,8 @@ async fn page(State(sign_in): State<SignIn>, request: HeaderMap) -> Response {
             "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
         ),
         (header::CACHE_CONTROL, "no-store"),
-        (header::REFERRER_POLICY, "no-referrer"),
+        // Not `no-referrer`: with it a browser sends `Origin: null` with forms, and those are refused.
+        (header::REFERRER_POLICY, "same-origin"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     ];
     let signed_in = sign_in.sessions.of(&request);
@@ -98,9 +100,10 @@ fn choose(organizations: &Organizations, signed_in: Option<&Owner>) -> Markup {
     }
 }
 
-async fn begin(State(sign_in): State<SignIn>, headers: HeaderMap, Form(choice): Form<Choice>) -> Response {
-    if !is_from_here(&headers) {
-        return (StatusCode::FORBIDDEN, "Open this site itself and sign in there.").into_response();
+async fn begin(State(sign_in): State<SignIn>, request: Parts, Form(choice): Form<Choice>) -> Response {
+    // Another site is to sign nobody in or out.
+    if let Err(problem) = require_same_origin(&request) {
+        return problem.into_response();
     }
     let found = sign_in.organizations.person(&choice.organization, &choice.person);
     let Some(owner) = found.and_then(|(organization, person)| organization.owner(person).ok()) else {
@@ -109,11 +112,11 @@ async fn begin(State(sign_in): State<SignIn>, headers: HeaderMap, Form(choice): 
     redirect(sign_in.sessions.begin(owner), SETTINGS)
 }
 
-async fn end(State(sign_in): State<SignIn>, headers: HeaderMap) -> Response {
-    if !is_from_here(&headers) {
-        return (StatusCode::FORBIDDEN, "Open this site itself and sign out there.").into_response();
+async fn end(State(sign_in): State<SignIn>, request: Parts) -> Response {
+    if let Err(problem) = require_same_origin(&request) {
+        return problem.into_response();
     }
-    redirect(sign_in.sessions.end(&headers), PATH)
+    redirect(sign_in.sessions.end(&request.headers), PATH)
 }
 
 fn redirect(cookie: Result<HeaderValue, String>, to: &str) -> Response {
@@ -126,7 +129,39 @@ fn redirect(cookie: Result<HeaderValue, String>, to: &str) -> Response {
     }
 }
 
-/// Whether a browser sent it from a page of this site: another one is not to sign anybody in or out.
-fn is_from_here(headers: &HeaderMap) -> bool {
-    headers.get("sec-fetch-site").is_none_or(|site| site == "same-origin" || site == "none")
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+    use crate::organizations::DEMO;
+    use axum::body::Body;
+    use http::Request;
+    use tower_service::Service as _;
+
+    /// What signing in as Grace is answered, sent with these headers.
+    async fn signing_in(headers: &[(&'static str, &'static str)]) -> Response {
+        let organizations = Arc::new(Organizations::read(DEMO).unwrap());
+        let mut app = router(SignIn { organizations, sessions: Sessions::new(false) });
+        let request = headers.iter().fold(Request::post(PATH), |request, (name, value)| request.header(*name, *value));
+        let request = request.header("host", "keys.example").header("content-type", "application/x-www-form-urlencoded");
+        app.call(request.body(Body::from("organization=acme&person=grace")).unwrap()).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_page_of_another_site_signs_nobody_in() {
+        for forged in [("sec-fetch-site", "cross-site"), ("origin", "https://evil.example"), ("origin", "null")] {
+            let answer = signing_in(&[forged]).await;
+            assert_eq!(answer.status(), StatusCode::FORBIDDEN, "{forged:?}");
+            assert!(!answer.headers().contains_key(header::SET_COOKIE), "{forged:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_page_itself_signs_in_by_browsers_old_and_new() {
+        for own in [("sec-fetch-site", "same-origin"), ("origin", "http://keys.example")] {
+            let answer = signing_in(&[own]).await;
+            assert_eq!(answer.status(), StatusCode::SEE_OTHER, "{own:?}");
+            assert!(answer.headers().contains_key(header::SET_COOKIE), "{own:?}");
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! Who may see the team page, and the frame around what they see.
 
-use super::{App, TEAM_STYLE, members::People};
+use super::{App, TEAM_STYLE, members::People, read::MAX_ROWS, words};
 use crate::{
     pages::{asked::Asked, fields::Fields, icon::Icon, respond},
     problem::Problem,
@@ -199,8 +199,7 @@ impl Administrator {
 
     /// That no such account can be.
     pub(super) fn no_such_person(&self) -> Response {
-        let detail =
-            "Nobody in the organization has this account, and no keys were ever used under it. Look whether it is written right.";
+        let detail = "Nobody in the organization has this account, or is the only one of this name, and no keys were ever used under it. Look whether it is written right.";
         self.problem(&Problem::new(StatusCode::NOT_FOUND, "not-found", "There is no such person here", detail))
     }
 }
@@ -226,6 +225,18 @@ impl Choice {
         let days = query.get("days").and_then(|days| days.parse().ok()).filter(|days| DAYS.contains(days));
         let unit = query.get("unit").and_then(|unit| Unit::new(unit).ok());
         Self { unit: unit.unwrap_or_else(Unit::requests), days: days.unwrap_or(DAYS[1]) }
+    }
+}
+
+/// That a list was too long to be read to its end, if so, and what that does to the page.
+pub(super) fn left_out(is_any: bool, so: &str) -> Markup {
+    html! {
+        @if is_any {
+            div .note .warn role="note" {
+                (Icon::Alert.draw())
+                p { "There is more than this page looks through, which is " (words::number(MAX_ROWS)) " rows of a list: " (so) "." }
+            }
+        }
     }
 }
 

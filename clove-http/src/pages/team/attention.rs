@@ -2,7 +2,7 @@
 
 use super::{
     members::People,
-    near::{self, Near},
+    near::{self, Found},
     read,
 };
 use chrono::{DateTime, TimeDelta, Utc};
@@ -19,7 +19,7 @@ pub(super) const MAX_LEAVERS: usize = 50;
 /// All of it.
 #[derive(Debug)]
 pub(super) struct Attention {
-    pub(super) near: Vec<Near>,
+    pub(super) near: Found,
     pub(super) expiring: Page<Key>,
     pub(super) left: Leavers,
     /// How many rows could not be read, in all.
@@ -60,7 +60,7 @@ impl Attention {
         let mut corrupt = near.corrupt + expiring.corrupt.len();
         let left =
             if people.are_known() { leavers(clove, organization, people, &mut corrupt).await? } else { Leavers::default() };
-        Ok(Self { near: near.near, expiring, left, corrupt })
+        Ok(Self { near, expiring, left, corrupt })
     }
 }
 

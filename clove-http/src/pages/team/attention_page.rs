@@ -2,10 +2,10 @@
 
 use super::{
     App,
-    administrator::{Administrator, Tab, corrupt},
+    administrator::{Administrator, Tab, corrupt, left_out},
     attention::{Attention, EXPIRES_WITHIN, Leaver, Leavers, MAX_LEAVERS},
     cut_off,
-    near::{BUSIEST_KEYS, LARGEST, NEAR_PERCENT, Near, Whose},
+    near::{BUSIEST_KEYS, Found, LARGEST, MAX_UNITS, NEAR_PERCENT, Near, Whose},
     usage_page::status,
     words,
 };
@@ -78,20 +78,26 @@ fn leaver_row(administrator: &Administrator, leaver: &Leaver, now: DateTime<Utc>
     }
 }
 
-fn near(administrator: &Administrator, found: &[Near], now: DateTime<Utc>) -> Markup {
+fn near(administrator: &Administrator, found: &Found, now: DateTime<Utc>) -> Markup {
+    let is_all = !found.is_cut && found.more_units == 0;
     html! {
+        (left_out(found.is_cut, "a limit near its end may be missing"))
         section .panel aria-labelledby="near" {
             h2 #near { "Limits near their end" }
-            @if found.is_empty() {
-                p .empty { "No limit is used by " (NEAR_PERCENT) "% or more." }
+            @if found.near.is_empty() {
+                p .empty { "No limit " @if !is_all { "that was looked at " } "is used by " (NEAR_PERCENT) "% or more." }
             } @else {
                 ul .rows {
-                    @for near in found { li { (near_row(administrator, near, now)) } }
+                    @for near in &found.near { li { (near_row(administrator, near, now)) } }
                 }
             }
             p .hint {
                 "Looked at are the request windows of the " (BUSIEST_KEYS) " keys with the most requests today, and for each unit the budgets of the organization and of the "
-                (LARGEST) " accounts and keys that used the most in a month. Requests that servers have set aside in a window count as used."
+                (LARGEST) " accounts and keys that used the most in a month"
+                @if found.more_units > 0 {
+                    ", but only for the first " (MAX_UNITS) " units by name: " (words::count(found.more_units, "more unit")) " had some use"
+                }
+                ". Requests that servers have set aside in a window count as used."
             }
         }
     }

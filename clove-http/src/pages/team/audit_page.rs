@@ -8,12 +8,15 @@ use super::{
 use crate::pages::{fields::Fields, icon::Icon};
 use axum::{extract::State, response::Response};
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
-use clove_core::{AccountId, Action, AuditEvent, Clove, Cursor, Error, KeyId, ListAudit, Page, Scope};
+use clove_core::{AccountId, Action, AuditEvent, Clove, Cursor, Error, KeyId, ListAudit, Page, Scope, SecretFormat};
 use maud::{Markup, html};
 use std::sync::Arc;
 
 /// How many events a page has.
 const EVENTS: usize = 50;
+/// What is wrong with a field that a secret was pasted into.
+const SECRET: &str =
+    "This holds a key's secret, which nothing is found by. The browser may keep it among its addresses: give the key a new one.";
 
 /// What is looked for, and what was asked that nothing can be found for.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -27,8 +30,9 @@ struct Filter {
 }
 
 impl Filter {
-    fn of(query: &Fields) -> Self {
+    fn of(query: &Fields, formats: &[SecretFormat]) -> Self {
         let mut wrong = Vec::new();
+        let query = &Typed { query, formats };
         let filter = Self {
             key: read(query, "key", "A key id looks like 0198f3a2-7c1e-7d20-8b5f-3f1e6d9a4c21.", &mut wrong, |id| {
                 KeyId::parse(id).ok()
@@ -85,15 +89,25 @@ impl Filter {
     }
 }
 
+/// What was typed, and the formats that secrets have.
+struct Typed<'a> {
+    query: &'a Fields,
+    formats: &'a [SecretFormat],
+}
+
 /// A value that was given, or that it is none.
 fn read<T>(
-    query: &Fields,
+    typed: &Typed<'_>,
     name: &'static str,
     rule: &'static str,
     wrong: &mut Vec<(&'static str, &'static str)>,
     parse: impl Fn(&str) -> Option<T>,
 ) -> Option<T> {
-    let text = query.get(name).map(str::trim).filter(|text| !text.is_empty())?;
+    let text = typed.query.get(name).map(str::trim).filter(|text| !text.is_empty())?;
+    if typed.formats.iter().any(|format| format.occurs_in(text)) {
+        wrong.push((name, SECRET));
+        return None;
+    }
     let value = parse(text);
     if value.is_none() {
         wrong.push((name, rule));
@@ -106,7 +120,7 @@ fn midnight(day: NaiveDate) -> DateTime<Utc> {
 }
 
 pub(super) async fn show(State(app): State<Arc<App>>, administrator: Administrator) -> Response {
-    let filter = Filter::of(&administrator.asked.query);
+    let filter = Filter::of(&administrator.asked.query, app.clove.policy().secret_formats());
     // One of another list begins this one anew.
     let after: Option<Cursor> = administrator.asked.query.get("after").and_then(|after| after.parse().ok());
     let found = if filter.wrong.is_empty() {
@@ -139,7 +153,7 @@ fn form(administrator: &Administrator, filter: &Filter) -> Markup {
     let query = &administrator.asked.query;
     html! {
         form .panel .filters role="search" aria-label="Audit trail" method="get" action=(administrator.href("audit", &[])) {
-            (field(filter, "account", "Person (account)", "text", query))
+            (field(filter, "account", "Keys of (account)", "text", query))
             (field(filter, "key", "Key id", "text", query))
             div .field {
                 label for="action" { "Action" }
@@ -162,11 +176,13 @@ fn form(administrator: &Administrator, filter: &Filter) -> Markup {
 }
 
 fn field(filter: &Filter, name: &str, label: &str, kind: &str, query: &Fields) -> Markup {
+    // A secret is not shown again.
+    let value = query.get(name).filter(|_| filter.wrong(name) != Some(SECRET)).unwrap_or_default();
     let wrong = filter.wrong(name).map(|rule| (rule, format!("{name}-wrong")));
     html! {
         div .field {
             label for=(name) { (label) }
-            input id=(name) name=(name) type=(kind) value=(query.get(name).unwrap_or_default()) autocomplete="off" spellcheck="false"
+            input id=(name) name=(name) type=(kind) value=(value) autocomplete="off" spellcheck="false"
                 aria-invalid=[wrong.as_ref().map(|_| "true")] aria-describedby=[wrong.as_ref().map(|(_, id)| id)];
             @if let Some((rule, id)) = &wrong { p .wrong id=(id) { (rule) } }
         }
@@ -205,16 +221,13 @@ mod tests {
 
     #[test]
     fn what_cannot_be_looked_for_is_told_by_its_field_and_not_passed_over() {
-        let filter = Filter::of(&fields(&[
-            ("key", "x"),
-            ("action", "sing"),
-            ("account", "a b"),
-            ("from", "5.1.2026"),
-            ("until", "2026-02-30"),
-        ]));
+        let filter = Filter::of(
+            &fields(&[("key", "x"), ("action", "sing"), ("account", "a b"), ("from", "5.1.2026"), ("until", "2026-02-30")]),
+            &[],
+        );
         let wrong: Vec<&str> = filter.wrong.iter().map(|(name, _)| *name).collect();
         assert_eq!(wrong, ["key", "action", "account", "from", "until"]);
         assert!(!filter.is_any());
-        assert!(Filter::of(&fields(&[("key", ""), ("action", " ")])).is_any(), "empty fields are none");
+        assert!(Filter::of(&fields(&[("key", ""), ("action", " ")]), &[]).is_any(), "empty fields are none");
     }
 }

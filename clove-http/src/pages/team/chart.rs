@@ -41,7 +41,7 @@ pub(super) fn chart(figures: &Figures, what: &str) -> Markup {
     let height = HEIGHT + ABOVE + BELOW;
     html! {
         figure .chart {
-            figcaption .unseen { (what) " a day, " (words::day(first)) " to " (words::day(last)) }
+            figcaption .hint { (what) " a day in UTC, " (words::day(first)) " to " (words::day(last)) }
             div .plot {
                 svg .scale width="52" height=(height) aria-hidden="true" focusable="false" {
                     @for line in lines(top, step) {
@@ -263,6 +263,8 @@ mod tests {
         for number in ["<td class=\"number\">1,234</td>", "<td class=\"number\">55</td>", "<td class=\"number\">1,289</td>"] {
             assert!(drawn.contains(number), "{number}");
         }
+        let caption = r#"<figcaption class="hint">requests a day in UTC, 30 Dec 2025 to 5 Jan 2026</figcaption>"#;
+        assert!(drawn.contains(caption), "which days these are, for everybody to see: {drawn}");
         assert!(!drawn.contains("<b>") && !drawn.contains("style="), "no text becomes markup, and nothing is styled inline");
     }
 

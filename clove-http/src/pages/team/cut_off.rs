@@ -205,6 +205,11 @@ pub(super) async fn reopen(State(app): State<Arc<App>>, administrator: Administr
         Err(problem) => return administrator.problem(&problem),
     };
     let Some(account) = account(&sent) else { return administrator.no_such_person() };
+    match administrator.knows(&app.clove, &account).await {
+        Ok(true) => {}
+        Ok(false) => return administrator.no_such_person(),
+        Err(error) => return administrator.failed(&error),
+    }
     let by = match by(&administrator, sent.get("reason")) {
         Ok(by) => by,
         Err(wrong) => {

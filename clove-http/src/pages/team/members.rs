@@ -70,6 +70,18 @@ impl People {
         self.name(account).unwrap_or(account)
     }
 
+    /// The members with their names, by account.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&AccountId, &str)> {
+        self.0.iter().flatten().map(|(account, name)| (account, name.as_str()))
+    }
+
+    /// Who is called so, in capitals or not; `None` where nobody is, or several are.
+    pub(super) fn named(&self, name: &str) -> Option<&AccountId> {
+        let wanted = name.trim().to_lowercase();
+        let mut found = self.iter().filter(|(_, name)| name.trim().to_lowercase() == wanted).map(|(account, _)| account);
+        found.next().filter(|_| found.next().is_none())
+    }
+
     /// Whether an account is known to be a member's.
     pub(super) fn has(&self, account: &AccountId) -> bool {
         self.0.as_ref().is_some_and(|members| members.contains_key(account))
@@ -97,6 +109,13 @@ mod tests {
             ["ada", "bot", "eve", "mallory"].map(|account| people.called(account)),
             ["Ada Lovelace", "bot", "eve", "mallory"]
         );
+    }
+
+    #[test]
+    fn a_name_leads_to_its_account_unless_several_have_it() {
+        let people = people(&[("ada", "Ada Lovelace"), ("al", "Alan"), ("alan", "alan"), ("bot", "")]);
+        let named = |name| people.named(name).map(AccountId::as_str);
+        assert_eq!((named(" ada lovelace "), named("Alan"), named("Ada")), (Some("ada"), None, None));
     }
 
     #[test]

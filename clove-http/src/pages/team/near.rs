@@ -17,7 +17,7 @@ pub(super) const BUSIEST_KEYS: usize = 20;
 /// The budgets of how many accounts, and of how many keys, are looked at for each unit.
 pub(super) const LARGEST: usize = 10;
 /// Of how many units budgets are looked at.
-const MAX_UNITS: usize = 8;
+pub(super) const MAX_UNITS: usize = 8;
 /// Who used something in so many days is looked at: the longest month.
 const BUDGET_DAYS: u32 = 31;
 
@@ -89,6 +89,10 @@ fn each(seconds: u32) -> String {
 pub(super) struct Found {
     /// The fullest first.
     pub(super) near: Vec<Near>,
+    /// How many units were used beyond those whose budgets are looked at.
+    pub(super) more_units: usize,
+    /// Whether a list was too long to be read to its end.
+    pub(super) is_cut: bool,
     pub(super) corrupt: usize,
 }
 
@@ -183,6 +187,7 @@ async fn busiest(
     let list = ListUsage { by, per: UsagePer::Total, unit: Some(unit.clone()), first: Some(since), ..ListUsage::default() };
     let mut read = read::sums(clove, scope, list).await?;
     found.corrupt += read.corrupt;
+    found.is_cut |= !read.is_whole;
     read.items.sort_by_key(|sum| Reverse(sum.amount));
     read.items.truncate(most);
     Ok(read.items.into_iter().filter_map(|sum| Some(Busy { account: sum.account?, key: sum.key })).collect())
@@ -193,7 +198,11 @@ async fn units(clove: &Clove, scope: &Scope, since: Day, found: &mut Found) -> R
     let list = ListUsage { per: UsagePer::Total, first: Some(since), ..ListUsage::default() };
     let read = read::sums(clove, scope, list).await?;
     found.corrupt += read.corrupt;
-    Ok(read.items.into_iter().map(|sum| sum.unit).filter(|unit| !unit.is_requests()).take(MAX_UNITS).collect())
+    found.is_cut |= !read.is_whole;
+    let mut units: Vec<Unit> = read.items.into_iter().map(|sum| sum.unit).filter(|unit| !unit.is_requests()).collect();
+    found.more_units = units.len().saturating_sub(MAX_UNITS);
+    units.truncate(MAX_UNITS);
+    Ok(units)
 }
 
 #[cfg(test)]

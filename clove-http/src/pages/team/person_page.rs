@@ -2,14 +2,14 @@
 
 use super::{
     App,
-    administrator::{Administrator, Choice, corrupt},
+    administrator::{Administrator, Choice, corrupt, left_out},
     chart::chart,
     cut_off,
     usage::{MAX_OWN_KEYS, OfPerson, of_person},
     usage_page::{days, of_keys, status, units},
     words,
 };
-use crate::pages::{icon::Icon, time::distance};
+use crate::pages::{icon::Icon, respond, time::distance};
 use axum::{extract::State, response::Response};
 use clove_core::{AccountId, ActiveKeys, Clove, Cursor, Error, Key, ListKeys, Owner, Page};
 use http::StatusCode;
@@ -20,11 +20,11 @@ use std::sync::Arc;
 const KEYS: usize = 50;
 
 pub(super) async fn show(State(app): State<Arc<App>>, administrator: Administrator) -> Response {
-    let Some(account) = administrator.account() else { return administrator.no_such_person() };
+    let Some(account) = administrator.account() else { return by_name(&administrator) };
     let (owner, choice) = (administrator.owner(&account), Choice::of(&administrator.asked.query));
     match administrator.knows(&app.clove, &account).await {
         Ok(true) => {}
-        Ok(false) => return administrator.no_such_person(),
+        Ok(false) => return by_name(&administrator),
         Err(error) => return administrator.failed(&error),
     }
     let after = administrator.asked.query.get("after").and_then(|after| after.parse().ok());
@@ -35,6 +35,14 @@ pub(super) async fn show(State(app): State<Arc<App>>, administrator: Administrat
             administrator.below(StatusCode::OK, &title, None, &main)
         }
         Err(error) => administrator.failed(&error),
+    }
+}
+
+/// What is no account may be a member's name: accounts come first, since anybody may be called like another's.
+fn by_name(administrator: &Administrator) -> Response {
+    match administrator.asked.query.get("account").and_then(|name| administrator.people.named(name)) {
+        Some(account) => respond::see_other(&administrator.href("person", &[("account", account.as_str())])),
+        None => administrator.no_such_person(),
     }
 }
 
@@ -73,7 +81,7 @@ impl Person {
                     }
                 }
                 div .buttons {
-                    a .button href=(address("audit")) { "What was done" }
+                    a .button href=(address("audit")) { "What was done with these keys" }
                     @if self.is_open { (cut_off::button(administrator, account, "button danger")) }
                 }
             }
@@ -82,6 +90,7 @@ impl Person {
                 div .note .warn role="note" { (Icon::Alert.draw()) p { "The whole organization is closed: none of its keys is granted." } }
             }
             (corrupt(self.used.corrupt + self.keys.corrupt.len()))
+            (left_out(!self.used.is_whole, "some numbers of the keys are too low, and keys that used something may be missing"))
             section .panel aria-labelledby="usage" {
                 div .between {
                     h2 #usage { "What the keys used" }
@@ -106,7 +115,7 @@ impl Person {
                     p .empty { "No keys here." }
                 } @else {
                     div .scrolls tabindex="0" role="region" aria-label="All keys" {
-                        table {
+                        table .stacks {
                             thead { tr {
                                 th scope="col" { "Key" }
                                 th scope="col" { "Status" }
@@ -121,10 +130,10 @@ impl Person {
                                             a href=(administrator.href("audit", &[("key", &key.id.to_string())])) { (key.name) }
                                             code { (key.id) }
                                         }
-                                        td { (status(key.status(now))) }
-                                        td { (distance(key.created_at, now)) }
-                                        td { @match key.last_used_at { Some(at) => (distance(at, now)), None => "Never used" } }
-                                        td { @match key.expires_at { Some(at) => (distance(at, now)), None => "Never" } }
+                                        td data-label="Status" { (status(key.status(now))) }
+                                        td data-label="Created" { (distance(key.created_at, now)) }
+                                        td data-label="Last used" { @match key.last_used_at { Some(at) => (distance(at, now)), None => "Never used" } }
+                                        td data-label="Expires" { @match key.expires_at { Some(at) => (distance(at, now)), None => "Never" } }
                                     }
                                 }
                             }

@@ -2,8 +2,11 @@
 
 use clove_core::{Clove, Error, Key, ListKeys, ListUsage, Scope, Status, Usage, service::MAX_PAGE};
 
-/// How many pages are read of one list: ten thousand rows.
-pub(super) const MAX_PAGES: usize = 50;
+/// How many pages are read of one list.
+const MAX_PAGES: usize = 50;
+/// How many rows those are.
+pub(super) const MAX_ROWS: u64 = 10_000;
+const _: () = assert!(MAX_PAGES * MAX_PAGE == 10_000);
 
 /// What was read.
 #[derive(Clone, Debug)]

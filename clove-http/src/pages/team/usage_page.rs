@@ -2,7 +2,7 @@
 
 use super::{
     App,
-    administrator::{Administrator, Choice, DAYS, Tab, corrupt},
+    administrator::{Administrator, Choice, DAYS, Tab, corrupt, left_out},
     chart::{chart, swatch},
     figures::MAX_BANDS,
     usage::{KeyUse, MAX_MEMBERS, MemberUse, OfTeam, of_team},
@@ -17,6 +17,8 @@ use std::sync::Arc;
 
 /// How many units a table has columns for.
 const MAX_COLUMNS: usize = 4;
+/// How many members are offered as somebody types; the others are looked up all the same.
+const MAX_OFFERED: usize = 500;
 
 pub(super) async fn show(State(app): State<Arc<App>>, administrator: Administrator) -> Response {
     let choice = Choice::of(&administrator.asked.query);
@@ -30,6 +32,7 @@ fn usage(administrator: &Administrator, choice: &Choice, used: &OfTeam, now: Dat
     let what = words::unit(&choice.unit);
     html! {
         (corrupt(used.corrupt))
+        (left_out(!used.is_whole, "some numbers are too low, and keys that used something may be missing"))
         section .panel aria-labelledby="usage" {
             div .between {
                 h2 #usage { "What the team used" }
@@ -55,24 +58,40 @@ fn usage(administrator: &Administrator, choice: &Choice, used: &OfTeam, now: Dat
                         li { (of_member(administrator, choice, used, place, member, now)) }
                     }
                 }
-                (left_out(used, &what))
+                (others(used, &what))
             }
+            (idle(administrator, used, &what))
         }
     }
 }
 
-fn left_out(used: &OfTeam, what: &str) -> Markup {
+/// Members that used nothing, so that everybody is found here.
+fn idle(administrator: &Administrator, used: &OfTeam, what: &str) -> Markup {
+    let (members, more) = &used.idle;
+    html! {
+        @if !members.is_empty() {
+            h3 { "Members who used no " (what) }
+            ul .rows {
+                @for account in members { li { div .row { p .head { (administrator.person(account)) } span .amount { "0" } } } }
+            }
+        }
+        @if *more > 0 { p .hint { "And " (words::count(*more, "more member")) " who used none; look one up to see it." } }
+    }
+}
+
+fn others(used: &OfTeam, what: &str) -> Markup {
     let (many, amount) = used.others;
     html! {
         @if many > 0 {
             p .hint {
                 "These are the " (MAX_MEMBERS) " who used the most. "
-                (words::count(many, "other member")) " used " (words::number(amount)) " " (what) " together; look one up by account to see it."
+                (words::count(many, "other member")) " used " (words::number(amount)) " " (what) " together; look one up to see it."
             }
         }
-        @if !used.is_whole {
+        @if !used.are_all_members {
             p .hint {
-                "There are more members than this page looks through, and one who used more may be missing in the list. The numbers of the whole team are complete."
+                "There are more members than this page looks through, and one who used more may be missing in the list."
+                @if used.is_whole { " The numbers of the whole team are complete." }
             }
         }
     }
@@ -81,7 +100,7 @@ fn left_out(used: &OfTeam, what: &str) -> Markup {
 /// The choice of days.
 pub(super) fn days(administrator: &Administrator, path: &str, query: &[(&str, &str)], choice: &Choice) -> Markup {
     html! {
-        nav .tabs aria-label="Days" {
+        nav .tabs aria-label="Days (UTC)" {
             @for days in DAYS {
                 @let text = days.to_string();
                 @let chosen = [("unit", choice.unit.as_str()), ("days", text.as_str())];
@@ -120,8 +139,11 @@ pub(super) fn units(
 pub(super) fn find(administrator: &Administrator) -> Markup {
     html! {
         form .find role="search" method="get" action=(administrator.href("person", &[])) {
-            label .unseen for="find" { "Account of a person" }
-            input #find type="search" name="account" placeholder="Account" required autocomplete="off" spellcheck="false";
+            label .unseen for="find" { "Account or name of a person" }
+            input #find type="search" name="account" placeholder="Account or name" required autocomplete="off" spellcheck="false" list="people";
+            datalist #people {
+                @for (account, name) in administrator.people.iter().take(MAX_OFFERED) { option value=(account) label=(name) {} }
+            }
             button .button .small type="submit" { "Look up" }
         }
     }
@@ -173,7 +195,7 @@ pub(super) fn of_keys(
     let units: Vec<&Unit> = std::iter::once(&choice.unit).chain(others).take(MAX_COLUMNS).collect();
     html! {
         div .scrolls tabindex="0" role="region" aria-label={ "What the keys of " (administrator.people.called(account.as_str())) " used" } {
-            table {
+            table .stacks {
                 thead {
                     tr {
                         th scope="col" { "Key" }
@@ -190,15 +212,15 @@ pub(super) fn of_keys(
                                 a href=(administrator.href("audit", &[("key", &key.id.to_string())])) { (key.name()) }
                                 code { (key.id) }
                             }
-                            td {
+                            td data-label="Status" {
                                 @match &key.key {
                                     Some(row) => { (status(row.status(now))) }
                                     None => { span .tag { "Deleted" } }
                                 }
                             }
-                            @for unit in &units { td .number { (words::number(key.of(unit))) } }
-                            td { @match key.key.as_ref().and_then(|row| row.last_used_at) { Some(at) => (distance(at, now)), None => "–" } }
-                            td {
+                            @for unit in &units { td .number data-label=(words::unit(unit)) { (words::number(key.of(unit))) } }
+                            td data-label="Last used" { @match key.key.as_ref().and_then(|row| row.last_used_at) { Some(at) => (distance(at, now)), None => "–" } }
+                            td data-label="Expires" {
                                 @match key.key.as_ref() {
                                     Some(row) => { @match row.expires_at { Some(at) => (distance(at, now)), None => "Never" } }
                                     None => "–",
