@@ -69,7 +69,7 @@ impl Gateway {
             true => Seen::Plain(Vec::new()),
         };
         let is_stream = meter.seen.is_stream();
-        let mut answer = answer.map(|upstream| Body::new(Answer::new(upstream, meter, self.silence)));
+        let mut answer = answer.map(|upstream| Body::new(Answer::metered(upstream, meter, self.silence)));
         if is_stream {
             // It may end with an event of ours.
             answer.headers_mut().remove(header::CONTENT_LENGTH);
