@@ -58,9 +58,11 @@ impl Gateway {
         let mut meter = Meter::new(self.edge.clove().clone(), grant.clone(), Arc::clone(&self.units), most);
         let answer = match self.ask(parts, body).await {
             Ok(answer) => answer,
-            Err(stop) => {
-                meter.seen = Seen::Failure;
-                return Err(stop.of_grant(&grant));
+            Err(error) => {
+                if error.costs_nothing() {
+                    meter.seen = Seen::Failure;
+                }
+                return Err(Stop::from(error).of_grant(&grant));
             }
         };
         meter.seen = match answer.status().is_success() {
@@ -84,8 +86,9 @@ impl Gateway {
             return Err(self.object(&presented, asked, objection).await);
         }
         let grant = self.edge.verify(&presented, asked).await?;
-        let answer = self.ask(parts, body).await.map_err(|stop| stop.of_grant(&grant))?;
-        Ok(self.pass(answer.map(Body::new), &grant))
+        let answer = self.ask(parts, body).await.map_err(|error| Stop::from(error).of_grant(&grant))?;
+        let answer = answer.map(|upstream| Body::new(self.unmetered(upstream, &grant)));
+        Ok(self.pass(answer, &grant))
     }
 
     /// The most that a request may use, if it is within the policy of its organization.
@@ -131,23 +134,19 @@ impl Gateway {
     }
 
     /// Asks the upstream for what has no body.
-    pub(crate) async fn get(&self, path: &str, request: &HeaderMap) -> Result<Response<Incoming>, Stop> {
-        self.send(Method::GET, path, request, Bytes::new()).await
+    pub(crate) async fn get(&self, path: &str, request: &HeaderMap, grant: &Grant) -> Result<Response<Answer>, Stop> {
+        let answer = self.upstream.send(Method::GET, path, headers::to_upstream(request), Bytes::new()).await?;
+        Ok(answer.map(|upstream| self.unmetered(upstream, grant)))
     }
 
-    async fn ask(&self, parts: &Parts, body: Bytes) -> Result<Response<Incoming>, Stop> {
+    async fn ask(&self, parts: &Parts, body: Bytes) -> Result<Response<Incoming>, NoAnswer> {
         let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
-        self.send(Method::POST, path, &parts.headers, body).await
+        self.upstream.send(Method::POST, path, headers::to_upstream(&parts.headers), body).await
     }
 
-    async fn send(&self, method: Method, path: &str, request: &HeaderMap, body: Bytes) -> Result<Response<Incoming>, Stop> {
-        let answer = self.upstream.send(method, path, headers::to_upstream(request), body).await?;
-        if answer.status().is_redirection() {
-            // A client would follow it, its key in hand.
-            tracing::error!(status = answer.status().as_u16(), "the upstream redirects: give the address that it redirects to");
-            return Err(unreachable(StatusCode::BAD_GATEWAY).into());
-        }
-        Ok(answer)
+    /// The body of an answer that uses no tokens.
+    fn unmetered(&self, upstream: Incoming, grant: &Grant) -> Answer {
+        Answer::of(upstream, self.edge.clove().clone(), grant.clone(), self.silence)
     }
 
     /// An answer as the client gets it.
@@ -220,7 +219,7 @@ impl From<NoAnswer> for Stop {
         tracing::error!(%error, source, "the upstream gave no answer");
         unreachable(match error {
             NoAnswer::Late(_) => StatusCode::GATEWAY_TIMEOUT,
-            NoAnswer::Unreachable(_) | NoAnswer::Unspeakable(_) => StatusCode::BAD_GATEWAY,
+            NoAnswer::Unreachable(_) | NoAnswer::Unspeakable(_) | NoAnswer::Redirect(_) => StatusCode::BAD_GATEWAY,
         })
         .into()
     }
