@@ -3,20 +3,24 @@
 use crate::{
     answer::Answer,
     asks::Asks,
-    body, headers,
+    body::{self, Coming},
+    headers,
     meter::{Meter, Seen, Tokens, Units, estimate},
     organizations::{Objection, Organizations},
     upstream::{NoAnswer, Upstream},
 };
 use axum::{body::Body, response::Response};
 use bytes::Bytes;
-use clove::{Grant, OrganizationId};
+use clove::{Grant, KeyId, OrganizationId};
 use clove_http::{AnthropicError, Asked, Edge, Presented, REQUEST_ID, Refused};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, request::Parts};
 use hyper::body::Incoming;
 use std::{error::Error, sync::Arc, time::Duration};
 
 const GATEWAY_REQUEST_ID: HeaderName = HeaderName::from_static("gateway-request-id");
+
+/// In seconds.
+const RETRY_SHORTLY: HeaderValue = HeaderValue::from_static("2");
 
 /// What the requests of the API share. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -47,7 +51,7 @@ struct Opened {
 
 impl Gateway {
     /// `POST /v1/messages`.
-    pub(crate) async fn message(&self, parts: &mut Parts, body: Body, asked: &Asked) -> Result<Response, Stop> {
+    pub(crate) async fn message(&self, parts: &mut Parts, body: Coming, asked: &Asked) -> Result<Response, Stop> {
         let Opened { presented, organization, body } = self.open(parts, body, asked).await?;
         let most = match self.most(&organization, &body) {
             Ok(most) => most,
@@ -80,7 +84,7 @@ impl Gateway {
     }
 
     /// `POST /v1/messages/count_tokens`, which uses no tokens.
-    pub(crate) async fn count_tokens(&self, parts: &mut Parts, body: Body, asked: &Asked) -> Result<Response, Stop> {
+    pub(crate) async fn count_tokens(&self, parts: &mut Parts, body: Coming, asked: &Asked) -> Result<Response, Stop> {
         let Opened { presented, organization, body } = self.open(parts, body, asked).await?;
         if let Err(objection) = self.may_use(&organization, &body) {
             return Err(self.object(&presented, asked, objection).await);
@@ -105,24 +109,24 @@ impl Gateway {
 
     /// Looks at the key before a byte of the body is kept: a stranger has nothing kept. It is neither counted nor logged yet, since it is
     /// verified again when it is known what it asks.
-    async fn open(&self, parts: &mut Parts, body: Body, asked: &Asked) -> Result<Opened, Stop> {
-        let (presented, organization) = match self.look(parts, asked).await {
+    async fn open(&self, parts: &mut Parts, body: Coming, asked: &Asked) -> Result<Opened, Stop> {
+        let (presented, key, organization) = match self.look(parts, asked).await {
             Ok(known) => known,
             Err(refused) => {
                 body::discard(&parts.headers, body).await;
                 return Err(refused.into());
             }
         };
-        match body::read(&parts.headers, body).await {
+        match body::read(&parts.headers, body, key).await {
             Ok(body) => Ok(Opened { presented, organization, body }),
             Err(objection) => Err(self.object(&presented, asked, objection.into()).await),
         }
     }
 
-    async fn look(&self, parts: &mut Parts, asked: &Asked) -> Result<(Presented, OrganizationId), Refused> {
+    async fn look(&self, parts: &mut Parts, asked: &Asked) -> Result<(Presented, KeyId, OrganizationId), Refused> {
         let presented = self.edge.take(&parts.uri, &mut parts.headers)?;
         let grant = self.edge.verify(&presented, &asked.clone().looking_ahead()).await?;
-        Ok((presented, grant.owner().organization.clone()))
+        Ok((presented, grant.key_id(), grant.owner().organization.clone()))
     }
 
     /// A request that the gateway itself objects to counts and is logged as one, unless its key is refused by now.
@@ -163,10 +167,13 @@ impl Gateway {
 
     /// The response to a request that goes no further.
     pub(crate) fn stop(&self, stop: &Stop, request: &HeaderMap) -> Response {
-        let response = match stop {
+        let mut response = match stop {
             Stop::Key(refused) => self.edge.refuse(refused, request),
             Stop::Other(error) => error.to_response(),
         };
+        if response.status() == body::OVERLOADED {
+            response.headers_mut().insert(header::RETRY_AFTER, RETRY_SHORTLY);
+        }
         response.map(Body::from)
     }
 }
