@@ -2,7 +2,7 @@
 
 mod models;
 
-use crate::gateway::Gateway;
+use crate::{body::Room, gateway::Gateway};
 use axum::{
     Router,
     extract::{Request, State},
@@ -25,6 +25,7 @@ pub(crate) const MODELS_READ: &str = "models:read";
 struct Bodies {
     messages: Asked,
     count_tokens: Asked,
+    room: Room,
 }
 
 type Shared = (Gateway, Arc<Bodies>);
@@ -32,7 +33,8 @@ type Shared = (Gateway, Arc<Bodies>);
 /// `HEAD /`, and everything under `/v1`.
 pub(crate) fn router(gateway: Gateway) -> Result<Router, Invalid> {
     let with_body = |label| Asked::new().at_endpoint(EndpointLabel::new(label)?).require(MESSAGES_WRITE);
-    let bodies = Bodies { messages: with_body("/v1/messages")?, count_tokens: with_body("/v1/messages/count_tokens")? };
+    let (messages_asked, count_asked) = (with_body("/v1/messages")?, with_body("/v1/messages/count_tokens")?);
+    let bodies = Bodies { messages: messages_asked, count_tokens: count_asked, room: Room::new() };
     let key = |label| Ok::<_, Invalid>(ApiKeyLayer::new(gateway.edge.clone()).at_endpoint(EndpointLabel::new(label)?));
     let models = key("/v1/models")?.require(MODELS_READ)?;
     let nothing = nothing.layer(key("/v1/other")?);
@@ -51,13 +53,13 @@ pub(crate) fn router(gateway: Gateway) -> Result<Router, Invalid> {
 
 async fn messages(State((gateway, bodies)): State<Shared>, request: Request) -> Response {
     let (mut parts, body) = request.into_parts();
-    let answer = gateway.message(&mut parts, body, &bodies.messages).await;
+    let answer = gateway.message(&mut parts, bodies.room.for_body(body), &bodies.messages).await;
     answer.unwrap_or_else(|stop| gateway.stop(&stop, &parts.headers))
 }
 
 async fn count_tokens(State((gateway, bodies)): State<Shared>, request: Request) -> Response {
     let (mut parts, body) = request.into_parts();
-    let answer = gateway.count_tokens(&mut parts, body, &bodies.count_tokens).await;
+    let answer = gateway.count_tokens(&mut parts, bodies.room.for_body(body), &bodies.count_tokens).await;
     answer.unwrap_or_else(|stop| gateway.stop(&stop, &parts.headers))
 }
 

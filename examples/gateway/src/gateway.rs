@@ -3,20 +3,24 @@
 use crate::{
     answer::Answer,
     asks::Asks,
-    body, headers,
+    body::{self, Coming},
+    headers,
     meter::{Meter, Seen, Tokens, Units, estimate},
     organizations::{Objection, Organizations},
     upstream::{NoAnswer, Upstream},
 };
 use axum::{body::Body, response::Response};
 use bytes::Bytes;
-use clove::{Grant, OrganizationId};
+use clove::{Grant, KeyId, OrganizationId};
 use clove_http::{AnthropicError, Asked, Edge, Presented, REQUEST_ID, Refused};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, request::Parts};
 use hyper::body::Incoming;
 use std::{error::Error, sync::Arc, time::Duration};
 
 const GATEWAY_REQUEST_ID: HeaderName = HeaderName::from_static("gateway-request-id");
+
+/// In seconds.
+const RETRY_SHORTLY: HeaderValue = HeaderValue::from_static("2");
 
 /// What the requests of the API share. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -47,7 +51,7 @@ struct Opened {
 
 impl Gateway {
     /// `POST /v1/messages`.
-    pub(crate) async fn message(&self, parts: &mut Parts, body: Body, asked: &Asked) -> Result<Response, Stop> {
+    pub(crate) async fn message(&self, parts: &mut Parts, body: Coming, asked: &Asked) -> Result<Response, Stop> {
         let Opened { presented, organization, body } = self.open(parts, body, asked).await?;
         let most = match self.most(&organization, &body) {
             Ok(most) => most,
@@ -58,9 +62,11 @@ impl Gateway {
         let mut meter = Meter::new(self.edge.clove().clone(), grant.clone(), Arc::clone(&self.units), most);
         let answer = match self.ask(parts, body).await {
             Ok(answer) => answer,
-            Err(stop) => {
-                meter.seen = Seen::Failure;
-                return Err(stop.of_grant(&grant));
+            Err(error) => {
+                if error.costs_nothing() {
+                    meter.seen = Seen::Failure;
+                }
+                return Err(Stop::from(error).of_grant(&grant));
             }
         };
         meter.seen = match answer.status().is_success() {
@@ -69,7 +75,7 @@ impl Gateway {
             true => Seen::Plain(Vec::new()),
         };
         let is_stream = meter.seen.is_stream();
-        let mut answer = answer.map(|upstream| Body::new(Answer::new(upstream, meter, self.silence)));
+        let mut answer = answer.map(|upstream| Body::new(Answer::metered(upstream, meter, self.silence)));
         if is_stream {
             // It may end with an event of ours.
             answer.headers_mut().remove(header::CONTENT_LENGTH);
@@ -78,14 +84,15 @@ impl Gateway {
     }
 
     /// `POST /v1/messages/count_tokens`, which uses no tokens.
-    pub(crate) async fn count_tokens(&self, parts: &mut Parts, body: Body, asked: &Asked) -> Result<Response, Stop> {
+    pub(crate) async fn count_tokens(&self, parts: &mut Parts, body: Coming, asked: &Asked) -> Result<Response, Stop> {
         let Opened { presented, organization, body } = self.open(parts, body, asked).await?;
         if let Err(objection) = self.may_use(&organization, &body) {
             return Err(self.object(&presented, asked, objection).await);
         }
         let grant = self.edge.verify(&presented, asked).await?;
-        let answer = self.ask(parts, body).await.map_err(|stop| stop.of_grant(&grant))?;
-        Ok(self.pass(answer.map(Body::new), &grant))
+        let answer = self.ask(parts, body).await.map_err(|error| Stop::from(error).of_grant(&grant))?;
+        let answer = answer.map(|upstream| Body::new(self.unmetered(upstream, &grant)));
+        Ok(self.pass(answer, &grant))
     }
 
     /// The most that a request may use, if it is within the policy of its organization.
@@ -102,24 +109,24 @@ impl Gateway {
 
     /// Looks at the key before a byte of the body is kept: a stranger has nothing kept. It is neither counted nor logged yet, since it is
     /// verified again when it is known what it asks.
-    async fn open(&self, parts: &mut Parts, body: Body, asked: &Asked) -> Result<Opened, Stop> {
-        let (presented, organization) = match self.look(parts, asked).await {
+    async fn open(&self, parts: &mut Parts, body: Coming, asked: &Asked) -> Result<Opened, Stop> {
+        let (presented, key, organization) = match self.look(parts, asked).await {
             Ok(known) => known,
             Err(refused) => {
                 body::discard(&parts.headers, body).await;
                 return Err(refused.into());
             }
         };
-        match body::read(&parts.headers, body).await {
+        match body::read(&parts.headers, body, key).await {
             Ok(body) => Ok(Opened { presented, organization, body }),
             Err(objection) => Err(self.object(&presented, asked, objection.into()).await),
         }
     }
 
-    async fn look(&self, parts: &mut Parts, asked: &Asked) -> Result<(Presented, OrganizationId), Refused> {
+    async fn look(&self, parts: &mut Parts, asked: &Asked) -> Result<(Presented, KeyId, OrganizationId), Refused> {
         let presented = self.edge.take(&parts.uri, &mut parts.headers)?;
         let grant = self.edge.verify(&presented, &asked.clone().looking_ahead()).await?;
-        Ok((presented, grant.owner().organization.clone()))
+        Ok((presented, grant.key_id(), grant.owner().organization.clone()))
     }
 
     /// A request that the gateway itself objects to counts and is logged as one, unless its key is refused by now.
@@ -131,23 +138,19 @@ impl Gateway {
     }
 
     /// Asks the upstream for what has no body.
-    pub(crate) async fn get(&self, path: &str, request: &HeaderMap) -> Result<Response<Incoming>, Stop> {
-        self.send(Method::GET, path, request, Bytes::new()).await
+    pub(crate) async fn get(&self, path: &str, request: &HeaderMap, grant: &Grant) -> Result<Response<Answer>, Stop> {
+        let answer = self.upstream.send(Method::GET, path, headers::to_upstream(request), Bytes::new()).await?;
+        Ok(answer.map(|upstream| self.unmetered(upstream, grant)))
     }
 
-    async fn ask(&self, parts: &Parts, body: Bytes) -> Result<Response<Incoming>, Stop> {
+    async fn ask(&self, parts: &Parts, body: Bytes) -> Result<Response<Incoming>, NoAnswer> {
         let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
-        self.send(Method::POST, path, &parts.headers, body).await
+        self.upstream.send(Method::POST, path, headers::to_upstream(&parts.headers), body).await
     }
 
-    async fn send(&self, method: Method, path: &str, request: &HeaderMap, body: Bytes) -> Result<Response<Incoming>, Stop> {
-        let answer = self.upstream.send(method, path, headers::to_upstream(request), body).await?;
-        if answer.status().is_redirection() {
-            // A client would follow it, its key in hand.
-            tracing::error!(status = answer.status().as_u16(), "the upstream redirects: give the address that it redirects to");
-            return Err(unreachable(StatusCode::BAD_GATEWAY).into());
-        }
-        Ok(answer)
+    /// The body of an answer that uses no tokens.
+    fn unmetered(&self, upstream: Incoming, grant: &Grant) -> Answer {
+        Answer::of(upstream, self.edge.clove().clone(), grant.clone(), self.silence)
     }
 
     /// An answer as the client gets it.
@@ -164,10 +167,13 @@ impl Gateway {
 
     /// The response to a request that goes no further.
     pub(crate) fn stop(&self, stop: &Stop, request: &HeaderMap) -> Response {
-        let response = match stop {
+        let mut response = match stop {
             Stop::Key(refused) => self.edge.refuse(refused, request),
             Stop::Other(error) => error.to_response(),
         };
+        if response.status() == body::OVERLOADED {
+            response.headers_mut().insert(header::RETRY_AFTER, RETRY_SHORTLY);
+        }
         response.map(Body::from)
     }
 }
@@ -220,7 +226,7 @@ impl From<NoAnswer> for Stop {
         tracing::error!(%error, source, "the upstream gave no answer");
         unreachable(match error {
             NoAnswer::Late(_) => StatusCode::GATEWAY_TIMEOUT,
-            NoAnswer::Unreachable(_) | NoAnswer::Unspeakable(_) => StatusCode::BAD_GATEWAY,
+            NoAnswer::Unreachable(_) | NoAnswer::Unspeakable(_) | NoAnswer::Redirect(_) => StatusCode::BAD_GATEWAY,
         })
         .into()
     }

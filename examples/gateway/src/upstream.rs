@@ -1,7 +1,7 @@
 //! The Messages API that the gateway stands before, and the host's own key to it.
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, header, uri::PathAndQuery};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header, uri::PathAndQuery};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -40,6 +40,8 @@ pub(crate) enum NoAnswer {
     Late(Duration),
     /// No request can be made of it.
     Unspeakable(http::Error),
+    /// It sends elsewhere. A client would follow it, its key in hand.
+    Redirect(StatusCode),
 }
 
 impl Upstream {
@@ -78,6 +80,7 @@ impl Upstream {
         *request.uri_mut() = self.address(path).map_err(NoAnswer::Unspeakable)?;
         *request.headers_mut() = headers;
         match tokio::time::timeout(self.patience, self.connections.request(request)).await {
+            Ok(Ok(answer)) if answer.status().is_redirection() => Err(NoAnswer::Redirect(answer.status())),
             Ok(answer) => answer.map_err(NoAnswer::Unreachable),
             Err(_) => Err(NoAnswer::Late(self.patience)),
         }
@@ -120,12 +123,24 @@ impl fmt::Debug for Upstream {
     }
 }
 
+impl NoAnswer {
+    /// Whether it is known that nothing was done. A request that was sent may be worked on, whatever becomes of its connection.
+    pub(crate) fn costs_nothing(&self) -> bool {
+        match self {
+            Self::Unreachable(error) => error.is_connect(),
+            Self::Late(_) => false,
+            Self::Unspeakable(_) | Self::Redirect(_) => true,
+        }
+    }
+}
+
 impl fmt::Display for NoAnswer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unreachable(_) => f.write_str("the upstream cannot be reached"),
             Self::Late(patience) => write!(f, "the upstream has not answered within {} seconds", patience.as_secs()),
             Self::Unspeakable(_) => f.write_str("no request can be made of it"),
+            Self::Redirect(status) => write!(f, "the upstream redirects ({status}): give the address that it redirects to"),
         }
     }
 }
@@ -134,7 +149,7 @@ impl std::error::Error for NoAnswer {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Unreachable(error) => Some(error),
-            Self::Late(_) => None,
+            Self::Late(_) | Self::Redirect(_) => None,
             Self::Unspeakable(error) => Some(error),
         }
     }

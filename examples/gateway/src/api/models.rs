@@ -10,7 +10,7 @@ use axum::{
     extract::{Path, RawQuery, State},
     response::Response,
 };
-use clove::OrganizationId;
+use clove::Grant;
 use clove_http::{AnthropicError, Granted};
 use http::{HeaderMap, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
@@ -26,7 +26,7 @@ pub(super) async fn list(
     request: HeaderMap,
 ) -> Response {
     let path = query.map_or_else(|| "/v1/models".to_owned(), |query| format!("/v1/models?{query}"));
-    let answer = allowed(&gateway, &path, &request, &grant.owner().organization).await;
+    let answer = allowed(&gateway, &path, &request, &grant).await;
     answer.unwrap_or_else(|stop| gateway.stop(&stop.of_grant(&grant), &request))
 }
 
@@ -37,7 +37,7 @@ pub(super) async fn one(
     request: HeaderMap,
 ) -> Response {
     let answer = if is_name(&id) && gateway.organizations.allows(&grant.owner().organization, &id) {
-        gateway.get(&format!("/v1/models/{id}"), &request).await
+        gateway.get(&format!("/v1/models/{id}"), &request, &grant).await
     } else {
         Err(AnthropicError::new(StatusCode::NOT_FOUND, "There is no model of this name for your organization.").into())
     };
@@ -57,17 +57,20 @@ fn is_name(id: &str) -> bool {
 }
 
 /// A page of the upstream's list without what is not allowed. Its cursors stay the upstream's: they lead to its next page.
-async fn allowed(gateway: &Gateway, path: &str, request: &HeaderMap, organization: &OrganizationId) -> Result<Response, Stop> {
-    let mut answer = gateway.get(path, request).await?;
+async fn allowed(gateway: &Gateway, path: &str, request: &HeaderMap, grant: &Grant) -> Result<Response, Stop> {
+    let mut answer = gateway.get(path, request, grant).await?;
     headers::to_client(answer.headers_mut());
     if !answer.status().is_success() {
         return Ok(answer.map(Body::new));
     }
     let (mut head, body) = answer.into_parts();
     let unreadable = || AnthropicError::new(StatusCode::BAD_GATEWAY, "The list of models cannot be read. Try again shortly.");
-    let body = Limited::new(body, MAX_BYTES).collect().await.map_err(|_| unreadable())?.to_bytes();
+    // It is of use only when it is whole, and may take no longer than the upstream may be silent.
+    let body = tokio::time::timeout(gateway.silence, Limited::new(body, MAX_BYTES).collect()).await;
+    let body = body.map_err(|_| unreadable())?.map_err(|_| unreadable())?.to_bytes();
     let mut page: Value = serde_json::from_slice(&body).map_err(|_| unreadable())?;
     let models = page.get_mut("data").and_then(Value::as_array_mut).ok_or_else(unreadable)?;
+    let organization = &grant.owner().organization;
     models
         .retain(|model| model.get("id").and_then(Value::as_str).is_some_and(|id| gateway.organizations.allows(organization, id)));
     head.headers.remove(header::CONTENT_LENGTH);

@@ -12,6 +12,8 @@ pub(crate) struct Events {
     data: Vec<u8>,
     is_within: bool,
     is_too_long: bool,
+    /// How many bytes of events that are too long have passed.
+    unread: u64,
 }
 
 impl Events {
@@ -33,6 +35,11 @@ impl Events {
         first_end
     }
 
+    /// How many bytes have passed unread, since their events were too long.
+    pub(crate) fn unread(&self) -> u64 {
+        self.unread
+    }
+
     /// Whether the next byte begins an event: what is put in before it spoils none.
     pub(crate) fn is_between(&self) -> bool {
         !self.is_within
@@ -42,12 +49,22 @@ impl Events {
         self.is_within = true;
         self.line_bytes += part.len();
         if self.line.len() + self.data.len() + part.len() > MAX_BYTES {
+            // What was kept of it until now, and is no longer.
+            let kept = if self.is_too_long { 0 } else { self.line.len() + self.data.len() };
+            self.pass(kept);
             self.is_too_long = true;
             self.data.clear();
             self.line.truncate(2);
         }
+        if self.is_too_long {
+            self.pass(part.len());
+        }
         let room = if self.is_too_long { 2_usize.saturating_sub(self.line.len()) } else { part.len() };
         self.line.extend(part.iter().take(room));
+    }
+
+    fn pass(&mut self, bytes: usize) {
+        self.unread = self.unread.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
     }
 
     /// Takes the line; whether it is the empty one that ends an event.
@@ -115,5 +132,8 @@ mod tests {
         assert!(events.line.capacity() + events.data.capacity() < 4 * MAX_BYTES);
         events.read(b"\n\ndata: next\n\n", |data| all.push(data.len()));
         assert_eq!(all, [4]);
+        let passed = 64 * (MAX_BYTES / 16);
+        let unread = usize::try_from(events.unread()).unwrap_or(0);
+        assert!((passed..passed + 1024).contains(&unread), "{unread}");
     }
 }

@@ -3,7 +3,7 @@
 mod events;
 mod tokens;
 
-pub(crate) use tokens::{Seen, Tokens, estimate};
+pub(crate) use tokens::{Seen, Tokens, Told, estimate};
 
 use clove::{Clove, Grant, Invalid, RecordError, Unit};
 use std::sync::Arc;
@@ -48,18 +48,22 @@ impl Meter {
         &self.grant
     }
 
-    /// Records how much it is so far: a process that dies loses only what came later.
+    /// Records what the answer has told so far: a process that dies loses only what came later. Nothing that is only estimated is
+    /// recorded before the end, since the largest amount counts.
     pub(crate) fn note(&self) {
-        self.told(|tokens| self.record(tokens));
+        let Told { input, output } = self.seen.told();
+        let record = |unit, told: Option<u64>| told.map_or(Ok(()), |told| self.clove.record(&self.grant, unit, told));
+        self.log(record(&self.units.input, input).and(record(&self.units.output, output)));
     }
 
-    fn record(&self, tokens: Tokens) -> Result<(), RecordError> {
+    fn settle(&self, tokens: Tokens) -> Result<(), RecordError> {
         self.clove.record(&self.grant, &self.units.input, tokens.input)?;
-        self.clove.record(&self.grant, &self.units.output, tokens.output)
+        self.clove.record(&self.grant, &self.units.output, tokens.output)?;
+        self.clove.settle(&self.grant, tokens.total())
     }
 
-    fn told(&self, tell: impl FnOnce(Tokens) -> Result<(), RecordError>) {
-        if let Err(error) = tell(self.seen.tokens(self.most)) {
+    fn log(&self, told: Result<(), RecordError>) {
+        if let Err(error) = told {
             tracing::error!(key_id = %self.grant.key_id(), %error, "tokens were not counted");
         }
     }
@@ -67,6 +71,6 @@ impl Meter {
 
 impl Drop for Meter {
     fn drop(&mut self) {
-        self.told(|tokens| self.record(tokens).and(self.clove.settle(&self.grant, tokens.total())));
+        self.log(self.settle(self.seen.tokens(self.most)));
     }
 }

@@ -1,6 +1,7 @@
 //! The usage policy of an organization, before anything is forwarded.
 
-use crate::support::{Start, Upstream, curl, message};
+use crate::support::{Start, Upstream, curl, message, until};
+use tokio::{io::AsyncWriteExt, net::TcpStream};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_that_cannot_be_judged_is_not_forwarded() {
@@ -76,4 +77,31 @@ async fn a_body_above_the_limit_is_too_large_and_one_of_a_stranger_is_not_kept()
     let answer = curl(&[&url, "-H", "x-api-key: nobody", "-H", "expect:", "--data-binary", "@-"], usual.as_bytes()).await;
     assert_eq!((answer.status.as_u16(), &*answer.error().0), (401, "authentication_error"));
     assert!(upstream.seen().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_whose_bodies_fill_its_room_is_told_to_wait_and_others_are_served() {
+    let upstream = Upstream::start().await;
+    let program = Start::before(&upstream).with("--limit", "100000/60").run().await;
+    let (key, other) = (program.key("acme", "ada").await, program.key("acme", "grace").await);
+    let hello = r#"{"model": "demo-small", "max_tokens": 5, "messages": []}"#;
+    let most = 32 << 20;
+    let head = format!(
+        "POST /v1/messages HTTP/1.1\r\nhost: gateway\r\nx-api-key: {}\r\ncontent-length: {most}\r\n\r\n",
+        *key.credential
+    );
+    let mut unfinished = Vec::new();
+    for _ in 0..2 {
+        let mut stream = TcpStream::connect(program.url.strip_prefix("http://").unwrap()).await.unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(&vec![b' '; most - 1]).await.unwrap();
+        unfinished.push(stream);
+    }
+    let asks = || message(&program.url, &key.credential, hello);
+    let full = until(asks, |answer| answer.status != 200).await;
+    assert_eq!((full.status.as_u16(), &*full.error().0), (529, "overloaded_error"), "{full:?}");
+    assert_eq!((full.header("retry-after"), full.header("x-should-retry")), ("2", ""));
+    assert_eq!(message(&program.url, &other.credential, hello).await.status, 200);
+    drop(unfinished);
+    until(asks, |answer| answer.status == 200).await;
 }

@@ -1,6 +1,6 @@
 //! Streams: unbuffered, left, ended, and finished.
 
-use crate::support::{Made, Program, Start, Upstream, by, until};
+use crate::support::{Made, Program, Start, Upstream, by, curl, until};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper_util::{
@@ -146,6 +146,24 @@ async fn an_upstream_that_falls_silent_is_given_up() {
     assert!(reading.read_all().await);
     assert!(reading.last_event().contains("fallen silent"), "{}", reading.text);
     until(|| std::future::ready(upstream.left()), |left| *left == 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upstream_that_falls_silent_is_given_up_where_nothing_is_counted_too() {
+    let upstream = Upstream::start().await;
+    let program = Start::before(&upstream).with("--silence", "1").run().await;
+    let key = program.key("acme", "ada").await;
+    let header = format!("x-api-key: {}", *key.credential);
+    upstream.hold_after(0);
+    let count = ["--data-binary", r#"{"model": "demo-small", "messages": []}"#];
+    for (path, body) in [("/v1/messages/count_tokens", &count[..]), ("/v1/models/demo-small", &[])] {
+        let answer = curl(&[&[&*format!("{}{path}", program.url), "-H", &header, "--max-time", "20"], body].concat(), b"").await;
+        assert_eq!((answer.status.as_u16(), &*answer.body), (200, ""), "{path}");
+    }
+    until(|| std::future::ready(upstream.left()), |left| *left == 2).await;
+    let list = curl(&[&format!("{}/v1/models", program.url), "-H", &header, "--max-time", "20"], b"").await;
+    assert_eq!((list.status.as_u16(), &*list.error().0), (502, "api_error"));
+    until(|| std::future::ready(upstream.left()), |left| *left == 3).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

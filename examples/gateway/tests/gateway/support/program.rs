@@ -25,7 +25,12 @@ pub(crate) struct Start {
 
 impl Start {
     pub(crate) fn before(upstream: &Upstream) -> Self {
-        let arguments = ["--listen", "127.0.0.1:0", "--upstream", &upstream.url].map(str::to_owned).to_vec();
+        Self::before_address(&upstream.url)
+    }
+
+    /// Before an upstream of the test's own.
+    pub(crate) fn before_address(url: &str) -> Self {
+        let arguments = ["--listen", "127.0.0.1:0", "--upstream", url].map(str::to_owned).to_vec();
         Self { arguments, log: "info" }
     }
 
