@@ -11,5 +11,6 @@ mod clients;
 mod hostile;
 mod metering;
 mod nodes;
+mod people;
 mod policies;
 mod streams;
