@@ -3,23 +3,25 @@
 use crate::{
     api::{self, MESSAGES_WRITE, MODELS_READ},
     gateway::Gateway,
+    hosts::Hosts,
     keys::capabilities,
     organizations::Organizations,
     sign_in::{self, SignIn},
 };
 use axum::{
     Router,
-    response::{IntoResponse, Redirect},
+    response::{IntoResponse, Redirect, Response},
     routing::get,
 };
-use clove::{AccountId, Capability, CapabilitySet, Clove, Invalid, OrganizationId};
+use clove::{AccountId, Capability, CapabilitySet, Clove, Invalid, OrganizationId, Owner};
 use clove_http::{
-    NotSignedIn, Visitor, manage,
+    NotSignedIn, Problem, Visitor, manage,
     pages::{Member, Offered, Settings, Site, Team},
 };
 use http::{HeaderMap, StatusCode, request::Parts};
 use std::{
-    future::{Ready, ready},
+    future::{Future, ready},
+    pin::Pin,
     sync::Arc,
 };
 
@@ -31,17 +33,20 @@ pub(crate) const TEAM: &str = "/team";
 /// The management API, for programs in a person's session.
 const MANAGEMENT: &str = "/api";
 
+type Asking = Pin<Box<dyn Future<Output = Result<Visitor, Response>> + Send>>;
+
 /// The whole router.
-pub(crate) fn router(gateway: Gateway, sign_in: SignIn) -> Result<Router, Invalid> {
+pub(crate) fn router(gateway: Gateway, sign_in: SignIn, hosts: Hosts) -> Result<Router, Invalid> {
     let clove = gateway.edge.clove().clone();
-    let management = manage::router(clove.clone(), who(&sign_in, NotSignedIn)?);
-    let app = api::router(gateway)?
+    let management = manage::router(clove.clone(), who(&clove, &sign_in, NotSignedIn)?);
+    let people = Router::new()
         .nest(MANAGEMENT, management)
         .nest(SETTINGS, settings(clove.clone(), &sign_in)?)
         .nest(TEAM, team(clove, &sign_in)?)
         .merge(sign_in::router(sign_in))
-        .merge(without_slashes());
-    Ok(app.fallback(|| async { (StatusCode::NOT_FOUND, "There is nothing here.") }))
+        .merge(without_slashes())
+        .layer(hosts.layer());
+    Ok(api::router(gateway)?.merge(people).fallback(|| async { (StatusCode::NOT_FOUND, "There is nothing here.") }))
 }
 
 /// The pages are also found by who types a slash too much.
@@ -55,13 +60,13 @@ fn settings(clove: Clove, sign_in: &SignIn) -> Result<Router, Invalid> {
         Offered::new(Capability::new(MESSAGES_WRITE)?, "Send messages to models"),
         Offered::new(Capability::new(MODELS_READ)?, "List models"),
     ];
-    Ok(Settings::new(clove, who(sign_in, to_sign_in())?).site(site()).offer(offered).into_router())
+    Ok(Settings::new(clove.clone(), who(&clove, sign_in, to_sign_in())?).site(site()).offer(offered).into_router())
 }
 
 fn team(clove: Clove, sign_in: &SignIn) -> Result<Router, Invalid> {
     let organizations = Arc::clone(&sign_in.organizations);
     let members = move |id: OrganizationId| ready(members(&organizations, &id));
-    Ok(Team::new(clove, who(sign_in, to_sign_in())?, members).site(site()).into_router())
+    Ok(Team::new(clove.clone(), who(&clove, sign_in, to_sign_in())?, members).site(site()).into_router())
 }
 
 fn site() -> Site {
@@ -75,13 +80,31 @@ fn to_sign_in() -> Redirect {
     Redirect::to(sign_in::PATH)
 }
 
-/// Who is asking, by the session; whoever has none gets the answer.
-fn who<R>(sign_in: &SignIn, otherwise: R) -> Result<impl Fn(Parts) -> Ready<Result<Visitor, R>> + Send + Sync + use<R>, Invalid>
+/// Who is asking, by the session; whoever has none gets the answer. Who was cut off could let itself in again, if its session were of use.
+fn who<R>(clove: &Clove, sign_in: &SignIn, otherwise: R) -> Result<impl Fn(Parts) -> Asking + Send + Sync + use<R>, Invalid>
 where
     R: IntoResponse + Clone + Send + Sync + 'static,
 {
-    let (sign_in, may_grant) = (sign_in.clone(), capabilities()?);
-    Ok(move |request: Parts| ready(visitor(&sign_in, &may_grant, &request.headers).ok_or_else(|| otherwise.clone())))
+    let (clove, sign_in, may_grant) = (clove.clone(), sign_in.clone(), capabilities()?);
+    Ok(move |request: Parts| -> Asking {
+        let visitor = visitor(&sign_in, &may_grant, &request.headers).ok_or_else(|| otherwise.clone().into_response());
+        let clove = clove.clone();
+        Box::pin(async move {
+            let visitor = visitor?;
+            match is_open(&clove, visitor.owner()).await {
+                Ok(true) => Ok(visitor),
+                Ok(false) => {
+                    let detail = "You are cut off here. An administrator of your organization can let you in again.";
+                    Err(Problem::new(StatusCode::FORBIDDEN, "cut-off", "You are cut off", detail).into_response())
+                }
+                Err(error) => Err(Problem::from(&error).into_response()),
+            }
+        })
+    })
+}
+
+async fn is_open(clove: &Clove, owner: &Owner) -> Result<bool, clove::Error> {
+    Ok(clove.is_open(owner).await? && clove.is_open(&owner.organization).await?)
 }
 
 /// The people of an organization, as they are now.
@@ -91,11 +114,12 @@ fn members(organizations: &Organizations, id: &OrganizationId) -> Result<Vec<Mem
     people.map(|person| Ok(Member::new(AccountId::new(&person.id)?, &person.name))).collect()
 }
 
+/// Limits and budgets are the operator's, so that nobody in an organization lifts its usage policy.
 fn visitor(sign_in: &SignIn, may_grant: &CapabilitySet, request: &HeaderMap) -> Option<Visitor> {
     let owner = sign_in.sessions.of(request)?;
     let (_, person) = sign_in.organizations.person(owner.organization.as_str(), owner.account.as_str())?;
     let visitor = Visitor::new(owner).may_grant(may_grant.clone());
-    Some(if person.administrator { visitor.administrator().may_set_limits() } else { visitor })
+    Some(if person.administrator { visitor.administrator() } else { visitor })
 }
 
 #[cfg(test)]
@@ -103,8 +127,8 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
     use crate::{meter::Units, organizations::DEMO, sessions::Sessions, upstream::Upstream};
-    use axum::{body::Body, response::Response};
-    use clove::{MemoryStore, Owner, Policy};
+    use axum::body::Body;
+    use clove::{MemoryStore, Policy};
     use clove_http::Edge;
     use http::{Request, header};
     use http_body_util::BodyExt as _;
@@ -123,8 +147,10 @@ mod tests {
             units: Arc::new(Units::new().unwrap()),
             silence: Duration::ZERO,
         };
-        let mut app = router(gateway, SignIn { organizations, sessions }).unwrap();
-        let request = Request::get(path).header(header::COOKIE, cookie).body(Body::empty()).unwrap();
+        let mut app =
+            router(gateway, SignIn { organizations, sessions }, Hosts::new(([127, 0, 0, 1], 8080).into(), None)).unwrap();
+        let request =
+            Request::get(path).header(header::HOST, "localhost:8080").header(header::COOKIE, cookie).body(Body::empty()).unwrap();
         app.call(request).await.unwrap()
     }
 

@@ -9,6 +9,7 @@ use clove::{
     sqlite::SqliteStore,
 };
 use std::{env, fs, path::PathBuf};
+use tokio::task::JoinHandle;
 
 /// The keys, and the store that is to be closed at the end.
 pub(crate) struct Keys {
@@ -46,6 +47,12 @@ impl Keys {
         Ok(Self { clove: observed(Clove::builder(store.clone(), policy)), store: Kept::InFile(path, store) })
     }
 
+    /// Begins the work beside verification.
+    pub(crate) fn maintain(&self) -> JoinHandle<()> {
+        let maintenance = self.clove.maintenance();
+        tokio::spawn(maintenance.run(|error| tracing::error!(%error, "the key store failed")))
+    }
+
     /// Where they are, for a person.
     pub(crate) fn place(&self) -> String {
         match &self.store {
@@ -54,8 +61,15 @@ impl Keys {
         }
     }
 
-    /// Writes what waits, gives back what was taken ahead, and closes the store.
-    pub(crate) async fn close(self) {
+    /// Ends the work beside verification, writes what waits, gives back what was taken ahead, and closes the store.
+    pub(crate) async fn close(self, maintenance: JoinHandle<()>) {
+        // It must not go on in a store that is closed. What it has not written yet, shutting down writes.
+        maintenance.abort();
+        if let Err(error) = maintenance.await
+            && error.is_panic()
+        {
+            tracing::error!(%error, "the work beside verification failed");
+        }
         if let Err(error) = self.clove.shut_down().await {
             tracing::error!(%error, "what waited could not be written, or places of windows not be given back");
         }
@@ -78,4 +92,25 @@ fn default_file() -> Result<PathBuf, String> {
 fn told(place: &str, error: StoreError) -> String {
     let source = std::error::Error::source(&error).map(|source| format!(": {source}")).unwrap_or_default();
     format!("{place} cannot be opened: {error}{source}")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[tokio::test]
+    async fn closing_ends_the_maintenance_before_the_store() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = Options { db: Some(folder.path().join("keys.db")), ..Options::default() };
+        let keys = Keys::open(&options).await.unwrap();
+        // Others hold handles still, as a connection that is broken off does.
+        let _held = keys.clove.clone();
+        let maintenance = keys.maintain();
+        let watched = maintenance.abort_handle();
+        tokio::task::yield_now().await;
+        assert!(!watched.is_finished());
+        keys.close(maintenance).await;
+        assert!(watched.is_finished());
+    }
 }

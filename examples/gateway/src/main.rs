@@ -10,6 +10,7 @@ mod body;
 mod demo;
 mod gateway;
 mod headers;
+mod hosts;
 mod keys;
 mod meter;
 mod options;

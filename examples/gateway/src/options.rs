@@ -26,6 +26,9 @@ usage: gateway [OPTION VALUE]...
   --silence SECONDS         how long it may be silent within one; 300 unless said
   --stop-within SECONDS     how long running answers may take to end when the gateway is stopped; 30 unless said
   --demo-pace MILLISECONDS  how long the demo takes for a word of a stream; 30 unless said
+  --demo-sign-in-for-anybody
+                            has no value: serve the demo's sign-in, where anybody may sign in as anybody, to other machines;
+                            needed where --listen is no loopback address
   --public-url URL          how people reach the gateway, if not where it listens; with https, cookies are sent over that alone
 
 RUST_LOG says what is logged, as in RUST_LOG=debug or RUST_LOG=info,clove=trace.";
@@ -44,6 +47,7 @@ pub(crate) struct Options {
     pub(crate) stop_within: Duration,
     pub(crate) demo_pace: Duration,
     pub(crate) public_url: Option<Uri>,
+    pub(crate) demo_sign_in_for_anybody: bool,
 }
 
 impl Default for Options {
@@ -61,6 +65,7 @@ impl Default for Options {
             stop_within: Duration::from_secs(30),
             demo_pace: Duration::from_millis(30),
             public_url: None,
+            demo_sign_in_for_anybody: false,
         }
     }
 }
@@ -74,6 +79,10 @@ impl Options {
         while let Some(argument) = arguments.next() {
             if matches!(argument.to_str(), Some("help" | "--help" | "-h")) {
                 return Ok(None);
+            }
+            if argument == "--demo-sign-in-for-anybody" {
+                options.demo_sign_in_for_anybody = true;
+                continue;
             }
             let (name, value) = match argument.to_str().and_then(|text| text.split_once('=')) {
                 Some((name, value)) => (OsString::from(name), Some(OsString::from(value))),
@@ -105,6 +114,11 @@ impl Options {
         }
         if options.db.is_some() && options.postgres.is_some() {
             return Err("the keys are either in a file or in Postgres: leave out --db or --postgres".to_owned());
+        }
+        if !options.listen.ip().is_loopback() && !options.demo_sign_in_for_anybody {
+            return Err("--listen is no loopback address, and in the demo's sign-in anybody may sign in as anybody: \
+                        listen at 127.0.0.1, or say --demo-sign-in-for-anybody"
+                .to_owned());
         }
         if !windows.is_empty() {
             options.limits = Some(Limits::new(windows).map_err(|error| error.to_string())?);
@@ -144,6 +158,17 @@ mod tests {
         assert_eq!(options.limits.unwrap().windows().len(), 2);
         assert!(read("--help").unwrap().is_none());
         assert!(read("").unwrap().is_some());
+    }
+
+    #[test]
+    fn other_machines_get_the_demos_sign_in_only_where_that_is_said() {
+        for line in ["--listen 127.0.0.1:0", "--listen [::1]:0", "--listen 0.0.0.0:0 --demo-sign-in-for-anybody"] {
+            assert!(read(line).is_ok(), "{line}");
+        }
+        assert!(read("--demo-sign-in-for-anybody --listen [::]:0 --db a").unwrap().unwrap().db.is_some());
+        for line in ["--listen 0.0.0.0:0", "--listen [::]:0", "--listen 192.168.1.2:8080"] {
+            assert!(read(line).err().unwrap().contains("--demo-sign-in-for-anybody"), "{line}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ use crate::{
     app,
     demo::Demo,
     gateway::Gateway,
+    hosts::Hosts,
     keys::Keys,
     meter::Units,
     options::Options,
@@ -14,7 +15,6 @@ use crate::{
     upstream::Upstream,
     welcome,
 };
-use clove::Clove;
 use clove_http::{AnthropicStyle, Edge};
 use http::Uri;
 use std::{env, fs, sync::Arc, time::Duration};
@@ -37,6 +37,7 @@ pub(crate) async fn run(options: Options) -> Result<(), String> {
     organizations.set_budgets(&clove, &units).await.map_err(|error| format!("the budgets cannot be set: {error}"))?;
     let listener = TcpListener::bind(options.listen).await.map_err(|error| format!("{}: {error}", options.listen))?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
+    tracing::info!("listening at {address}");
     let public = options
         .public_url
         .clone()
@@ -58,12 +59,13 @@ pub(crate) async fn run(options: Options) -> Result<(), String> {
     };
     let is_secure = options.public_url.as_ref().and_then(Uri::scheme_str) == Some("https");
     let sign_in = SignIn { organizations: Arc::clone(&organizations), sessions: Sessions::new(is_secure) };
-    let app = app::router(gateway, sign_in).map_err(|error| error.to_string())?;
+    let hosts = Hosts::new(address, options.public_url.as_ref());
+    let app = app::router(gateway, sign_in, hosts).map_err(|error| error.to_string())?;
     let (mut stopped, mut interrupted) = match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
         (Ok(stopped), Ok(interrupted)) => (stopped, interrupted),
         (Err(error), _) | (_, Err(error)) => return Err(format!("signals cannot be heard: {error}")),
     };
-    tokio::spawn(maintain(clove.clone()));
+    let maintenance = keys.maintain();
     welcome::say(&keys, &organizations, &public, demo.is_some()).await?;
     serve(listener, app, options.stop_within, async {
         tokio::select! {
@@ -74,7 +76,7 @@ pub(crate) async fn run(options: Options) -> Result<(), String> {
     })
     .await;
     drop(demo);
-    keys.close().await;
+    keys.close(maintenance).await;
     Ok(())
 }
 
@@ -103,11 +105,4 @@ async fn demo_upstream(pace: Duration, patience: Duration) -> Result<(Upstream, 
     let (running, ended) = oneshot::channel::<()>();
     tokio::spawn(serve(listener, app, Duration::ZERO, async move { drop(ended.await) }));
     Ok((upstream, running))
-}
-
-async fn maintain(clove: Clove) {
-    let maintenance = clove.maintenance();
-    // It ends when the last handle is gone.
-    drop(clove);
-    maintenance.run(|error| tracing::error!(%error, "the key store failed")).await;
 }

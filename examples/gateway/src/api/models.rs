@@ -1,13 +1,10 @@
 //! Which models there are: of the upstream's, those that the organization may use.
 
 use super::Shared;
-use crate::{
-    gateway::{Gateway, Stop},
-    headers,
-};
+use crate::gateway::{Gateway, Stop};
 use axum::{
     body::Body,
-    extract::{Path, RawQuery, State},
+    extract::{Path, RawQuery, State, rejection::PathRejection},
     response::Response,
 };
 use clove::Grant;
@@ -26,26 +23,26 @@ pub(super) async fn list(
     request: HeaderMap,
 ) -> Response {
     let path = query.map_or_else(|| "/v1/models".to_owned(), |query| format!("/v1/models?{query}"));
-    let answer = allowed(&gateway, &path, &request, &grant).await;
-    answer.unwrap_or_else(|stop| gateway.stop(&stop.of_grant(&grant), &request))
+    match allowed(&gateway, &path, &request, &grant).await {
+        Ok(answer) => gateway.pass(answer, &grant),
+        Err(stop) => gateway.stop(&stop.of_grant(&grant), &request),
+    }
 }
 
 pub(super) async fn one(
     State((gateway, _)): State<Shared>,
     Granted(grant): Granted,
-    Path(id): Path<String>,
+    id: Result<Path<String>, PathRejection>,
     request: HeaderMap,
 ) -> Response {
-    let answer = if is_name(&id) && gateway.organizations.allows(&grant.owner().organization, &id) {
-        gateway.get(&format!("/v1/models/{id}"), &request, &grant).await
-    } else {
-        Err(AnthropicError::new(StatusCode::NOT_FOUND, "There is no model of this name for your organization.").into())
+    let may_see = |id: &String| is_name(id) && gateway.organizations.allows(&grant.owner().organization, id);
+    // What is no text once it is decoded is no model's name, either.
+    let answer = match id.ok().map(|Path(id)| id).filter(may_see) {
+        Some(id) => gateway.get(&format!("/v1/models/{id}"), &request, &grant).await,
+        None => Err(AnthropicError::new(StatusCode::NOT_FOUND, "There is no model of this name for your organization.").into()),
     };
     match answer {
-        Ok(mut answer) => {
-            headers::to_client(answer.headers_mut());
-            answer.map(Body::new)
-        }
+        Ok(answer) => gateway.pass(answer.map(Body::new), &grant),
         Err(stop) => gateway.stop(&stop.of_grant(&grant), &request),
     }
 }
@@ -58,8 +55,7 @@ fn is_name(id: &str) -> bool {
 
 /// A page of the upstream's list without what is not allowed. Its cursors stay the upstream's: they lead to its next page.
 async fn allowed(gateway: &Gateway, path: &str, request: &HeaderMap, grant: &Grant) -> Result<Response, Stop> {
-    let mut answer = gateway.get(path, request, grant).await?;
-    headers::to_client(answer.headers_mut());
+    let answer = gateway.get(path, request, grant).await?;
     if !answer.status().is_success() {
         return Ok(answer.map(Body::new));
     }

@@ -252,3 +252,25 @@ async fn an_organization_sees_the_models_that_it_may_use() {
         assert_eq!(models["models"], json!(["demo-small", "claude-haiku-demo"]), "{sdk:?}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_about_models_tells_the_id_that_the_access_log_has() {
+    let (upstream, program) = running().await;
+    let key = program.key("globex", "edsger").await;
+    let header = format!("x-api-key: {}", *key.credential);
+    let ask = |path: &str| {
+        let (url, header) = (format!("{}{path}", program.url), header.clone());
+        async move { curl(&[&url, "-H", &header], b"").await }
+    };
+    upstream.says("request-id", "req_upstreams");
+    for path in ["/v1/models", "/v1/models/demo-small"] {
+        let answer = ask(path).await;
+        assert_eq!((answer.status.as_u16(), answer.header("request-id")), (200, "req_upstreams"), "{path} {answer:?}");
+        let ours = answer.header("gateway-request-id");
+        assert!(ours.starts_with("req_") && ours != "req_upstreams", "{path} {answer:?}");
+    }
+    for path in ["/v1/models/%ff", "/v1/models/no-such-model"] {
+        let answer = ask(path).await;
+        assert_eq!((answer.status.as_u16(), &*answer.error().0), (404, "not_found_error"), "{path}");
+    }
+}

@@ -11,6 +11,7 @@ mod clients;
 mod hostile;
 mod metering;
 mod nodes;
+mod people;
 mod policies;
 mod streams;
 mod welcome;

@@ -5,7 +5,7 @@ mod program;
 mod sdk;
 mod upstream;
 
-pub(crate) use curl::{curl, message};
+pub(crate) use curl::{Answer, curl, message};
 pub(crate) use program::{Made, Program, Start, by};
 pub(crate) use sdk::SDKS;
 pub(crate) use upstream::Upstream;
