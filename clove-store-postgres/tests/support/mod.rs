@@ -84,7 +84,12 @@ pub(crate) struct Operator {
 impl Operator {
     /// Of a schema, whose name stands for `~` in statements.
     pub(crate) async fn of(schema: &str) -> Self {
-        let connection = PgConnection::connect(&url(Way::Direct)).await.unwrap();
+        Self::at(&url(Way::Direct), schema).await
+    }
+
+    /// Of a schema of another database.
+    pub(crate) async fn at(url: &str, schema: &str) -> Self {
+        let connection = PgConnection::connect(url).await.unwrap();
         Self { connection, prefix: format!("{schema}.") }
     }
 
@@ -116,6 +121,27 @@ impl Drop for Schemas {
         let names = std::mem::take(&mut *self.names.lock().unwrap());
         let drop = |name| format!("SET lock_timeout = '10s'; DROP SCHEMA IF EXISTS {name} CASCADE");
         execute_all(names.into_iter().map(drop).collect());
+    }
+}
+
+/// A database, dropped at the end. What other tests read for long keeps old rows, and so room on their pages, in theirs alone.
+pub(crate) struct Database {
+    name: String,
+    pub(crate) url: String,
+}
+
+impl Database {
+    pub(crate) fn new() -> Self {
+        let name = format!("clove_test_{}", OperationId::new(chrono::Utc::now()).as_uuid().simple());
+        execute_all(vec![format!("CREATE DATABASE {name}")]);
+        let url = format!("{}/{name}", url(Way::Direct).rsplit_once('/').unwrap().0);
+        Self { name, url }
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        execute_all(vec![format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name)]);
     }
 }
 
