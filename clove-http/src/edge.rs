@@ -86,7 +86,7 @@ impl Edge {
         let mut response = Response::new(Bytes::new());
         *response.status_mut() = refused.status();
         refused.set_headers(response.headers_mut(), self.clove.now());
-        match Grpc::of(request).filter(|_| self.answers_grpc) {
+        match self.answers_grpc.then(|| Grpc::of(request)).flatten() {
             Some(grpc) => grpc.refused(refused, &mut response),
             None => self.renderer.refused(refused, &mut response),
         }

@@ -7,6 +7,10 @@ const VARY: [&str; 2] = ["Authorization", "X-Api-Key"];
 
 /// No shared cache may keep it. What the host says that is stricter stays.
 pub(super) fn set_private(headers: &mut HeaderMap) {
+    if !headers.contains_key(header::CACHE_CONTROL) {
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private"));
+        return;
+    }
     let said = list(headers, &header::CACHE_CONTROL);
     let is = |directive: &str, name: &str| directive.eq_ignore_ascii_case(name);
     if said.iter().any(|directive| is(directive, "private") || is(directive, "no-store")) {
