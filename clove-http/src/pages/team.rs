@@ -42,7 +42,8 @@ use std::{
 /// The longest form, in bytes: an account and a reason, encoded.
 const MAX_FORM_BYTES: usize = 16 * 1024;
 /// The style sheet of the team page alone.
-static TEAM_STYLE: LazyLock<Asset> = LazyLock::new(|| Asset::css("team", include_str!("assets/team.css")));
+static TEAM_STYLE: LazyLock<Asset> =
+    LazyLock::new(|| Asset::css("team", concat!(include_str!("assets/chart.css"), "\n", include_str!("assets/team.css"))));
 
 /// The team page, for administrators of an organization, to be made a router.
 ///
