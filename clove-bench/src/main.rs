@@ -31,6 +31,8 @@ mod measure;
 mod memory;
 #[cfg(feature = "postgres")]
 mod postgres;
+#[cfg(any(feature = "http", feature = "postgres"))]
+mod programs;
 mod unknown;
 
 use figure::{Figure, Printer};

@@ -1,6 +1,6 @@
 //! Runs the test binaries several at a time: many of them wait more than they reckon.
 
-use crate::step::{self, Count, Ended, cargo};
+use crate::step::{self, Count, Ended};
 use serde_json::Value;
 use std::{
     path::{Path, PathBuf},
@@ -53,16 +53,10 @@ pub(crate) fn run(name: &str, arguments: &[&str], env: &[(&str, String)]) -> End
     step::ended(name, began, wrong.as_deref(), count)
 }
 
-/// What cargo has built, or builds now.
+/// The test binaries that cargo has built, or builds now.
 fn built(arguments: &[&str]) -> Result<Vec<Binary>, String> {
-    let output = cargo(arguments).args(["--no-run", "--message-format", "json"]).stderr(Stdio::inherit()).output();
-    let output = output.map_err(|error| format!("cargo did not start: {error}"))?;
-    if !output.status.success() {
-        return Err("not built".to_owned());
-    }
-    let text = String::from_utf8_lossy(&output.stdout);
-    let messages = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let binaries: Vec<Binary> = messages.filter_map(|message| Binary::of(&message)).collect();
+    let messages = step::built(&[arguments, &["--no-run"]].concat())?;
+    let binaries: Vec<Binary> = messages.iter().filter_map(Binary::of).collect();
     if binaries.is_empty() { Err("cargo names no test binary".to_owned()) } else { Ok(binaries) }
 }
 

@@ -8,7 +8,7 @@ mod servers;
 mod step;
 mod test;
 
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Command, ExitCode};
 
 const USAGE: &str = "usage:
   cargo xtask test                       everything there is to check
@@ -75,13 +75,9 @@ fn main() -> ExitCode {
 
 /// Builds the gateway of the examples, and says where it is.
 fn gateway() -> Result<String, String> {
-    let arguments = ["build", "--release", "--quiet", "--package", "gateway", "--message-format", "json-render-diagnostics"];
-    let output = step::cargo(&arguments).stderr(Stdio::inherit()).output();
-    let output = output.map_err(|error| format!("cargo did not start: {error}"))?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    let messages = text.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-    let built = messages.filter_map(|message| message.get("executable")?.as_str().map(str::to_owned)).next_back();
-    built.filter(|_| output.status.success()).ok_or_else(|| "the gateway was not built".to_owned())
+    let messages = step::built(&["build", "--release", "--quiet", "--package", "gateway"])?;
+    let mut files = messages.iter().filter_map(|message| message.get("executable")?.as_str());
+    files.next_back().map(str::to_owned).ok_or_else(|| "cargo names no gateway".to_owned())
 }
 
 fn code(command: &mut Command) -> ExitCode {

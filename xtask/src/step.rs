@@ -1,5 +1,6 @@
 //! One step of a longer run: a command, its output shown as it comes, its test results counted.
 
+use serde_json::Value;
 use std::{
     fmt,
     io::{BufRead, BufReader},
@@ -66,6 +67,16 @@ pub(crate) fn cargo(arguments: &[&str]) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.args(arguments).current_dir(root());
     command
+}
+
+/// What cargo tells of what it has built, message by message. Its complaints are shown.
+pub(crate) fn built(arguments: &[&str]) -> Result<Vec<Value>, String> {
+    let output = cargo(arguments).args(["--message-format", "json-render-diagnostics"]).stderr(Stdio::inherit()).output();
+    let output = output.map_err(|error| format!("cargo did not start: {error}"))?;
+    if !output.status.success() {
+        return Err("not built".to_owned());
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
 }
 
 pub(crate) fn root() -> &'static Path {

@@ -1,13 +1,11 @@
 //! `wrk`: as many requests as a server answers.
 
+use crate::programs::on_path;
 use std::{io::Write, net::SocketAddr, path::PathBuf, process::Command, time::Duration};
 
 /// In `PATH`.
 pub(crate) fn program() -> Result<PathBuf, String> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path)
-        .map(|folder| folder.join("wrk"))
-        .find(|file| file.is_file())
+    on_path("wrk")
         .ok_or_else(|| "wrk is missing, which puts the load on the server: install it, on Debian the package wrk".to_owned())
 }
 

@@ -1,6 +1,7 @@
 //! `pgbench -S -M prepared`: how many point reads a second the server gives to a client that does nothing else.
 
 use super::server;
+use crate::programs::on_path;
 use std::{
     path::PathBuf,
     process::{Command, Output},
@@ -14,9 +15,7 @@ const SCALE: &str = "10";
 /// Beside the other programs of the server, or in `PATH`.
 pub(crate) fn program() -> Result<PathBuf, String> {
     let beside = std::env::var_os("CLOVE_TEST_POSTGRES_BIN").map(|bin| PathBuf::from(bin).join("pgbench"));
-    let on_path = std::env::var_os("PATH").into_iter().flat_map(|path| std::env::split_paths(&path).collect::<Vec<_>>());
-    let mut places = beside.into_iter().chain(on_path.map(|folder| folder.join("pgbench")));
-    places.find(|file| file.is_file()).ok_or_else(|| {
+    beside.filter(|file| file.is_file()).or_else(|| on_path("pgbench")).ok_or_else(|| {
         "pgbench is missing, which verify-pg-32 is measured beside: it comes with Postgres's server (Debian: postgresql-15, \
          Fedora: postgresql-contrib), and is looked for in CLOVE_TEST_POSTGRES_BIN and PATH"
             .to_owned()
