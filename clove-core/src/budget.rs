@@ -59,8 +59,9 @@ impl Refill {
         (self.first(day), self.next(day).map_or(NaiveDate::MAX.into(), |next| next.before(1)))
     }
 
-    /// Ends "so much".
-    pub(crate) fn each(self) -> &'static str {
+    /// Ends "so much": "a day", "a week", "a month", or "in all".
+    #[must_use]
+    pub fn each(self) -> &'static str {
         match self {
             Self::Daily => "a day",
             Self::Weekly => "a week",

@@ -9,6 +9,9 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use serde_json::{Map, Value};
 
+/// What the body is (RFC 9457 section 3).
+pub(crate) const MEDIA_TYPE: &str = "application/problem+json";
+
 /// Before each kind of problem in its type's URI. A name and no address: nothing is to be found there.
 pub const TYPES: &str = "urn:clove:problem:";
 
@@ -95,7 +98,7 @@ impl Problem {
         let mut response = Response::new(self.to_json());
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some(seconds) = self.retry_after {
             headers.insert(header::RETRY_AFTER, seconds.into());

@@ -1,6 +1,9 @@
 //! In which form a refusal is told.
 
-use crate::{problem::Problem, refused::Refused};
+use crate::{
+    problem::{MEDIA_TYPE, Problem},
+    refused::Refused,
+};
 use bytes::Bytes;
 use clove_core::Grant;
 use http::{HeaderMap, HeaderValue, Response, header};
@@ -40,7 +43,7 @@ pub struct Problems;
 
 impl Renderer for Problems {
     fn refused(&self, refused: &Refused, response: &mut Response<Bytes>) {
-        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
         *response.body_mut() = Problem::from(refused).to_json();
     }
 }

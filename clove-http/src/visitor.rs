@@ -4,7 +4,7 @@ mod same_origin;
 
 use crate::problem::Problem;
 use axum_core::response::{IntoResponse, Response};
-use clove_core::{By, CapabilitySet, Error, Owner, Role, Scope};
+use clove_core::{By, CapabilitySet, Clove, Error, Owner, Role, Scope};
 use http::{StatusCode, request::Parts};
 use std::{future::Future, pin::Pin, sync::Arc};
 
@@ -84,6 +84,14 @@ impl Visitor {
             Role::Administrator => Scope::Organization(self.owner.organization.clone()),
             Role::Owner => Scope::Owner(self.owner.clone()),
         }
+    }
+
+    /// Whether neither this person nor its organization is closed.
+    ///
+    /// # Errors
+    /// The store's failure.
+    pub async fn is_open(&self, clove: &Clove) -> Result<bool, Error> {
+        Ok(clove.is_open(&self.owner).await? && clove.is_open(&self.owner.organization).await?)
     }
 
     /// This person as the actor of a command, for a reason.

@@ -1,13 +1,13 @@
 //! A request, with who sent it.
 
-use super::{Management, body, headers, presented};
+use super::{Management, body, headers, presented, shape::KeyBody};
 use crate::{problem::Problem, visitor::Visitor, visitor::require_same_origin};
 use axum::{
     body::{Body, Bytes},
     extract::{FromRequest, FromRequestParts, Query, RawPathParams, Request},
     response::{IntoResponse, Response},
 };
-use clove_core::{AccountId, By, Clove, Error, KeyId, OperationId, OrganizationId, Owner, Refusal, Role, Scope};
+use clove_core::{AccountId, By, Clove, Error, Key, KeyId, OperationId, OrganizationId, Owner, Refusal, Role, Scope};
 use http::{StatusCode, request::Parts};
 use serde::de::DeserializeOwned;
 use std::{future::Future, sync::Arc};
@@ -71,6 +71,11 @@ impl Asked {
             Role::Administrator => Ok(&self.visitor.owner().organization),
             Role::Owner => Err(administrators_only()),
         }
+    }
+
+    /// A key as the visitor is told of it.
+    pub(super) fn told(&self, key: &Key) -> KeyBody {
+        KeyBody::new(&self.clove, self.visitor.role(), key)
     }
 
     /// The member of an administrator's organization that the path names. Whether there is one the host knows, and not clove.
@@ -149,6 +154,6 @@ impl Order {
         if matches!(answer, Err(Error::OutcomeUnknown { .. })) && !self.is_repeatable {
             answer = command(self.by).await;
         }
-        answer.map_err(|error| Problem::from(&error))
+        answer.map_err(Problem::from)
     }
 }

@@ -12,7 +12,7 @@ use super::{
 use crate::problem::Problem;
 use axum::response::Response;
 use chrono::{DateTime, Utc};
-use clove_core::{Budget, BudgetChoice, BudgetState, Error, Invalid, KeyId, Refill, Scope, Unit};
+use clove_core::{Budget, BudgetChoice, BudgetState, Invalid, KeyId, Refill, Scope, Unit};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::{
@@ -183,14 +183,14 @@ fn unit_of(asked: &Asked) -> Result<Unit, Problem> {
 }
 
 async fn state(asked: Asked, scope: Scope, key: Option<KeyId>) -> Result<Response, Problem> {
-    let state = asked.clove.budget(scope, key, &unit_of(&asked)?).await.map_err(|error| Problem::from(&error))?;
+    let state = asked.clove.budget(scope, key, &unit_of(&asked)?).await?;
     json(StatusCode::OK, &StateBody { state: state.map(Into::into) })
 }
 
 async fn choose(mut asked: Asked, scope: Scope) -> Result<Response, Problem> {
     let (unit, order) = (&unit_of(&asked)?, asked.by()?);
     let choice = BudgetChoice::try_from(asked.json::<ChoiceBody>().await?.budget);
-    let choice = choice.map_err(|invalid| Problem::from(&Error::from(invalid)))?;
+    let choice = choice?;
     let (clove, scope) = (&asked.clove, &scope);
     order.give(|by| async move { clove.set_budget(scope, unit, choice, &by).await }).await?;
     Ok(nothing())

@@ -4,7 +4,6 @@ use super::{
     answer::DoneBody,
     asked::Asked,
     routes::{Routes, Told},
-    shape::KeyBody,
 };
 use crate::problem::Problem;
 use axum::{body::Body, response::Response};
@@ -88,7 +87,7 @@ async fn kill(asked: Asked, command: Action) -> Result<Response, Problem> {
             }
         })
         .await?;
-    DoneBody { changed, key: key.map(|key| KeyBody::new(clove, asked.visitor.role(), &key)) }.answer()
+    DoneBody { changed, key: key.map(|key| asked.told(&key)) }.answer()
 }
 
 async fn enable(asked: Asked) -> Result<Response, Problem> {
@@ -100,7 +99,7 @@ async fn enable(asked: Asked) -> Result<Response, Problem> {
             async move { clove.enable(scope, id, &by).await }
         })
         .await?;
-    let key = Some(KeyBody::new(clove, asked.visitor.role(), &applied.key));
+    let key = Some(asked.told(&applied.key));
     DoneBody { changed: applied.changed, key }.answer()
 }
 

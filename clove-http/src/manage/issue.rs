@@ -7,12 +7,12 @@ use super::{
     keys::given,
     openapi::capabilities,
     routes::{Routes, Told},
-    shape::{ExpiryBody, KeyBody, LimitsBody, metadata},
+    shape::{ExpiryBody, LimitsBody, metadata},
 };
 use crate::problem::Problem;
 use axum::response::Response;
 use chrono::TimeDelta;
-use clove_core::{Action, CapabilitySet, Description, Error, Invalid, NewKey, Status};
+use clove_core::{Action, CapabilitySet, Description, Invalid, NewKey, Status};
 use http::{HeaderValue, StatusCode, header};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -114,7 +114,7 @@ impl TryFrom<NewKeyBody> for NewKey {
 
 async fn create_key(mut asked: Asked) -> Result<Response, Problem> {
     let order = asked.by_once("create")?;
-    let new = NewKey::try_from(asked.json::<NewKeyBody>().await?).map_err(|invalid| Problem::from(&Error::from(invalid)))?;
+    let new = NewKey::try_from(asked.json::<NewKeyBody>().await?)?;
     let (clove, owner) = (&asked.clove, asked.visitor.owner());
     let issued = order
         .give(|by| {
@@ -122,7 +122,7 @@ async fn create_key(mut asked: Asked) -> Result<Response, Problem> {
             async move { clove.create(owner, new, &by).await }
         })
         .await?;
-    let key = KeyBody::new(clove, asked.visitor.role(), &issued.key);
+    let key = asked.told(&issued.key);
     let mut response = credential(StatusCode::CREATED, &key, &issued)?;
     // Relative to the address of the list, whatever it is nested under (RFC 9110 section 10.2.2).
     if let Some(place) = HeaderValue::from_str(&format!("keys/{}", key.id)).ok().filter(|_| issued.credential.is_some()) {
@@ -154,5 +154,5 @@ async fn rotate_key(mut asked: Asked) -> Result<Response, Problem> {
             async move { clove.rotate(scope, id, revision, grace, &by).await }
         })
         .await?;
-    credential(StatusCode::OK, &KeyBody::new(clove, asked.visitor.role(), &issued.key), &issued)
+    credential(StatusCode::OK, &asked.told(&issued.key), &issued)
 }

@@ -102,7 +102,7 @@ async fn list(asked: Asked) -> Result<Response, Problem> {
     json(
         StatusCode::OK,
         &KeyPage {
-            keys: page.items.iter().map(|key| KeyBody::new(&asked.clove, asked.visitor.role(), key)).collect(),
+            keys: page.items.iter().map(|key| asked.told(key)).collect(),
             next: page.next.map(|next| next.to_string()),
             unreadable: page.corrupt.iter().map(unreadable).collect(),
         },
@@ -110,8 +110,8 @@ async fn list(asked: Asked) -> Result<Response, Problem> {
 }
 
 async fn get(asked: Asked) -> Result<Response, Problem> {
-    let key = asked.clove.get(asked.visitor.scope(), asked.key_id()?).await.map_err(|error| Problem::from(&error))?;
-    let mut response = json(StatusCode::OK, &KeyBody::new(&asked.clove, asked.visitor.role(), &key))?;
+    let key = asked.clove.get(asked.visitor.scope(), asked.key_id()?).await?;
+    let mut response = json(StatusCode::OK, &asked.told(&key))?;
     response.headers_mut().insert(header::ETAG, entity_tag(key.revision));
     Ok(response)
 }
@@ -169,7 +169,7 @@ impl TryFrom<EditBody> for Edit {
 
 async fn patch(mut asked: Asked) -> Result<Response, Problem> {
     let (id, revision, order) = (asked.key_id()?, asked.revision()?, asked.by()?);
-    let edit = Edit::try_from(asked.json::<EditBody>().await?).map_err(|invalid| Problem::from(&Error::from(invalid)))?;
+    let edit = Edit::try_from(asked.json::<EditBody>().await?)?;
     let (clove, scope) = (&asked.clove, asked.visitor.scope());
     let applied = order
         .give(|by| {
@@ -177,7 +177,7 @@ async fn patch(mut asked: Asked) -> Result<Response, Problem> {
             async move { clove.edit(scope, id, revision, edit, &by).await }
         })
         .await?;
-    let key = Some(KeyBody::new(clove, asked.visitor.role(), &applied.key));
+    let key = Some(asked.told(&applied.key));
     DoneBody { changed: applied.changed, key }.answer()
 }
 
@@ -217,6 +217,6 @@ async fn active_keys(asked: Asked) -> Result<Response, Problem> {
         Scope::Owner(owner) => owner,
         Scope::Organization(_) => own.clone(),
     };
-    let keys = asked.clove.active_keys(&owner).await.map_err(|error| Problem::from(&error))?;
+    let keys = asked.clove.active_keys(&owner).await?;
     json(StatusCode::OK, &ActiveBody::from(keys))
 }

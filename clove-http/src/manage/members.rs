@@ -11,7 +11,7 @@ use super::{
 };
 use crate::problem::Problem;
 use axum::response::Response;
-use clove_core::{ActiveLimit, Closed, Error, LimitChoice};
+use clove_core::{ActiveLimit, Closed, LimitChoice};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::{
@@ -128,7 +128,7 @@ async fn set_active_limit(mut asked: Asked) -> Result<Response, Problem> {
     };
     let clove = &asked.clove;
     order.give(|by| async move { clove.set_active_limit(owner, limit, &by).await }).await?;
-    let keys = clove.active_keys(owner).await.map_err(|error| Problem::from(&error))?;
+    let keys = clove.active_keys(owner).await?;
     json(StatusCode::OK, &ActiveBody::from(keys))
 }
 
@@ -142,7 +142,7 @@ struct RequestLimitsBody {
 async fn set_request_limits(mut asked: Asked) -> Result<Response, Problem> {
     let (owner, order) = (&asked.member()?, asked.by()?);
     let limits = asked.json::<RequestLimitsBody>().await?.limits;
-    let limits = LimitChoice::try_from(limits).map_err(|invalid| Problem::from(&Error::from(invalid)))?;
+    let limits = LimitChoice::try_from(limits)?;
     let clove = &asked.clove;
     order
         .give(|by| {

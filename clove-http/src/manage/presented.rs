@@ -1,6 +1,6 @@
 //! Whether a request comes with an API key.
 
-use crate::problem::Problem;
+use crate::{presented::X_API_KEY, problem::Problem};
 use clove_core::{Grant, Policy};
 use http::{StatusCode, header, request::Parts};
 
@@ -20,7 +20,7 @@ pub(super) fn look<'a>(parts: &'a Parts, policy: &Policy) -> Presented<'a> {
         return Presented::Verified(grant);
     }
     let mut authorizations = parts.headers.get_all(header::AUTHORIZATION).iter();
-    if parts.headers.contains_key("x-api-key") || authorizations.any(|value| policy.finds_credential(value)) {
+    if parts.headers.contains_key(X_API_KEY) || authorizations.any(|value| policy.finds_credential(value)) {
         return Presented::Unverified;
     }
     Presented::None

@@ -1,7 +1,7 @@
 //! Routes, each with its description: what a router answers and what its OpenAPI document says are said in one place.
 
 use super::{Management, openapi};
-use crate::problem::Problem;
+use crate::problem::{MEDIA_TYPE, Problem};
 use axum::{
     Router,
     handler::Handler,
@@ -160,7 +160,7 @@ impl Told {
         for status in statuses {
             let about = StatusCode::from_u16(*status).ok().and_then(|status| status.canonical_reason()).unwrap_or_default();
             let content = ContentBuilder::new().schema(Some(schema.clone())).build();
-            let response = ResponseBuilder::new().description(about).content("application/problem+json", content);
+            let response = ResponseBuilder::new().description(about).content(MEDIA_TYPE, content);
             let headers: &[&str] = if matches!(status, 429 | 503) { &["Retry-After"] } else { &[] };
             self = self.status(*status, response, headers);
         }

@@ -2,6 +2,10 @@
 
 use axum::extract::{NestedPath, OriginalUri};
 use http::request::Parts;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+/// What a query's values are encoded of: all but what is never reserved (RFC 3986, section 2.3).
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// Relative references (RFC 3986, section 4.2) from the address that was asked for: they hold at any mount point, and where a proxy
 /// cuts off a part of the path.
@@ -45,18 +49,20 @@ impl Links {
 
     /// The page with a query, of pairs of names and values.
     pub(crate) fn page_with(&self, query: &[(&str, &str)]) -> String {
-        if query.is_empty() {
-            return self.page.clone();
-        }
-        let encode = |text| percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC);
-        let query: Vec<String> = query.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect();
-        format!("{}?{}", self.page, query.join("&"))
+        with_query(self.page.clone(), query.iter().copied())
     }
 
     /// What lies below the page.
     pub(crate) fn within(&self, path: &str) -> String {
         format!("{}{path}", self.within)
     }
+}
+
+/// An address with a query, of pairs of names and values.
+pub(crate) fn with_query<'a>(address: String, query: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+    let encode = |text: &'a str| utf8_percent_encode(text, RESERVED);
+    let query: Vec<String> = query.map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect();
+    if query.is_empty() { address } else { format!("{address}?{}", query.join("&")) }
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! What a command that did not succeed is answered.
 
 use super::Problem;
-use clove_core::{Error, Fault, Refusal, StoreError};
+use crate::refused::seconds_until;
+use clove_core::{Error, Fault, Invalid, Refusal, StoreError};
 use http::StatusCode;
 
 /// After how many seconds to try again where the store failed.
@@ -26,6 +27,18 @@ impl From<&Error> for Problem {
             Error::Fault(Fault::Store(StoreError::Corrupt { .. }) | Fault::System { .. } | Fault::UnknownPepper { .. }) => Self::failed(),
             _ => Self::unavailable(),
         }
+    }
+}
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        (&error).into()
+    }
+}
+
+impl From<Invalid> for Problem {
+    fn from(invalid: Invalid) -> Self {
+        Error::from(invalid).into()
     }
 }
 
@@ -64,8 +77,7 @@ impl From<&Refusal> for Problem {
             Refusal::LimitReached { active, limit } => problem.with("active", *active).with("limit", *limit),
             Refusal::TooManyRecords { records, limit } => problem.with("records", *records).with("limit", *limit),
             Refusal::TooManyCreations { limit, resets_at } => {
-                let seconds = (*resets_at - chrono::Utc::now()).num_seconds().saturating_add(1);
-                problem.with("limit", *limit).retry_after(u64::try_from(seconds).unwrap_or(1))
+                problem.with("limit", *limit).retry_after(seconds_until(*resets_at, chrono::Utc::now()))
             }
             Refusal::NotAllowed { status, offered, .. } => {
                 let offered: Vec<&str> = offered.iter().map(|action| action.as_str()).collect();

@@ -13,7 +13,7 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
     routing::get,
 };
-use clove::{AccountId, Capability, CapabilitySet, Clove, Invalid, OrganizationId, Owner};
+use clove::{AccountId, Capability, CapabilitySet, Clove, Invalid, OrganizationId};
 use clove_http::{
     NotSignedIn, Problem, Visitor, manage,
     pages::{Member, Offered, Settings, Site, Team},
@@ -91,20 +91,16 @@ where
         let clove = clove.clone();
         Box::pin(async move {
             let visitor = visitor?;
-            match is_open(&clove, visitor.owner()).await {
+            match visitor.is_open(&clove).await {
                 Ok(true) => Ok(visitor),
                 Ok(false) => {
                     let detail = "You are cut off here. An administrator of your organization can let you in again.";
                     Err(Problem::new(StatusCode::FORBIDDEN, "cut-off", "You are cut off", detail).into_response())
                 }
-                Err(error) => Err(Problem::from(&error).into_response()),
+                Err(error) => Err(Problem::from(error).into_response()),
             }
         })
     })
-}
-
-async fn is_open(clove: &Clove, owner: &Owner) -> Result<bool, clove::Error> {
-    Ok(clove.is_open(owner).await? && clove.is_open(&owner.organization).await?)
 }
 
 /// The people of an organization, as they are now.
@@ -128,7 +124,7 @@ mod tests {
     use super::*;
     use crate::{meter::Units, organizations::DEMO, sessions::Sessions, upstream::Upstream};
     use axum::body::Body;
-    use clove::{MemoryStore, Policy};
+    use clove::{MemoryStore, Owner, Policy};
     use clove_http::Edge;
     use http::{Request, header};
     use http_body_util::BodyExt as _;

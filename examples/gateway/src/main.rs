@@ -15,6 +15,7 @@ mod keys;
 mod meter;
 mod options;
 mod organizations;
+mod random;
 mod serve;
 mod sessions;
 mod sign_in;

@@ -1,5 +1,6 @@
 //! Who is signed in: cookies that say nothing, kept in memory.
 
+use crate::random;
 use clove::Owner;
 use http::{HeaderMap, HeaderValue, header};
 use sha2::{Digest as _, Sha256};
@@ -8,7 +9,6 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
-use zeroize::Zeroizing;
 
 const COOKIE: &str = "gateway_session";
 /// Where it goes over https alone: a browser takes it from nobody but this very host (RFC 6265bis section 4.1.3.2).
@@ -44,9 +44,7 @@ impl Sessions {
 
     /// Signs somebody in: the cookie to set.
     pub(crate) fn begin(&self, owner: Owner) -> Result<HeaderValue, String> {
-        let mut random = Zeroizing::new([0_u8; 32]);
-        getrandom::fill(&mut *random).map_err(|_| "the operating system gives no random bytes")?;
-        let token = Zeroizing::new(random.iter().map(|byte| format!("{byte:02x}")).collect::<String>());
+        let token = random::token::<32>()?;
         let cookie = self.cookie(&token, LIFE)?;
         let now = Instant::now();
         let mut all = self.lock();

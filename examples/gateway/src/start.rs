@@ -9,6 +9,7 @@ use crate::{
     meter::Units,
     options::Options,
     organizations::{DEMO, Organizations},
+    random,
     serve::serve,
     sessions::Sessions,
     sign_in::SignIn,
@@ -94,9 +95,7 @@ fn real_upstream(url: &Uri, patience: Duration) -> Result<Upstream, String> {
 
 /// The demo, on a port of its own that ends with what is returned.
 async fn demo_upstream(pace: Duration, patience: Duration) -> Result<(Upstream, oneshot::Sender<()>), String> {
-    let mut random = Zeroizing::new([0_u8; 16]);
-    getrandom::fill(&mut *random).map_err(|_| "the operating system gives no random bytes")?;
-    let key = Zeroizing::new(random.iter().map(|byte| format!("{byte:02x}")).collect::<String>());
+    let key = random::token::<16>()?;
     let listener = TcpListener::bind("127.0.0.1:0").await.map_err(|error| format!("the demo: {error}"))?;
     let address = listener.local_addr().map_err(|error| format!("the demo: {error}"))?;
     let base = format!("http://{address}").parse().map_err(|_| "the demo has no address")?;

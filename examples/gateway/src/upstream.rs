@@ -1,7 +1,8 @@
 //! The Messages API that the gateway stands before, and the host's own key to it.
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header, uri::PathAndQuery};
+use clove_http::X_API_KEY;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header, uri::PathAndQuery};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -72,7 +73,7 @@ impl Upstream {
         mut headers: HeaderMap,
         body: Bytes,
     ) -> Result<Response<Incoming>, NoAnswer> {
-        headers.insert(HeaderName::from_static("x-api-key"), self.key.clone());
+        headers.insert(X_API_KEY, self.key.clone());
         // Compressed, an answer would come in lumps, and could not be read as it passes.
         headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         let mut request = Request::new(Full::new(body));

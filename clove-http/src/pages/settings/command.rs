@@ -41,7 +41,7 @@ pub(super) async fn run(
         (Err(invalid), _) => Err(invalid.into()),
         (_, Err(error)) => Err(error),
     };
-    done.unwrap_or_else(|error| failed(&asked, &(&error).into()))
+    done.unwrap_or_else(|error| failed(&asked, &error.into()))
 }
 
 async fn dispatch(app: &App, asked: &Asked, view: &View, fields: &Fields, by: By) -> Result<Response, Error> {
@@ -137,7 +137,7 @@ async fn not_done(app: &App, asked: &Asked, view: &View, id: KeyId, error: &Erro
 async fn answer(app: &App, asked: &Asked, view: &View, status: StatusCode, notices: Notices) -> Response {
     match page::render(app, asked, view, notices).await {
         Ok(page) => respond::page(status, page),
-        Err(error) => failed(asked, &(&error).into()),
+        Err(error) => failed(asked, &error.into()),
     }
 }
 

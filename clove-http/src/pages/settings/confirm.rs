@@ -127,7 +127,7 @@ pub(super) async fn page(app: &App, asked: &Asked, view: &View, action: Action) 
         (Err(error), Some(id)) if action == Action::Delete && is_corrupt(&error) => {
             (id.to_string(), "A key that cannot be read".into(), 0)
         }
-        (Err(error), _) => return failed(asked, &(&error).into()),
+        (Err(error), _) => return failed(asked, &error.into()),
     };
     let main = html! {
         section .panel {

@@ -59,7 +59,7 @@ impl Errors {
     }
 
     pub(super) fn add_invalid(&mut self, invalid: &Invalid) {
-        self.add(Field::of(invalid), sentence(format_args!("{} {}", invalid.field, invalid.rule)));
+        self.add(Field::of(invalid), rule(invalid));
     }
 
     /// The value of what is wrong about a new key.
@@ -95,10 +95,15 @@ impl Errors {
     }
 }
 
+/// What would be right. How large it was is nothing that a person asks.
+fn rule(invalid: &Invalid) -> String {
+    sentence(format_args!("{} {}", invalid.field, invalid.rule))
+}
+
 /// What went wrong, for who sits before the page.
 pub(super) fn to_sentence(error: &Error) -> String {
     match error {
-        Error::Invalid(invalid) => sentence(format_args!("{} {}", invalid.field, invalid.rule)),
+        Error::Invalid(invalid) => rule(invalid),
         Error::Refused(Refusal::BeyondAuthority { capability }) => {
             format!("You may not grant {capability}. Leave it out, or ask an administrator.")
         }

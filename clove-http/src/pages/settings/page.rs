@@ -41,7 +41,7 @@ pub(super) struct Notices {
 pub(super) async fn show(State(app): State<Arc<App>>, asked: Asked) -> Response {
     let view = match View::of(&asked.query, &asked.visitor) {
         Ok(view) => view,
-        Err(invalid) => return failed(&asked, &Problem::from(&Error::from(invalid))),
+        Err(invalid) => return failed(&asked, &Problem::from(invalid)),
     };
     if let Some(action) = asked.query.get("confirm").and_then(Action::parse).filter(|action| confirm::asks_first(*action)) {
         return confirm::page(&app, &asked, &view, action).await;
@@ -50,7 +50,7 @@ pub(super) async fn show(State(app): State<Arc<App>>, asked: Asked) -> Response 
     let address = (flash.is_some() || is_opened(&asked)).then(|| view.address(&asked.links, &[]));
     match render(&app, &asked, &view, Notices { flash, address, ..Notices::default() }).await {
         Ok(page) => respond::page(StatusCode::OK, page),
-        Err(error) => failed(&asked, &(&error).into()),
+        Err(error) => failed(&asked, &error.into()),
     }
 }
 
@@ -59,7 +59,7 @@ pub(super) async fn render(app: &App, asked: &Asked, view: &View, notices: Notic
     let visitor = &asked.visitor;
     let owner = visitor.owner();
     let count = app.clove.active_keys(owner).await?;
-    let is_open = app.clove.is_open(owner).await? && app.clove.is_open(&owner.organization).await?;
+    let is_open = visitor.is_open(&app.clove).await?;
     let list = ListKeys { limit: Some(PAGE_SIZE), after: view.after.clone(), ..ListKeys::default() };
     let page = app.clove.list(view.scope(visitor), &list).await?;
     let is_empty = page.items.is_empty() && page.corrupt.is_empty() && view.after.is_none();

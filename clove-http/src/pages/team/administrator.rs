@@ -2,18 +2,14 @@
 
 use super::{App, TEAM_STYLE, members::People, read::MAX_ROWS, words};
 use crate::{
-    pages::{asked::Asked, fields::Fields, icon::Icon, respond},
+    pages::{asked::Asked, fields::Fields, icon::Icon, links::with_query, respond},
     problem::Problem,
 };
 use axum::{extract::FromRequestParts, response::Response};
 use clove_core::{AccountId, Clove, Error, ListKeys, ListUsage, OrganizationId, Owner, Role, Unit};
 use http::{StatusCode, request::Parts};
 use maud::{Markup, html};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use std::sync::Arc;
-
-/// What a query's values are encoded of: all but what is never reserved (RFC 3986, section 2.3).
-const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// A page of the team's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,13 +108,7 @@ impl Administrator {
     /// The address of something within the team's pages; empty values are left out.
     pub(super) fn href(&self, path: &str, query: &[(&str, &str)]) -> String {
         let address = if path.is_empty() { self.asked.links.page().to_owned() } else { self.asked.links.within(path) };
-        let encode = |text| utf8_percent_encode(text, RESERVED);
-        let query: Vec<String> = query
-            .iter()
-            .filter(|(_, value)| !value.is_empty())
-            .map(|(name, value)| format!("{}={}", encode(name), encode(value)))
-            .collect();
-        if query.is_empty() { address } else { format!("{address}?{}", query.join("&")) }
+        with_query(address, query.iter().copied().filter(|(_, value)| !value.is_empty()))
     }
 
     /// A member by name, and its account, as a link to its page.

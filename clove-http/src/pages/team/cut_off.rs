@@ -145,16 +145,10 @@ fn question(administrator: &Administrator, account: &AccountId, status: StatusCo
 
 /// Cuts off, waits until it holds on all nodes, and tells what is known.
 pub(super) async fn cut_off(State(app): State<Arc<App>>, administrator: Administrator, sent: Result<Sent, Problem>) -> Response {
-    let sent = match sent {
-        Ok(Sent(sent)) => sent,
-        Err(problem) => return administrator.problem(&problem),
+    let (sent, account) = match whom(&app, &administrator, sent).await {
+        Ok(whom) => whom,
+        Err(response) => return response,
     };
-    let Some(account) = account(&sent) else { return administrator.no_such_person() };
-    match administrator.knows(&app.clove, &account).await {
-        Ok(true) => {}
-        Ok(false) => return administrator.no_such_person(),
-        Err(error) => return administrator.failed(&error),
-    }
     let given = sent.get("reason");
     let refused = |wrong: &Wrong<'_>| question(&administrator, &account, StatusCode::UNPROCESSABLE_ENTITY, wrong);
     if administrator.is_self(&account) && sent.get("self") != Some("yes") {
@@ -171,6 +165,17 @@ pub(super) async fn cut_off(State(app): State<Arc<App>>, administrator: Administ
         }
         Err(Error::OutcomeUnknown { .. }) => told::unknown(&administrator, &account),
         Err(error) => administrator.failed(&error),
+    }
+}
+
+/// What was sent, and whom it is about: somebody who is known.
+async fn whom(app: &App, administrator: &Administrator, sent: Result<Sent, Problem>) -> Result<(Fields, AccountId), Response> {
+    let Sent(sent) = sent.map_err(|problem| administrator.problem(&problem))?;
+    let account = account(&sent).ok_or_else(|| administrator.no_such_person())?;
+    match administrator.knows(&app.clove, &account).await {
+        Ok(true) => Ok((sent, account)),
+        Ok(false) => Err(administrator.no_such_person()),
+        Err(error) => Err(administrator.failed(&error)),
     }
 }
 
@@ -200,16 +205,10 @@ pub(super) fn reopen_form(administrator: &Administrator, account: &AccountId) ->
 
 /// Opens an account again.
 pub(super) async fn reopen(State(app): State<Arc<App>>, administrator: Administrator, sent: Result<Sent, Problem>) -> Response {
-    let sent = match sent {
-        Ok(Sent(sent)) => sent,
-        Err(problem) => return administrator.problem(&problem),
+    let (sent, account) = match whom(&app, &administrator, sent).await {
+        Ok(whom) => whom,
+        Err(response) => return response,
     };
-    let Some(account) = account(&sent) else { return administrator.no_such_person() };
-    match administrator.knows(&app.clove, &account).await {
-        Ok(true) => {}
-        Ok(false) => return administrator.no_such_person(),
-        Err(error) => return administrator.failed(&error),
-    }
     let by = match by(&administrator, sent.get("reason")) {
         Ok(by) => by,
         Err(wrong) => {

@@ -2,11 +2,14 @@
 //!
 //! Nobody asks the store about each key of an organization: looked at are those that are in use, the busiest first.
 
-use super::{read, words};
+use super::{
+    read::{self, Read},
+    words,
+};
 use chrono::{DateTime, Utc};
 use clove_core::{
-    AccountId, BudgetOf, BudgetState, Clove, Day, Error, Key, KeyId, LimitState, ListUsage, OrganizationId, Owner, Refill,
-    Refusal, Scope, Status, StoreError, Unit, UsageBy, UsagePer, verdict::Limited,
+    AccountId, BudgetOf, BudgetState, Clove, Day, Error, Key, KeyId, LimitState, ListUsage, OrganizationId, Owner, Refusal,
+    Scope, Status, StoreError, Unit, Usage, UsageBy, UsagePer, verdict::Limited,
 };
 use std::cmp::Reverse;
 
@@ -61,13 +64,7 @@ impl Near {
     }
 
     fn of_budget(whose: Whose, state: &BudgetState) -> Self {
-        let most = state.budget.amount();
-        let each = match state.budget.refill() {
-            Refill::Daily => "a day",
-            Refill::Weekly => "a week",
-            Refill::Monthly => "a month",
-            Refill::Never => "in all",
-        };
+        let (most, each) = (state.budget.amount(), state.budget.refill().each());
         Self {
             whose,
             allowed: format!("{} {} {each}", words::number(most), words::unit(&state.unit)),
@@ -101,6 +98,13 @@ impl Found {
         if near.percent() >= NEAR_PERCENT && !self.near.contains(&near) {
             self.near.push(near);
         }
+    }
+
+    /// The sums that were read, and takes note of what is missing.
+    fn sums(&mut self, read: Read<Usage>) -> Vec<Usage> {
+        self.corrupt += read.corrupt;
+        self.is_cut |= !read.is_whole;
+        read.items
     }
 
     /// What was read, but for a row that is not there, or cannot be read and takes nothing else down.
@@ -185,21 +189,17 @@ async fn busiest(
     found: &mut Found,
 ) -> Result<Vec<Busy>, Error> {
     let list = ListUsage { by, per: UsagePer::Total, unit: Some(unit.clone()), first: Some(since), ..ListUsage::default() };
-    let mut read = read::sums(clove, scope, list).await?;
-    found.corrupt += read.corrupt;
-    found.is_cut |= !read.is_whole;
-    read.items.sort_by_key(|sum| Reverse(sum.amount));
-    read.items.truncate(most);
-    Ok(read.items.into_iter().filter_map(|sum| Some(Busy { account: sum.account?, key: sum.key })).collect())
+    let mut sums = found.sums(read::sums(clove, scope, list).await?);
+    sums.sort_by_key(|sum| Reverse(sum.amount));
+    sums.truncate(most);
+    Ok(sums.into_iter().filter_map(|sum| Some(Busy { account: sum.account?, key: sum.key })).collect())
 }
 
 /// The units of which something was used since a day and of which there can be budgets.
 async fn units(clove: &Clove, scope: &Scope, since: Day, found: &mut Found) -> Result<Vec<Unit>, Error> {
     let list = ListUsage { per: UsagePer::Total, first: Some(since), ..ListUsage::default() };
-    let read = read::sums(clove, scope, list).await?;
-    found.corrupt += read.corrupt;
-    found.is_cut |= !read.is_whole;
-    let mut units: Vec<Unit> = read.items.into_iter().map(|sum| sum.unit).filter(|unit| !unit.is_requests()).collect();
+    let sums = found.sums(read::sums(clove, scope, list).await?);
+    let mut units: Vec<Unit> = sums.into_iter().map(|sum| sum.unit).filter(|unit| !unit.is_requests()).collect();
     found.more_units = units.len().saturating_sub(MAX_UNITS);
     units.truncate(MAX_UNITS);
     Ok(units)
@@ -209,7 +209,7 @@ async fn units(clove: &Clove, scope: &Scope, since: Day, found: &mut Found) -> R
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
-    use clove_core::{Budget, Window};
+    use clove_core::{Budget, Refill, Window};
     use std::time::Duration;
 
     #[test]

@@ -1,6 +1,6 @@
 //! Reading all pages of something, up to a bound.
 
-use clove_core::{Clove, Error, Key, ListKeys, ListUsage, Scope, Status, Usage, service::MAX_PAGE};
+use clove_core::{Clove, Cursor, Error, Key, ListKeys, ListUsage, Page, Scope, Status, Usage, service::MAX_PAGE};
 
 /// How many pages are read of one list.
 const MAX_PAGES: usize = 50;
@@ -22,6 +22,14 @@ impl<T> Read<T> {
     fn nothing() -> Self {
         Self { items: Vec::new(), corrupt: 0, is_whole: false }
     }
+
+    /// Adds a page, and gives where the next one begins.
+    fn add(&mut self, page: Page<T>) -> Option<Cursor> {
+        self.items.extend(page.items);
+        self.corrupt += page.corrupt.len();
+        self.is_whole = page.next.is_none();
+        page.next
+    }
 }
 
 /// Sums of usage.
@@ -29,12 +37,8 @@ pub(super) async fn sums(clove: &Clove, scope: &Scope, mut list: ListUsage) -> R
     list.limit = Some(MAX_PAGE);
     let mut read = Read::nothing();
     for _ in 0..MAX_PAGES {
-        let page = clove.usage(scope, &list).await?;
-        read.items.extend(page.items);
-        read.corrupt += page.corrupt.len();
-        list.after = page.next;
-        if list.after.is_none() {
-            read.is_whole = true;
+        list.after = read.add(clove.usage(scope, &list).await?);
+        if read.is_whole {
             break;
         }
     }
@@ -46,12 +50,8 @@ pub(super) async fn keys(clove: &Clove, scope: &Scope, status: Status) -> Result
     let mut list = ListKeys { status: Some(status), limit: Some(MAX_PAGE), after: None };
     let mut read = Read::nothing();
     for _ in 0..MAX_PAGES {
-        let page = clove.list(scope, &list).await?;
-        read.items.extend(page.items);
-        read.corrupt += page.corrupt.len();
-        list.after = page.next;
-        if list.after.is_none() {
-            read.is_whole = true;
+        list.after = read.add(clove.list(scope, &list).await?);
+        if read.is_whole {
             break;
         }
     }
