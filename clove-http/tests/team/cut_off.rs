@@ -88,6 +88,19 @@ async fn a_reason_is_asked_for() {
 }
 
 #[tokio::test]
+async fn a_secret_that_was_pasted_as_the_reason_is_not_shown_again() {
+    let house = house().await;
+    let secret = house.credential("b1");
+    for reason in [secret.clone(), format!("leaked: {secret} {}", "x".repeat(500))] {
+        let answer = house.post("cut-off", &[("account", "ada"), ("reason", &reason)]).await;
+        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY);
+        assert!(!answer.html.contains(&secret));
+    }
+    let answer = house.post("cut-off", &[("account", "ada"), ("reason", "Left in May")]).await;
+    assert!(answer.html.contains("Left in May"), "what was typed is not lost");
+}
+
+#[tokio::test]
 async fn an_account_that_was_never_heard_of_is_not_cut_off_by_a_slip_of_the_pen() {
     let house = house().await;
     for account in ["bne", "", "b en", "Ben"] {

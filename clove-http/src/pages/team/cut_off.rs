@@ -149,12 +149,14 @@ pub(super) async fn cut_off(State(app): State<Arc<App>>, administrator: Administ
         Ok(whom) => whom,
         Err(response) => return response,
     };
-    let given = sent.get("reason");
+    let reason = sent.get("reason");
+    // A secret that was pasted is not shown again.
+    let given = reason.filter(|reason| !app.clove.policy().finds_credential(reason));
     let refused = |wrong: &Wrong<'_>| question(&administrator, &account, StatusCode::UNPROCESSABLE_ENTITY, wrong);
     if administrator.is_self(&account) && sent.get("self") != Some("yes") {
         return refused(&Wrong { not_told: true, given, ..Wrong::default() });
     }
-    let by = match by(&administrator, given) {
+    let by = match by(&administrator, reason) {
         Ok(by) => by,
         Err(wrong) => return refused(&Wrong { reason: Some(&wrong), given, ..Wrong::default() }),
     };
