@@ -12,6 +12,8 @@ use crate::{
 };
 use bytes::Bytes;
 use clove_core::{Clove, Grant};
+#[cfg(feature = "tower")]
+use http::Request;
 use http::{HeaderMap, Response, Uri};
 use std::{fmt, sync::Arc};
 
@@ -61,7 +63,15 @@ impl Edge {
     /// # Errors
     /// [`Refused::NoCredential`], or [`Refused::Ambiguous`] where there is more than one answer, or a credential in the query string.
     pub fn take(&self, uri: &Uri, headers: &mut HeaderMap) -> Result<Presented, Refused> {
-        Presented::take(self.clove.policy(), uri, headers)
+        let policy = self.clove.policy();
+        Presented::take(policy, Presented::is_in(policy, uri), headers)
+    }
+
+    /// The same, out of a whole request.
+    #[cfg(feature = "tower")]
+    pub(crate) fn take_from<B>(&self, request: &mut Request<B>) -> Result<Presented, Refused> {
+        let policy = self.clove.policy();
+        Presented::take(policy, Presented::is_in(policy, request.uri()), request.headers_mut())
     }
 
     /// Verifies what was presented. Dropping the future leaves nothing held.
@@ -101,7 +111,7 @@ impl Edge {
     pub fn granted(&self, grant: &Grant, response: &mut HeaderMap) {
         caching::set_private(response);
         caching::set_vary(response);
-        limits::set_left(response, grant, self.clove.now());
+        limits::set_left(response, grant, || self.clove.now());
         self.renderer.granted(grant, response);
     }
 }

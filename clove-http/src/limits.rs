@@ -14,6 +14,9 @@ pub const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 /// How much there is: `"key-60s";q=60;w=60`.
 pub const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
+/// As long as two windows of a key and two of its account make either header.
+const TYPICAL: usize = 128;
+
 /// Where a window stands.
 struct Standing {
     of: Limited,
@@ -23,14 +26,18 @@ struct Standing {
 }
 
 /// Says where all windows of a grant stand; what else is said there goes. Where there are none, nothing is said.
-pub(crate) fn set_left(headers: &mut HeaderMap, grant: &Grant, now: DateTime<Utc>) {
-    let standing = grant.limits().map(|limit| Standing {
-        of: limit.of,
-        window: limit.window,
-        left: limit.left,
-        resets_at: Some(limit.resets_at),
-    });
-    set(headers, standing, now);
+pub(crate) fn set_left(headers: &mut HeaderMap, grant: &Grant, now: impl FnOnce() -> DateTime<Utc>) {
+    let mut standing = grant
+        .limits()
+        .map(|limit| Standing { of: limit.of, window: limit.window, left: limit.left, resets_at: Some(limit.resets_at) })
+        .peekable();
+    if standing.peek().is_some() {
+        return set(headers, standing, now());
+    }
+    if headers.keys().any(|name| name == RATE_LIMIT || name == RATE_LIMIT_POLICY) {
+        headers.remove(RATE_LIMIT);
+        headers.remove(RATE_LIMIT_POLICY);
+    }
 }
 
 /// Says where the window stands that has no place left.
@@ -51,7 +58,7 @@ pub(crate) fn timestamp(at: DateTime<Utc>) -> String {
 }
 
 fn set(headers: &mut HeaderMap, standing: impl Iterator<Item = Standing>, now: DateTime<Utc>) {
-    let (mut left, mut policy) = (String::new(), String::new());
+    let [mut left, mut policy] = [(); 2].map(|()| String::with_capacity(TYPICAL));
     for Standing { of, window, left: remaining, resets_at } in standing {
         let comma = if left.is_empty() { "" } else { ", " };
         let (of, count, seconds) = (of.as_str(), window.count(), window.seconds());
@@ -63,9 +70,9 @@ fn set(headers: &mut HeaderMap, standing: impl Iterator<Item = Standing>, now: D
         let _ = write!(policy, r#"{comma}"{of}-{seconds}s";q={count};w={seconds}"#);
     }
     for (name, text) in [(RATE_LIMIT, left), (RATE_LIMIT_POLICY, policy)] {
-        match HeaderValue::try_from(text) {
-            Ok(value) if !value.is_empty() => drop(headers.insert(name, value)),
-            _ => drop(headers.remove(name)),
+        match HeaderValue::from_str(&text) {
+            Ok(value) => drop(headers.insert(name, value)),
+            Err(_) => drop(headers.remove(name)),
         }
     }
 }

@@ -30,7 +30,12 @@ impl Presented {
         Self(Zeroizing::new(text.to_vec()))
     }
 
-    /// Takes the credential out of a request's headers.
+    /// Whether there is one in an address, where none belongs.
+    pub(crate) fn is_in(policy: &Policy, uri: &Uri) -> bool {
+        uri.query().is_some_and(|query| query::has_credential(policy, query))
+    }
+
+    /// Takes the credential out of a request's headers; whether there [is one in its address](Presented::is_in), the caller says.
     ///
     /// It comes from `x-api-key`, or from `Authorization` with the scheme `Bearer` in upper or lower case and one space (RFC 6750
     /// section 2.1); equal ones in both are one. Nothing is trimmed, so what else stands there makes it malformed:
@@ -46,7 +51,7 @@ impl Presented {
     ///
     /// # Errors
     /// [`Refused::NoCredential`], or [`Refused::Ambiguous`] where there is more than one answer, or a credential in the query string.
-    pub(crate) fn take(policy: &Policy, uri: &Uri, headers: &mut HeaderMap) -> Result<Self, Refused> {
+    pub(crate) fn take(policy: &Policy, is_in_query: bool, headers: &mut HeaderMap) -> Result<Self, Refused> {
         let key = take_only(headers, &X_API_KEY);
         let authorization = take_only(headers, &header::AUTHORIZATION);
         let authorization = match authorization {
@@ -63,7 +68,7 @@ impl Presented {
             },
             absent_or_repeated => absent_or_repeated,
         };
-        if uri.query().is_some_and(|query| query::has_credential(policy, query)) {
+        if is_in_query {
             return Err(Ambiguity::InQuery.into());
         }
         let (key, authorization) = (key?, authorization?);
@@ -91,7 +96,7 @@ impl fmt::Debug for Presented {
 
 /// Takes all of a header out, and gives its value if it has one.
 fn take_only(headers: &mut HeaderMap, name: &HeaderName) -> Result<Option<HeaderValue>, Ambiguity> {
-    let is_repeated = headers.get_all(name).iter().nth(1).is_some();
+    let values = headers.len();
     let first = headers.remove(name);
-    if is_repeated { Err(Ambiguity::RepeatedHeader) } else { Ok(first) }
+    if values - headers.len() > 1 { Err(Ambiguity::RepeatedHeader) } else { Ok(first) }
 }

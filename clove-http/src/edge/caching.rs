@@ -1,14 +1,17 @@
 //! Who may keep the response to a granted request: the client alone (RFC 9111 section 5.2.2.7).
 
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{
+    HeaderMap, HeaderName, HeaderValue,
+    header::{self, Entry},
+};
 
 /// The headers that a response depends on.
 const VARY: [&str; 2] = ["Authorization", "X-Api-Key"];
 
 /// No shared cache may keep it. What the host says that is stricter stays.
 pub(super) fn set_private(headers: &mut HeaderMap) {
-    if !headers.contains_key(header::CACHE_CONTROL) {
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private"));
+    if let Entry::Vacant(place) = headers.entry(header::CACHE_CONTROL) {
+        place.insert(HeaderValue::from_static("private"));
         return;
     }
     let said = list(headers, &header::CACHE_CONTROL);
@@ -29,6 +32,10 @@ pub(super) fn set_private(headers: &mut HeaderMap) {
 
 /// It depends on who asks.
 pub(super) fn set_vary(headers: &mut HeaderMap) {
+    if let Entry::Vacant(place) = headers.entry(header::VARY) {
+        place.insert(HeaderValue::from_static("Authorization, X-Api-Key"));
+        return;
+    }
     let said = list(headers, &header::VARY);
     let says = |name: &str| said.iter().any(|said| said == "*" || said.eq_ignore_ascii_case(name));
     match VARY.map(says) {

@@ -1,7 +1,7 @@
 //! The response that is on its way.
 
-use super::ResponseBody;
-use crate::{edge::Edge, refused::Refused};
+use super::{ResponseBody, layer::Rules};
+use crate::refused::Refused;
 use bytes::Bytes;
 use clove_core::Grant;
 use http::{Request, Response};
@@ -11,6 +11,7 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 use tower_service::Service;
@@ -35,7 +36,7 @@ pin_project! {
     enum State<F, W> {
         Refused { response: Option<Response<Bytes>> },
         Waiting { verification: Verification, waiting: Option<W> },
-        Granted { #[pin] response: F, edge: Edge, grant: Grant },
+        Granted { #[pin] response: F, rules: Arc<Rules>, grant: Grant },
     }
 }
 
@@ -43,12 +44,12 @@ pin_project! {
 pub(super) struct Waiting<S, B> {
     inner: S,
     request: Request<B>,
-    edge: Edge,
+    rules: Arc<Rules>,
 }
 
 impl<S, B> Waiting<S, B> {
-    pub(super) fn new(inner: S, request: Request<B>, edge: Edge) -> Self {
-        Self { inner, request, edge }
+    pub(super) fn new(inner: S, request: Request<B>, rules: Arc<Rules>) -> Self {
+        Self { inner, request, rules }
     }
 }
 
@@ -61,8 +62,8 @@ impl<S: Service<Request<B>>, B> ResponseFuture<S, B> {
         Self { state: State::Waiting { verification, waiting: Some(waiting) } }
     }
 
-    pub(super) fn granted(response: S::Future, edge: Edge, grant: Grant) -> Self {
-        Self { state: State::Granted { response, edge, grant } }
+    pub(super) fn granted(response: S::Future, rules: Arc<Rules>, grant: Grant) -> Self {
+        Self { state: State::Granted { response, rules, grant } }
     }
 }
 
@@ -85,18 +86,18 @@ where
                 },
                 StateOf::Waiting { verification, waiting } => {
                     let verified = ready!(verification.as_mut().poll(context));
-                    let Some(Waiting { mut inner, mut request, edge }) = waiting.take() else { return Poll::Pending };
+                    let Some(Waiting { mut inner, mut request, rules }) = waiting.take() else { return Poll::Pending };
                     match verified {
                         Ok(grant) => {
                             request.extensions_mut().insert(grant.clone());
-                            State::Granted { response: inner.call(request), edge, grant }
+                            State::Granted { response: inner.call(request), rules, grant }
                         }
-                        Err(refused) => State::Refused { response: Some(edge.refuse(&refused, request.headers())) },
+                        Err(refused) => State::Refused { response: Some(rules.edge().refuse(&refused, request.headers())) },
                     }
                 }
-                StateOf::Granted { response, edge, grant } => {
+                StateOf::Granted { response, rules, grant } => {
                     let mut response = ready!(response.poll(context))?;
-                    edge.granted(grant, response.headers_mut());
+                    rules.edge().granted(grant, response.headers_mut());
                     return Poll::Ready(Ok(response.map(ResponseBody::granted)));
                 }
             };

@@ -3,8 +3,8 @@
 use super::ApiKeyService;
 use crate::{asked::Asked, edge::Edge};
 use clove_core::{EndpointLabel, Invalid};
-use http::request::Parts;
-use std::{fmt, sync::Arc};
+use http::{Request, request::Parts};
+use std::{borrow::Cow, fmt, sync::Arc};
 use tower_layer::Layer;
 
 type Asks = Arc<dyn Fn(&Parts, Asked) -> Asked + Send + Sync>;
@@ -15,8 +15,15 @@ type Asks = Arc<dyn Fn(&Parts, Asked) -> Asked + Send + Sync>;
 /// There is no exception: a CORS preflight, which has no credential, is refused as well. Put a layer that answers preflights outside of
 /// this one, and so a layer that logs or counts responses, to see the refusals. Wrap what asks for different things by layers of
 /// different kinds, side by side: behind another of these layers no credential is left.
+// Behind one pointer: a router that has no state yet lays its layers anew around each request.
 #[derive(Clone)]
 pub struct ApiKeyLayer {
+    rules: Arc<Rules>,
+}
+
+/// Who verifies, and what for.
+#[derive(Clone)]
+pub(super) struct Rules {
     edge: Edge,
     asked: Asked,
     asks: Option<Asks>,
@@ -26,50 +33,56 @@ impl ApiKeyLayer {
     /// Requires a valid key.
     #[must_use]
     pub fn new(edge: Edge) -> Self {
-        Self { edge, asked: Asked::new(), asks: None }
+        Self { rules: Arc::new(Rules { edge, asked: Asked::new(), asks: None }) }
     }
 
     /// Requires this capability as well.
     ///
     /// # Errors
     /// If it is no name of a capability, or has a wildcard.
-    pub fn require(mut self, capability: impl AsRef<str>) -> Result<Self, Invalid> {
-        self.asked = self.asked.require(capability)?;
-        Ok(self)
+    pub fn require(self, capability: impl AsRef<str>) -> Result<Self, Invalid> {
+        let asked = self.rules.asked.clone().require(capability)?;
+        Ok(self.asking(asked))
     }
 
     /// How many places of each of its windows a request takes; 1 unless said.
     #[must_use]
-    pub fn cost(mut self, places: u64) -> Self {
-        self.asked = self.asked.cost(places);
-        self
+    pub fn cost(self, places: u64) -> Self {
+        let asked = self.rules.asked.clone().cost(places);
+        self.asking(asked)
     }
 
     /// The label of these routes in the access log.
     #[must_use]
-    pub fn at_endpoint(mut self, label: EndpointLabel) -> Self {
-        self.asked = self.asked.at_endpoint(label);
-        self
+    pub fn at_endpoint(self, label: EndpointLabel) -> Self {
+        let asked = self.rules.asked.clone().at_endpoint(label);
+        self.asking(asked)
     }
 
     /// What is asked of each request by itself, such as a cost by its route or who sends it: the closure is shown the request's head, its
     /// credential already taken out, and changes what the layer asks of all.
     #[must_use]
     pub fn ask(mut self, asks: impl Fn(&Parts, Asked) -> Asked + Send + Sync + 'static) -> Self {
-        self.asks = Some(Arc::new(asks));
+        Arc::make_mut(&mut self.rules).asks = Some(Arc::new(asks));
         self
     }
 
+    fn asking(mut self, asked: Asked) -> Self {
+        Arc::make_mut(&mut self.rules).asked = asked;
+        self
+    }
+}
+
+impl Rules {
     pub(super) fn edge(&self) -> &Edge {
         &self.edge
     }
 
-    /// What is asked of one request.
-    pub(super) fn asked(&self, parts: &Parts) -> std::borrow::Cow<'_, Asked> {
-        match &self.asks {
-            None => std::borrow::Cow::Borrowed(&self.asked),
-            Some(asks) => std::borrow::Cow::Owned(asks(parts, self.asked.clone())),
-        }
+    /// What is asked of one request, which is given back.
+    pub(super) fn asked<B>(&self, request: Request<B>) -> (Cow<'_, Asked>, Request<B>) {
+        let Some(asks) = &self.asks else { return (Cow::Borrowed(&self.asked), request) };
+        let (parts, body) = request.into_parts();
+        (Cow::Owned(asks(&parts, self.asked.clone())), Request::from_parts(parts, body))
     }
 }
 
@@ -77,11 +90,17 @@ impl<S> Layer<S> for ApiKeyLayer {
     type Service = ApiKeyService<S>;
 
     fn layer(&self, inner: S) -> ApiKeyService<S> {
-        ApiKeyService::new(inner, Arc::new(self.clone()))
+        ApiKeyService::new(inner, Arc::clone(&self.rules))
     }
 }
 
 impl fmt::Debug for ApiKeyLayer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.rules, f)
+    }
+}
+
+impl fmt::Debug for Rules {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ApiKeyLayer").field("edge", &self.edge).field("asked", &self.asked).finish_non_exhaustive()
     }

@@ -1,6 +1,6 @@
 //! The way of one request.
 
-use super::{ApiKeyLayer, ResponseBody, ResponseFuture, future::Waiting};
+use super::{ResponseBody, ResponseFuture, future::Waiting, layer::Rules};
 use http::{Request, Response};
 use http_body::Body;
 use std::{
@@ -10,16 +10,16 @@ use std::{
 };
 use tower_service::Service;
 
-/// What [`ApiKeyLayer`] makes of a service.
+/// What [`ApiKeyLayer`](super::ApiKeyLayer) makes of a service.
 #[derive(Clone, Debug)]
 pub struct ApiKeyService<S> {
     inner: S,
-    layer: Arc<ApiKeyLayer>,
+    rules: Arc<Rules>,
 }
 
 impl<S> ApiKeyService<S> {
-    pub(super) fn new(inner: S, layer: Arc<ApiKeyLayer>) -> Self {
-        Self { inner, layer }
+    pub(super) fn new(inner: S, rules: Arc<Rules>) -> Self {
+        Self { inner, rules }
     }
 }
 
@@ -38,27 +38,26 @@ where
     }
 
     /// What is known of the key is asked here and now, since that takes less than a microsecond and no box: a grant goes straight on.
-    fn call(&mut self, request: Request<B>) -> ResponseFuture<S, B> {
-        let edge = self.layer.edge();
-        let (mut parts, body) = request.into_parts();
-        let presented = match edge.take(&parts.uri, &mut parts.headers) {
+    fn call(&mut self, mut request: Request<B>) -> ResponseFuture<S, B> {
+        let edge = self.rules.edge();
+        let presented = match edge.take_from(&mut request) {
             Ok(presented) => presented,
-            Err(refused) => return ResponseFuture::refused(edge.refuse(&refused, &parts.headers)),
+            Err(refused) => return ResponseFuture::refused(edge.refuse(&refused, request.headers())),
         };
-        let asked = self.layer.asked(&parts);
+        let (asked, mut request) = self.rules.asked(request);
         match edge.verify_from_memory(&presented, &asked) {
             Some(Ok(grant)) => {
-                parts.extensions.insert(grant.clone());
-                ResponseFuture::granted(self.inner.call(Request::from_parts(parts, body)), edge.clone(), grant)
+                request.extensions_mut().insert(grant.clone());
+                ResponseFuture::granted(self.inner.call(request), Arc::clone(&self.rules), grant)
             }
-            Some(Err(refused)) => ResponseFuture::refused(edge.refuse(&refused, &parts.headers)),
+            Some(Err(refused)) => ResponseFuture::refused(edge.refuse(&refused, request.headers())),
             None => {
                 let (owned, asked) = (edge.clone(), asked.into_owned());
                 let verification = Box::pin(async move { owned.verify(&presented, &asked).await });
                 // The one that is ready goes along; a clone of it may not be.
                 let clone = self.inner.clone();
                 let ready = mem::replace(&mut self.inner, clone);
-                ResponseFuture::waiting(verification, Waiting::new(ready, Request::from_parts(parts, body), edge.clone()))
+                ResponseFuture::waiting(verification, Waiting::new(ready, request, Arc::clone(&self.rules)))
             }
         }
     }
