@@ -168,6 +168,27 @@ async fn two_keys_live_through_the_page() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_expired_or_compromised_can_only_be_deleted() {
+    let fixture = Fixture::new(Policy::profile_a()).unwrap();
+    for status in [Status::Compromised, Status::Expired] {
+        fixture.key_in(status).await.unwrap();
+    }
+    let site = serve(&fixture, Visitor::new(fixture.owner.clone())).await;
+    let browser = Browser::start().await;
+    browser.open(&site.at(PAGE)).await;
+    assert_eq!(browser.texts(".card .badge").await, ["Expired", "Compromised"]);
+    for left in [["Compromised key"].as_slice(), &[]] {
+        assert_eq!(menu(&browser, 1).await, ["Delete"]);
+        choose(&browser, 1, Action::Delete).await;
+        browser.wait_for("dialog[open]").await;
+        browser.click("dialog[open] .danger").await;
+        told(&browser, "is deleted").await;
+        assert_eq!(browser.texts(".card h3").await, left);
+    }
+    assert_eq!(browser.complaints(&[]).await, [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_clicks_twice_gets_the_secret_however_slow_the_answer_is() {
     let menu = [Action::Rotate, Action::Delete];
     let (fixture, site) = served_slowly(Policy::builder().menu(Role::Owner, menu).build().unwrap()).await;
