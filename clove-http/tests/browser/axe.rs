@@ -1,6 +1,6 @@
 //! axe-core: what of a page people cannot see, hear or reach.
 
-use crate::driver::Browser;
+use super::driver::Browser;
 use std::{fs, path::Path};
 
 const FOLDER: &str = "CLOVE_TEST_CLIENTS";

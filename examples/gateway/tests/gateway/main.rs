@@ -6,6 +6,7 @@
 mod demo;
 mod support;
 
+mod browser;
 mod canary;
 mod clients;
 mod hostile;
