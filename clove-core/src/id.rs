@@ -151,7 +151,8 @@ uuid_id!(
     counted_tail
 );
 uuid_id!(
-    /// The id of one verified request, minted here; no client can choose it. Sorts by time, to the microsecond.
+    /// The id of one verified request, minted here; no client can choose it. Sorts by the time at which it was judged, which is told to
+    /// the microsecond and may be [`COARSE_LAG`](crate::clock::COARSE_LAG) ago.
     GrantId,
     "grant id",
     quick_tail
