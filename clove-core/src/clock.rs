@@ -33,11 +33,11 @@ pub struct SystemClock;
 
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
-        time_of_day(exact())
+        exact()
     }
 
     fn recent(&self) -> Timestamp {
-        time_of_day(recent())
+        recent()
     }
 
     fn monotonic(&self) -> Duration {
@@ -54,35 +54,32 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock set to before 1970 is as good as one that stands at its start: nothing that clove issued is that old.
-fn time_of_day(micros_since_epoch: i64) -> Timestamp {
-    Timestamp::from_micros(micros_since_epoch.max(0)).unwrap_or(Timestamp::LAST)
+#[cfg(unix)]
+fn exact() -> Timestamp {
+    read(rustix::time::ClockId::Realtime)
 }
 
+/// Asked of the system itself: on the way of every request, the standard library's sums cost as much again. A clock set to before 1970
+/// is as good as one that stands at its start: nothing that clove issued is that old.
 #[cfg(unix)]
-fn exact() -> i64 {
-    micros(rustix::time::ClockId::Realtime)
-}
-
-/// Asked of the system itself: on the way of every request, the standard library's sums cost as much again.
-#[cfg(unix)]
-fn micros(clock: rustix::time::ClockId) -> i64 {
+fn read(clock: rustix::time::ClockId) -> Timestamp {
+    const LAST: i64 = Timestamp::LAST.as_micros() / 1_000_000 - 1;
     let time = rustix::time::clock_gettime(clock);
     #[allow(clippy::useless_conversion, reason = "on systems of 32 bits it is none")]
     let nanos = i64::from(time.tv_nsec);
-    time.tv_sec.saturating_mul(1_000_000).saturating_add(nanos / 1000)
+    Timestamp::of(time.tv_sec.clamp(0, LAST) * 1_000_000 + nanos / 1000)
 }
 
 #[cfg(not(unix))]
-fn exact() -> i64 {
+fn exact() -> Timestamp {
     let since_epoch = std::time::SystemTime::now().duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since_epoch.as_micros()).unwrap_or(i64::MAX)
+    i64::try_from(since_epoch.as_micros()).ok().and_then(Timestamp::from_micros).unwrap_or(Timestamp::LAST)
 }
 
 /// As the kernel noted it at its last tick: a quarter of what the exact time costs.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-fn recent() -> i64 {
-    micros(rustix::time::ClockId::RealtimeCoarse)
+fn recent() -> Timestamp {
+    read(rustix::time::ClockId::RealtimeCoarse)
 }
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -91,7 +88,7 @@ fn coarse() -> Option<Duration> {
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn recent() -> i64 {
+fn recent() -> Timestamp {
     exact()
 }
 
