@@ -275,12 +275,22 @@ pub(super) struct Read<'a> {
 }
 
 /// Why a proven key's request is refused: owner, state and expiry, then capabilities. `None` grants.
+#[inline]
 pub(super) fn refusal(candidate: &Candidate, required: Option<&Requirement>, now: Timestamp) -> Option<DenialReason> {
+    let expired = candidate.expiry_latched || candidate.expires_at.is_some_and(|at| now >= at);
+    let status = Status::of(candidate.state, expired);
+    // Nearly every request: nothing is made of it that would have to be dropped.
+    if candidate.owner_open && status == Status::Active && required.is_none() {
+        return None;
+    }
+    reason(candidate, status, required)
+}
+
+fn reason(candidate: &Candidate, status: Status, required: Option<&Requirement>) -> Option<DenialReason> {
     if !candidate.owner_open {
         return Some(DenialReason::OwnerClosed);
     }
-    let expired = candidate.expiry_latched || candidate.expires_at.is_some_and(|at| now >= at);
-    match Status::of(candidate.state, expired) {
+    match status {
         Status::Active => {}
         Status::Suspended => return Some(DenialReason::Suspended),
         Status::Expired => return Some(DenialReason::Expired { at: candidate.expires_at.map(Into::into) }),
