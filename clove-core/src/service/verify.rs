@@ -109,8 +109,11 @@ impl Clove {
                 (known, place)
             }
             Presented::WithId(id, secret) => {
+                // Looked up first, so that what lies far away in memory is fetched while the secret is hashed; and that it is in any case.
+                let known = self.inner.keys.fresh(id);
+                known.iter().for_each(|known| known.fetch());
                 let digest = self.inner.policy.hashing.current_fast_digest(secret);
-                let known = self.inner.keys.fresh(id)?;
+                let known = known?;
                 let claim = Claim { id, secret, foreign: false, peer: None };
                 match self.prove_fast(&known.row, claim, digest) {
                     Ok(Fast::Proven(place)) => (known, place),
