@@ -8,13 +8,16 @@ use std::{fmt, future::Future, num::NonZeroU64, pin::Pin, time::Duration};
 /// A future that ends when some time has passed.
 pub type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// How far [`Clock::coarse`] may lie behind: the longest tick of Linux, which is the slowest there is.
+/// How far [`Clock::coarse`] and [`Clock::recent`] may lie behind: the longest tick of Linux, which is the slowest there is.
 pub const COARSE_LAG: Duration = Duration::from_millis(10);
 
 /// Where the time comes from. Hosts use [`SystemClock`]; tests turn one by hand.
 pub trait Clock: Send + Sync + 'static {
     /// The time of day, UTC. May step.
     fn now(&self) -> Timestamp;
+    /// The same, or a moment ago: at most [`COARSE_LAG`] behind, where that is cheaper to read. On the way of every request; whatever
+    /// may be over within the next second is judged by [`Clock::now`].
+    fn recent(&self) -> Timestamp;
     /// Time since some fixed moment; never steps back.
     fn monotonic(&self) -> Duration;
     /// The same as [`Clock::monotonic`], or a moment ago: at most [`COARSE_LAG`] behind, where that is cheaper to read. On the way of
@@ -30,8 +33,11 @@ pub struct SystemClock;
 
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
-        // A clock set to before 1970 is as good as one that stands at its start: nothing that clove issued is that old.
-        Timestamp::from_micros(micros_since_epoch().max(0)).unwrap_or(Timestamp::LAST)
+        exact()
+    }
+
+    fn recent(&self) -> Timestamp {
+        recent()
     }
 
     fn monotonic(&self) -> Duration {
@@ -48,30 +54,47 @@ impl Clock for SystemClock {
     }
 }
 
-/// Asked of the system itself: on the way of every request, the standard library's sums cost as much again.
 #[cfg(unix)]
-fn micros_since_epoch() -> i64 {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
+fn exact() -> Timestamp {
+    read(rustix::time::ClockId::Realtime)
+}
+
+/// Asked of the system itself: on the way of every request, the standard library's sums cost as much again. A clock set to before 1970
+/// is as good as one that stands at its start: nothing that clove issued is that old.
+#[cfg(unix)]
+fn read(clock: rustix::time::ClockId) -> Timestamp {
+    const LAST: i64 = Timestamp::LAST.as_micros() / 1_000_000 - 1;
+    let time = rustix::time::clock_gettime(clock);
     #[allow(clippy::useless_conversion, reason = "on systems of 32 bits it is none")]
-    let nanos = i64::from(now.tv_nsec);
-    now.tv_sec.saturating_mul(1_000_000).saturating_add(nanos / 1000)
+    let nanos = i64::from(time.tv_nsec);
+    Timestamp::of(time.tv_sec.clamp(0, LAST) * 1_000_000 + nanos / 1000)
+}
+
+#[cfg(not(unix))]
+fn exact() -> Timestamp {
+    let since_epoch = std::time::SystemTime::now().duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since_epoch.as_micros()).ok().and_then(Timestamp::from_micros).unwrap_or(Timestamp::LAST)
 }
 
 /// As the kernel noted it at its last tick: a quarter of what the exact time costs.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn recent() -> Timestamp {
+    read(rustix::time::ClockId::RealtimeCoarse)
+}
+
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn coarse() -> Option<Duration> {
     Duration::try_from(rustix::time::clock_gettime(rustix::time::ClockId::MonotonicCoarse)).ok()
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn coarse() -> Option<Duration> {
-    None
+fn recent() -> Timestamp {
+    exact()
 }
 
-#[cfg(not(unix))]
-fn micros_since_epoch() -> i64 {
-    let since_epoch = std::time::SystemTime::now().duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since_epoch.as_micros()).unwrap_or(i64::MAX)
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn coarse() -> Option<Duration> {
+    None
 }
 
 /// A moment in whole microseconds since the Unix epoch, UTC: the precision of every store. Verification reckons in it, since

@@ -6,9 +6,10 @@ use crate::{
     text::{check_stored, is_deceptive},
 };
 use std::{
+    cell::Cell,
     collections::hash_map::RandomState,
     fmt,
-    hash::BuildHasher,
+    hash::{BuildHasher, Hash, Hasher},
     sync::{
         LazyLock,
         atomic::{AtomicU64, Ordering},
@@ -52,9 +53,18 @@ fn uuid_v7(now: Timestamp, tail: u64) -> Uuid {
     Uuid::from_u64_pair((millis << 16) | 0x7000 | fraction, (1 << 63) | (tail & (u64::MAX >> 2)))
 }
 
-/// Bits of this process's generator: quick enough for each request. Processes forked from one that used it share them.
+/// A count of this thread's, hashed: quicker than a generator of random bits, on the way of every request. The id of a grant has to be
+/// like no other, and not to be chosen by a client; it is no secret. The count begins at random, so that no two threads or processes
+/// share it but those forked from one that has counted.
 fn quick_tail(_: Timestamp) -> u64 {
-    rand::random()
+    static HASH: LazyLock<foldhash::quality::RandomState> = LazyLock::new(Default::default);
+    thread_local!(static COUNT: Cell<Option<u64>> = const { Cell::new(None) });
+    let next = |count: &Cell<Option<u64>>| {
+        let next = count.get().unwrap_or_else(rand::random).wrapping_add(1);
+        count.set(Some(next));
+        next
+    };
+    HASH.hash_one(COUNT.try_with(next).unwrap_or_else(|_| rand::random()))
 }
 
 /// Bits of the operating system, which no fork shares.
@@ -78,9 +88,16 @@ macro_rules! uuid_id {
         $(#[$doc])*
         // Aligned: beside a tag it would else lie at odd places, and be moved in pieces that the processor has to wait for.
         #[repr(align(8))]
-        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
         #[cfg_attr(feature = "serde", derive(serde::Serialize))]
         pub struct $name(Uuid);
+
+        impl Hash for $name {
+            /// As one number: of bytes the length would be hashed too, and after it.
+            fn hash<H: Hasher>(&self, state: &mut H) {
+                state.write_u128(u128::from_ne_bytes(*self.0.as_bytes()));
+            }
+        }
 
         impl $name {
             /// A new one at `now`, distinct from any other by random bits.
@@ -151,7 +168,8 @@ uuid_id!(
     counted_tail
 );
 uuid_id!(
-    /// The id of one verified request, minted here; no client can choose it. Sorts by time, to the microsecond.
+    /// The id of one verified request, minted here; no client can choose it. Sorts by the time at which it was judged, which is told to
+    /// the microsecond and may be [`COARSE_LAG`](crate::clock::COARSE_LAG) ago.
     GrantId,
     "grant id",
     quick_tail
@@ -370,6 +388,18 @@ mod tests {
             assert!(last < next);
             last = next;
         }
+    }
+
+    #[test]
+    fn grants_of_all_threads_at_one_reading_have_ids_of_their_own() {
+        const EACH: usize = 50_000;
+        let at = Timestamp::from_micros(7).unwrap();
+        let make = || (0..EACH).map(|_| GrantId::new(at)).collect::<Vec<_>>();
+        let all = std::thread::scope(|scope| {
+            let threads = [(); 4].map(|()| scope.spawn(make));
+            threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect::<std::collections::HashSet<_>>()
+        });
+        assert_eq!(all.len(), 4 * EACH);
     }
 
     #[test]

@@ -36,6 +36,7 @@ pub mod budget;
 pub mod capability;
 pub mod clock;
 pub mod copy;
+mod crc32;
 mod credential;
 pub mod digest;
 pub mod error;

@@ -12,3 +12,16 @@ pub(crate) use std::sync::{Arc, OnceLock, PoisonError, TryLockError, Weak};
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+/// Looks at a lock, and leaves it alone.
+#[cfg(not(shuttle))]
+#[inline(always)]
+pub(crate) fn look<T>(mutex: &Mutex<T>) -> bool {
+    mutex.is_poisoned()
+}
+
+/// Where schedules are tried out, there is nothing to be seen.
+#[cfg(shuttle)]
+pub(crate) fn look<T>(_: &Mutex<T>) -> bool {
+    false
+}

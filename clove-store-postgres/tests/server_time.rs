@@ -23,6 +23,9 @@ impl Clock for Wrong {
     fn now(&self) -> Timestamp {
         Timestamp::from_micros(SystemClock.now().as_micros() + self.0).unwrap()
     }
+    fn recent(&self) -> Timestamp {
+        Timestamp::from_micros(SystemClock.recent().as_micros() + self.0).unwrap()
+    }
     fn monotonic(&self) -> Duration {
         SystemClock.monotonic()
     }

@@ -18,6 +18,7 @@ pub struct TestClock {
 struct State {
     now: DateTime<Utc>,
     monotonic: Duration,
+    lag: TimeDelta,
     sleepers: Vec<Waker>,
 }
 
@@ -25,7 +26,8 @@ impl TestClock {
     /// A clock at this time.
     #[must_use]
     pub fn at(now: DateTime<Utc>) -> Self {
-        Self { state: Arc::new(Mutex::new(State { now, monotonic: Duration::ZERO, sleepers: Vec::new() })) }
+        let state = State { now, monotonic: Duration::ZERO, lag: TimeDelta::zero(), sleepers: Vec::new() };
+        Self { state: Arc::new(Mutex::new(state)) }
     }
 
     /// A clock at noon of a day in 2026.
@@ -59,6 +61,11 @@ impl TestClock {
         self.lock().now = now;
     }
 
+    /// From now on the time of day that is cheap to read, [`Clock::recent`], lies this far behind.
+    pub fn lag(&self, by: Duration) {
+        self.lock().lag = TimeDelta::from_std(by).unwrap_or(TimeDelta::MAX);
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -73,6 +80,11 @@ impl Default for TestClock {
 impl Clock for TestClock {
     fn now(&self) -> Timestamp {
         self.lock().now.into()
+    }
+
+    fn recent(&self) -> Timestamp {
+        let state = self.lock();
+        (state.now - state.lag).into()
     }
 
     fn monotonic(&self) -> Duration {

@@ -13,7 +13,7 @@ use crate::{
     clock::Timestamp,
     error::{Fault, StoreError},
     id::NodeId,
-    limit::{Limits, MAX_WINDOWS},
+    limit::{Limits, MAX_WINDOWS, Plan},
     store::{Lease, Store, Want},
     sync::{Arc, Mutex, Weak, atomic::Ordering, lock},
     verdict::{Exhausted, Limited},
@@ -52,6 +52,8 @@ impl Leases {
 #[derive(Clone, Copy)]
 pub(super) struct Charge {
     pub(super) now: Timestamp,
+    /// Whether that is the time, or may be a moment ago.
+    pub(super) is_exact: bool,
     pub(super) cost: u64,
     /// Whether to charge it, or only to say how it would go.
     pub(super) charges: bool,
@@ -67,7 +69,10 @@ pub(crate) struct Lefts {
 }
 
 pub(super) enum Step {
-    Charged,
+    /// At the request's time, or, at the edge of a window, at the exact one.
+    Charged {
+        at: Timestamp,
+    },
     Refused(Exhausted),
     Waits(Flight),
 }
@@ -78,15 +83,15 @@ impl Inner {
     /// wait for them.
     #[inline(always)]
     pub(super) fn try_charge(&self, known: &Arc<Known>, charge: Charge, lefts: &mut Lefts) -> Step {
-        let Charge { now, cost, charges } = charge;
+        let Charge { now, cost, charges, .. } = charge;
         let plan = &*known.plan;
         // The key's before the account's: in one order everywhere.
         let mut key = known.tally.lock();
         let mut account = (!plan.account.windows().is_empty()).then(|| known.account.lock());
-        let at = &Moment { now, steady: if plan.slides { self.clock.monotonic() } else { Duration::ZERO } };
-        let suffices =
-            key.suffices(&plan.key, at, cost) && account.as_mut().is_none_or(|account| account.suffices(&plan.account, at, cost));
-        if !suffices && let Some(step) = self.lacks(known, &mut key, account.as_deref_mut(), at, charge) {
+        let at = &mut Moment { now, steady: if plan.slides { self.clock.monotonic() } else { Duration::ZERO } };
+        if !suffice(plan, &mut key, account.as_deref_mut(), at, cost)
+            && let Some(step) = self.lacks(known, &mut key, account.as_deref_mut(), at, charge)
+        {
             return step;
         }
         let taken = if charges { cost } else { 0 };
@@ -100,15 +105,29 @@ impl Inner {
             self.keep_slides(known, &mut key, account.as_deref_mut(), at.steady);
         }
         if charges {
-            self.buffers.used(&known.tally, &mut key, now, cost);
+            self.buffers.used(&known.tally, &mut key, at.now, cost);
         }
-        Step::Charged
+        Step::Charged { at: at.now }
     }
 
-    /// What keeps a request from being charged; `None` if nothing does, once each window has its lot.
+    /// What keeps a request from being charged; `None` if nothing does, once each window has its lot. By the exact time: by another
+    /// one a window might be over that is not, or the other way round.
     #[cold]
-    fn lacks(&self, known: &Known, key: &mut Held, account: Option<&mut Held>, at: &Moment, charge: Charge) -> Option<Step> {
+    fn lacks(
+        &self,
+        known: &Known,
+        key: &mut Held,
+        mut account: Option<&mut Held>,
+        at: &mut Moment,
+        charge: Charge,
+    ) -> Option<Step> {
         let (plan, clock) = (&*known.plan, &*self.clock);
+        if !charge.is_exact {
+            at.now = self.now();
+            if suffice(plan, key, account.as_deref_mut(), at, charge.cost) {
+                return None;
+            }
+        }
         let mut exhausted: Option<Exhausted> = None;
         let mut of_side = |of: Limited, held: &mut Held, limits: &Limits| {
             let mut wants = Vec::new();
@@ -177,7 +196,7 @@ impl Inner {
             }
             let mut lefts = Lefts::default();
             match self.try_charge(known, charge, &mut lefts) {
-                Step::Charged => return Ok(Ok(lefts)),
+                Step::Charged { .. } => return Ok(Ok(lefts)),
                 Step::Refused(exhausted) => return Ok(Err(exhausted)),
                 Step::Waits(next) => flight = next,
             }
@@ -302,6 +321,12 @@ impl Inner {
             result?;
         }
     }
+}
+
+/// Whether all windows are known to have room.
+#[inline(always)]
+fn suffice(plan: &Plan, key: &mut Held, account: Option<&mut Held>, at: &Moment, cost: u64) -> bool {
+    key.suffices(&plan.key, at, cost) && account.is_none_or(|account| account.suffices(&plan.account, at, cost))
 }
 
 /// Has places that nobody may be waiting for any more come in: at once or not now, or, when stopping, whenever they do. Whether they

@@ -1,6 +1,6 @@
 //! How old is what this process knows: polls of the store's epochs, and until when a remembered row may be used.
 
-use super::Inner;
+use super::{Inner, server_time::Recent};
 use crate::{
     clock::{COARSE_LAG, Timestamp},
     error::StoreError,
@@ -90,17 +90,18 @@ impl Knowledge {
 }
 
 impl Inner {
-    /// The time of day, if remembered rows may be used now.
+    /// A recent time of day, if remembered rows may be used now.
     #[inline]
-    pub(super) fn knows_at(&self) -> Option<Timestamp> {
+    pub(super) fn knows_at(&self) -> Option<Recent> {
         let knowledge = &self.knowledge;
-        let Some(bound) = knowledge.bound else { return Some(self.now()) };
+        let Some(bound) = knowledge.bound else { return Some(self.recent()) };
         let until = knowledge.until.load(Ordering::SeqCst);
         if bound.is_zero() || until == 0 || nanos(self.clock.coarse()) >= until {
             return None;
         }
-        let local = self.clock.now();
-        (local.as_micros() < knowledge.until_day.load(Ordering::SeqCst)).then(|| self.server_time.of(local))
+        // As good as exact: what it is compared with allows for its lag.
+        let local = self.clock.recent();
+        (local.as_micros() < knowledge.until_day.load(Ordering::SeqCst)).then(|| Recent(self.server_time.of(local)))
     }
 
     /// Whether remembered rows are never used: nobody has polled yet, or the bound is zero.

@@ -17,9 +17,9 @@ impl Clove {
     /// [`Fault`] where nothing can be said: the store failed, or the policy's deadline has passed.
     pub async fn recheck(&self, grant: &Grant) -> Result<Option<Denial>, Fault> {
         let id = grant.known.row.id;
-        let fresh = self.inner.knows_at().and_then(|now| Some((self.inner.keys.fresh(id)?, now)));
-        if let Some((known, now)) = fresh {
-            let reason = refused(&known.row, grant, now);
+        let fresh = self.inner.knows_at().and_then(|_| self.inner.keys.fresh(id));
+        if let Some(known) = fresh {
+            let reason = refused(&known.row, grant, self.inner.now());
             return Ok(reason.map(|reason| Denial::proven(reason, known)));
         }
         let ticket = self.inner.keys.ticket();

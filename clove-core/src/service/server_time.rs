@@ -9,6 +9,9 @@ use std::time::Duration;
 
 /// An answer that took longer tells too little of when it was given: nodes are to agree to a second.
 const LONGEST_ANSWER: Duration = Duration::from_secs(1);
+/// What is over within this time is judged by the exact clock: far more than a recent time lies behind, whatever has kept the system
+/// from its ticks.
+const NEAR_MICROS: i64 = 1_000_000;
 /// What may lie between two readings of one clock beside the way there and back.
 const GRAIN_MICROS: i64 = 1_000;
 
@@ -40,11 +43,29 @@ impl ServerTime {
     }
 }
 
+/// The time of day as everything is judged by it, or as it was a moment ago.
+#[derive(Clone, Copy)]
+pub(super) struct Recent(pub(super) Timestamp);
+
+impl Recent {
+    /// Whether only the exact time tells if this moment has come.
+    #[inline]
+    pub(super) fn is_near(self, at: Option<Timestamp>) -> bool {
+        at.is_some_and(|at| (1..=NEAR_MICROS).contains(&at.as_micros().saturating_sub(self.0.as_micros())))
+    }
+}
+
 impl Inner {
     /// The time of day that everything is judged by: the store's, as far as it has told it, else this process's.
     #[inline]
     pub(super) fn now(&self) -> Timestamp {
         self.server_time.of(self.clock.now())
+    }
+
+    /// The same, or a moment ago.
+    #[inline]
+    pub(super) fn recent(&self) -> Recent {
+        Recent(self.server_time.of(self.clock.recent()))
     }
 }
 
@@ -73,6 +94,14 @@ mod tests {
             time.hear(at(told), at(0), took);
             assert_eq!(time.of(at(0)), at(kept), "{told}");
         }
+    }
+
+    #[test]
+    fn what_has_come_is_not_near_and_what_is_over_within_a_second_is() {
+        for (until, is_near) in [(-1, false), (0, false), (1, true), (1_000_000, true), (1_000_001, false)] {
+            assert_eq!(Recent(at(0)).is_near(Some(at(until))), is_near, "{until}");
+        }
+        assert!(!Recent(at(0)).is_near(None) && !Recent(at(0)).is_near(Some(Timestamp::LAST)));
     }
 
     #[test]

@@ -28,7 +28,7 @@ impl Inner {
     async fn charge_here(&self, known: &Arc<Known>, charge: Charge) -> Result<Result<Lefts, Exhausted>, Fault> {
         let mut lefts = Lefts::default();
         match self.try_charge(known, charge, &mut lefts) {
-            Step::Charged => Ok(Ok(lefts)),
+            Step::Charged { .. } => Ok(Ok(lefts)),
             Step::Refused(exhausted) => Ok(Err(exhausted)),
             Step::Waits(flight) => self.charge_when_known(known, charge, flight).await,
         }

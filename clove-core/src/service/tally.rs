@@ -7,7 +7,7 @@ use crate::{
     id::{KeyId, Owner},
     limit::{Limits, MAX_WINDOWS, Subject, Window},
     store::{Lease, Leased, Unspent, Want},
-    sync::{Arc, Mutex, MutexGuard, TryLockError, atomic::Ordering, lock},
+    sync::{Arc, Mutex, MutexGuard, TryLockError, atomic::Ordering, lock, look},
     usage::Day,
 };
 use futures_util::future::Shared;
@@ -19,7 +19,9 @@ const USED_UP: u32 = 1000;
 /// How many lots of other windows than the present ones are held.
 const MAX_RETIRED: usize = 8;
 
-/// One key's or account's. Dropped, it leaves what it holds to be written.
+/// One key's or account's. Dropped, it leaves what it holds to be written. What every verification looks at comes last: what is
+/// known of the key is made next, and so lies beside it in memory.
+#[repr(C)]
 pub(super) struct Tally {
     pub(super) subject: Subject,
     pub(super) owner: Arc<Owner>,
@@ -34,6 +36,12 @@ impl Tally {
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Held> {
         lock(&self.held)
+    }
+
+    /// Looks at its lock, and leaves it alone.
+    #[inline(always)]
+    pub(super) fn look(&self) -> bool {
+        look(&self.held)
     }
 
     pub(super) fn try_lock(&self) -> Option<MutexGuard<'_, Held>> {
@@ -84,21 +92,22 @@ impl Drop for Tally {
 
 /// Under one lock, so that all windows of a request are tested and charged as one step.
 #[derive(Default)]
+#[repr(C)]
 pub(super) struct Held {
-    /// One a length: of the present window.
-    lots: SmallVec<[Lot; 2]>,
     /// What few have, apart: there is one of these a key.
     rest: Option<Box<Rest>>,
     /// Places on their way. Kept here and not with who asked for them: whoever gives up waiting leaves them to the next.
     pub(super) flight: Option<Box<Flight>>,
+    /// One a length: of the present window.
+    lots: SmallVec<[Lot; 2]>,
+    /// Uses of a key that are yet to be written.
+    pub(super) uses: Option<Uses>,
     /// Whether a request came since this was last looked through for idle places.
     pub(super) was_used: bool,
     /// Whether it is among those that are looked through.
     pub(super) is_listed: bool,
     /// Whether it is among those that are kept for what they hold of sliding windows.
     pub(super) is_kept: bool,
-    /// Uses of a key that are yet to be written.
-    pub(super) uses: Option<Uses>,
 }
 
 #[derive(Default)]

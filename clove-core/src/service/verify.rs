@@ -6,6 +6,7 @@ use super::{
     known::Ticket,
     prove::{Boxed, Claim, Fast, Proof, Proven, is_imported},
     rounds::Written,
+    server_time::Recent,
     verification::{Verification, Verified, Work},
 };
 use crate::{
@@ -99,7 +100,7 @@ impl Clove {
     /// and an unknown id is to cost what a wrong secret costs: either way the store is asked.
     #[inline(always)]
     fn recall(&self, presented: &Presented<'_>, peer: &str) -> Option<Judged> {
-        let now = self.inner.knows_at()?;
+        let at = self.inner.knows_at()?;
         let (known, place) = match *presented {
             Presented::Bare(secret) => {
                 let digests = self.inner.policy.hashing.lookup_digests(secret);
@@ -108,8 +109,11 @@ impl Clove {
                 (known, place)
             }
             Presented::WithId(id, secret) => {
+                // Looked up first, so that what lies far away in memory is fetched while the secret is hashed; and that it is in any case.
+                let known = self.inner.keys.fresh(id);
+                known.iter().for_each(|known| known.fetch());
                 let digest = self.inner.policy.hashing.current_fast_digest(secret);
-                let known = self.inner.keys.fresh(id)?;
+                let known = known?;
                 let claim = Claim { id, secret, foreign: false, peer: None };
                 match self.prove_fast(&known.row, claim, digest) {
                     Ok(Fast::Proven(place)) => (known, place),
@@ -121,7 +125,7 @@ impl Clove {
                 self.recall_slow(self.inner.keys.fresh(id)?, Claim { id, secret, foreign: true, peer: None }, peer)?
             }
         };
-        Some(Judged { known, place, now })
+        Some(Judged { known, place, at })
     }
 
     /// Proves a secret that a slow hash has proven before. Whoever has guessed too often is not told by this either.
@@ -141,7 +145,7 @@ impl Clove {
             (Some(stored), presented) if !stored.is_fast() => self.inner.keys.note_proof(&known, *place, presented.secret()),
             _ => {}
         }
-        Judged { known, place: *place, now: self.inner.now() }
+        Judged { known, place: *place, at: Recent(self.inner.now()) }
     }
 
     #[inline(always)]
@@ -159,19 +163,25 @@ impl Clove {
         attempt: &Attempt<'a>,
         later: impl FnOnce(Boxed<'a, Verdict>) -> Verified,
     ) -> Verified {
-        let Judged { known, place, now } = judged;
-        let Some(secret) = known.row.secrets.get(place).filter(|secret| secret.valid_until.is_none_or(|until| now < until))
-        else {
+        let Judged { known, place, at } = judged;
+        let Some(secret) = known.row.secrets.get(place) else { return Poll::Ready(self.not_recognized()) };
+        // Exact where that decides, and where a store is asked.
+        let is_exact = at.is_near(known.row.expires_at)
+            || at.is_near(secret.valid_until)
+            || known.plan.slides_shared
+            || attempt.reserving.is_some();
+        let now = if is_exact { self.inner.now() } else { at.0 };
+        if secret.valid_until.is_some_and(|until| now >= until) {
             // Rotated out, and its grace is over: as good as unknown.
             return Poll::Ready(self.not_recognized());
-        };
+        }
         if let Some(reason) = refusal(&known.row, attempt.required, now) {
             return Poll::Ready(Ok(self.denied(reason, known, now, attempt)));
         }
         if self.inner.policy.hashing.is_behind(&secret.scheme) {
             self.rehash_later(known.row.id, secret, presented);
         }
-        let charge = Charge { now, cost: attempt.cost, charges: attempt.charges };
+        let charge = Charge { now, is_exact, cost: attempt.cost, charges: attempt.charges };
         if let Some(asked) = attempt.reserving {
             return later(Box::pin(self.reserve_and_charge(known, place, charge, *attempt, asked)));
         }
@@ -180,16 +190,19 @@ impl Clove {
         }
         let mut lefts = Lefts::default();
         match self.inner.try_charge(&known, charge, &mut lefts) {
-            Step::Charged => {
-                let id = GrantId::new(now);
-                if let Some(written) = self.inner.note_grant(id, &known, &lefts, now, attempt) {
-                    let grant = Grant { id, known, at: now, place, lefts, hold: None };
+            Step::Charged { at } => {
+                let id = GrantId::new(at);
+                if let Some(written) = self.inner.note_grant(id, &known, &lefts, at, attempt) {
+                    let grant = Grant { id, known, at, place, lefts, hold: None };
                     return later(Box::pin(self.once_written(written, grant, *attempt)));
                 }
-                Poll::Ready(Ok(Verdict::Granted(Grant { id, known, at: now, place, lefts, hold: None })))
+                Poll::Ready(Ok(Verdict::Granted(Grant { id, known, at, place, lefts, hold: None })))
             }
             Step::Refused(exhausted) => Poll::Ready(Ok(self.limited(exhausted, known, now, attempt))),
-            Step::Waits(_) => later(Box::pin(self.charge_and_grant(known, place, charge, *attempt))),
+            Step::Waits(_) => {
+                let charge = Charge { now: self.inner.now(), is_exact: true, ..charge };
+                later(Box::pin(self.charge_and_grant(known, place, charge, *attempt)))
+            }
         }
     }
 
@@ -251,11 +264,11 @@ impl Clove {
     }
 }
 
-/// A key that is to be judged: which of its secrets was proven, and at what time.
+/// A key that is to be judged: which of its secrets was proven, and when.
 struct Judged {
     known: Arc<Known>,
     place: usize,
-    now: Timestamp,
+    at: Recent,
 }
 
 /// What is presented, and when its row is read.
@@ -265,12 +278,22 @@ pub(super) struct Read<'a> {
 }
 
 /// Why a proven key's request is refused: owner, state and expiry, then capabilities. `None` grants.
+#[inline]
 pub(super) fn refusal(candidate: &Candidate, required: Option<&Requirement>, now: Timestamp) -> Option<DenialReason> {
+    let expired = candidate.expiry_latched || candidate.expires_at.is_some_and(|at| now >= at);
+    let status = Status::of(candidate.state, expired);
+    // Nearly every request: nothing is made of it that would have to be dropped.
+    if candidate.owner_open && status == Status::Active && required.is_none() {
+        return None;
+    }
+    reason(candidate, status, required)
+}
+
+fn reason(candidate: &Candidate, status: Status, required: Option<&Requirement>) -> Option<DenialReason> {
     if !candidate.owner_open {
         return Some(DenialReason::OwnerClosed);
     }
-    let expired = candidate.expiry_latched || candidate.expires_at.is_some_and(|at| now >= at);
-    match Status::of(candidate.state, expired) {
+    match status {
         Status::Active => {}
         Status::Suspended => return Some(DenialReason::Suspended),
         Status::Expired => return Some(DenialReason::Expired { at: candidate.expires_at.map(Into::into) }),

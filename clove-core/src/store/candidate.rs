@@ -64,8 +64,8 @@ impl fmt::Debug for Lookup<'_> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct Candidate {
-    /// Its secrets, the current one among them if found by id.
-    pub secrets: Secrets,
+    /// The key's id.
+    pub id: KeyId,
     /// When it expires.
     pub expires_at: Option<Timestamp>,
     /// The stored state.
@@ -74,10 +74,10 @@ pub struct Candidate {
     pub expiry_latched: bool,
     /// Whether both the owner and the organization are open.
     pub owner_open: bool,
+    /// Its secrets, the current one among them if found by id.
+    pub secrets: Secrets,
     /// What its request limits follow from; `None` where nothing differs from the policy.
     pub limits: Option<Box<CandidateLimits>>,
-    /// The key's id.
-    pub id: KeyId,
     /// What it may do.
     pub capabilities: CapabilitySet,
     /// Whose key.
@@ -140,9 +140,10 @@ impl CandidateLimits {
 
 /// One or two secrets of a key: the current one in line, so that a verification finds it where it found the key.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[repr(C)]
 pub struct Secrets {
-    first: SecretRecord,
     second: Option<Box<SecretRecord>>,
+    first: SecretRecord,
 }
 
 impl Secrets {
@@ -198,15 +199,16 @@ impl Secrets {
     }
 }
 
-/// A secret as it is stored: a row of its own.
+/// A secret as it is stored: a row of its own. Last is what few have: the cost and the salt of a slow scheme.
 #[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(C)]
 pub struct SecretRecord {
     /// The digest; unique over all secrets.
     pub digest: Digest,
-    /// How it was made.
-    pub scheme: Scheme,
     /// Until when it is good; `None` for the current secret of a key.
     pub valid_until: Option<Timestamp>,
+    /// How it was made.
+    pub scheme: Scheme,
 }
 
 impl SecretRecord {

@@ -4,6 +4,7 @@
 use super::roll::Roll;
 use crate::{
     clock::Timestamp,
+    crc32::Crc32,
     id::{NodeId, Owner, Scope},
     sync::{
         Arc, Mutex,
@@ -11,7 +12,6 @@ use crate::{
         lock,
     },
 };
-use crc::{CRC_32_ISO_HDLC, Crc};
 use std::{fmt, time::Duration};
 
 /// How many shards of owners there are.
@@ -34,13 +34,10 @@ impl EpochShard {
     /// processes and versions.
     #[must_use]
     pub fn of(owner: &Owner) -> Self {
-        static CRC: Crc<u32> = Crc::<u32>::new(&CRC_32_ISO_HDLC);
-        let mut digest = CRC.digest();
         // An identifier holds no NUL.
-        for part in [owner.organization.as_str(), "\0", owner.account.as_str()] {
-            digest.update(part.as_bytes());
-        }
-        let shard = digest.finalize() % u32::from(OWNER_SHARDS);
+        let parts = [owner.organization.as_str(), "\0", owner.account.as_str()];
+        let sum = parts.iter().fold(Crc32::NEW, |sum, part| sum.and(part.as_bytes()));
+        let shard = sum.end() % u32::from(OWNER_SHARDS);
         Self(u16::try_from(shard).unwrap_or_default())
     }
 
