@@ -53,6 +53,7 @@ mod read;
 mod rows;
 mod schema;
 mod session;
+mod share;
 #[doc(hidden)]
 pub mod sql;
 mod transact;

@@ -1,11 +1,12 @@
-//! Look-ups of verifications: two tasks, each with a connection of its own, take all that wait into one statement, at once where they
-//! are idle. So a lone look-up waits for nobody, and of many at a time hundreds share a round trip.
+//! Look-ups of verifications: two tasks, each with a connection of its own, take half of all that are there into one statement, at once
+//! where they are idle. So a lone look-up waits for nobody, and of many at a time hundreds share a round trip.
 
 use crate::{
     error::{may_pass, unavailable},
-    queue::{Queue, Taker},
+    queue::Queue,
     rows::{self, CANDIDATE_ASKED},
     session::{ATTEMPTS, Session, late},
+    share::Share,
 };
 use clove_core::{
     KeyId, StoreError,
@@ -89,9 +90,8 @@ impl Lookups {
     /// Starts the tasks on the current runtime.
     pub(crate) fn start(session: &Arc<Session>) -> Self {
         let queue = Arc::new(Queue::new());
-        for _ in 0..LANES {
-            let (session, queue) = (Arc::clone(session), Taker::of(&queue));
-            tokio::spawn(Lane { session, queue, connection: None, used_at: Instant::now() }.run());
+        for share in Share::each(&queue, LANES) {
+            tokio::spawn(Lane { session: Arc::clone(session), share, connection: None, used_at: Instant::now() }.run());
         }
         Self { queue }
     }
@@ -127,19 +127,20 @@ impl Drop for Lookups {
 
 struct Lane {
     session: Arc<Session>,
-    queue: Taker<Waiting>,
+    share: Share<Waiting>,
     connection: Option<PoolConnection<Postgres>>,
     used_at: Instant,
 }
 
 impl Lane {
     async fn run(mut self) {
-        while let Some(waiting) = self.queue.next(take).await {
+        while let Some((waiting, under_way)) = self.share.next(take).await {
             // Whoever gives up meanwhile takes no other with it.
             let outcome = match time::timeout(PATIENCE, self.look_up(&waiting)).await {
                 Ok(outcome) => outcome,
                 Err(_) => Err(Failed::Late),
             };
+            drop(under_way);
             match outcome {
                 Ok(rows) => {
                     let rows = Arc::new(rows);
@@ -215,9 +216,9 @@ impl Lane {
     }
 }
 
-/// All that wait for an answer still, up to the most.
-fn take(waiting: &mut VecDeque<Waiting>) -> Vec<Waiting> {
-    let many = waiting.len().min(MOST);
+/// So many of all, up to the most, as far as anyone waits for an answer still.
+fn take(waiting: &mut VecDeque<Waiting>, many: usize) -> Vec<Waiting> {
+    let many = waiting.len().min(many).min(MOST);
     waiting.drain(..many).filter(|waiting| !waiting.answer.is_closed()).collect()
 }
 

@@ -50,22 +50,40 @@ impl<T> Queue<T> {
     /// or drops what nobody waits for.
     async fn next(&self, take: impl Fn(&mut VecDeque<T>) -> Vec<T>) -> Option<Vec<T>> {
         loop {
+            self.some_wait().await;
+            let taken = self.take(&take)?;
+            if !taken.is_empty() {
+                return Some(taken);
+            }
+        }
+    }
+
+    /// Returns once something waits, or the queue is closed.
+    async fn some_wait(&self) {
+        loop {
             let came = self.came.notified();
             {
-                let mut state = self.lock();
-                if state.is_closed {
-                    return None;
-                }
-                // Nobody may wait any more for what was taken first.
-                while !state.waiting.is_empty() {
-                    let taken = take(&mut state.waiting);
-                    if !taken.is_empty() {
-                        return Some(taken);
-                    }
+                let state = self.lock();
+                if state.is_closed || !state.waiting.is_empty() {
+                    return;
                 }
             }
             came.await;
         }
+    }
+
+    /// The same of what waits just now: nothing where another task was first.
+    fn take(&self, take: impl Fn(&mut VecDeque<T>) -> Vec<T>) -> Option<Vec<T>> {
+        let mut state = self.lock();
+        if state.is_closed {
+            return None;
+        }
+        let mut taken = Vec::new();
+        // Nobody may wait any more for what was taken first.
+        while taken.is_empty() && !state.waiting.is_empty() {
+            taken = take(&mut state.waiting);
+        }
+        Some(taken)
     }
 
     /// Ends the tasks; what waits still.
@@ -92,6 +110,21 @@ impl<T> Taker<T> {
     /// As [`Queue::next`].
     pub(crate) async fn next(&self, take: impl Fn(&mut VecDeque<T>) -> Vec<T>) -> Option<Vec<T>> {
         self.0.next(take).await
+    }
+
+    /// As [`Queue::some_wait`].
+    pub(crate) async fn some_wait(&self) {
+        self.0.some_wait().await;
+    }
+
+    /// As [`Queue::take`].
+    pub(crate) fn take(&self, take: impl Fn(&mut VecDeque<T>) -> Vec<T>) -> Option<Vec<T>> {
+        self.0.take(take)
+    }
+
+    /// How many wait.
+    pub(crate) fn waiting(&self) -> usize {
+        self.0.lock().waiting.len()
     }
 }
 
