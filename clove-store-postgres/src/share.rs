@@ -60,12 +60,13 @@ impl<T> Share<T> {
 
     /// Lets others run while less waits than they carry, by the clock: what another task carries may hang.
     async fn gather(&self) {
-        let began = Instant::now();
+        let mut began = None;
         while self.queue.waiting().saturating_mul(self.others) < self.carried.load(Ordering::Relaxed) {
-            task::yield_now().await;
-            if began.elapsed() >= GATHERS_FOR {
+            // A look-up that is alone asks for no time.
+            if began.get_or_insert_with(Instant::now).elapsed() >= GATHERS_FOR {
                 return;
             }
+            task::yield_now().await;
         }
     }
 }
