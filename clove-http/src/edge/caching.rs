@@ -32,10 +32,6 @@ pub(super) fn set_private(headers: &mut HeaderMap) {
 
 /// It depends on who asks.
 pub(super) fn set_vary(headers: &mut HeaderMap) {
-    if let Entry::Vacant(place) = headers.entry(header::VARY) {
-        place.insert(HeaderValue::from_static("Authorization, X-Api-Key"));
-        return;
-    }
     let said = list(headers, &header::VARY);
     let says = |name: &str| said.iter().any(|said| said == "*" || said.eq_ignore_ascii_case(name));
     match VARY.map(says) {
