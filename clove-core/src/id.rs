@@ -100,7 +100,7 @@ macro_rules! uuid_id {
         }
 
         impl $name {
-            /// A new one at `now`, distinct from any other by random bits.
+            /// A new one at `now`, distinct from any other.
             #[must_use]
             pub fn new(now: impl Into<Timestamp>) -> Self {
                 let now = now.into();

@@ -189,8 +189,7 @@ async fn state(asked: Asked, scope: Scope, key: Option<KeyId>) -> Result<Respons
 
 async fn choose(mut asked: Asked, scope: Scope) -> Result<Response, Problem> {
     let (unit, order) = (&unit_of(&asked)?, asked.by()?);
-    let choice = BudgetChoice::try_from(asked.json::<ChoiceBody>().await?.budget);
-    let choice = choice?;
+    let choice = BudgetChoice::try_from(asked.json::<ChoiceBody>().await?.budget)?;
     let (clove, scope) = (&asked.clove, &scope);
     order.give(|by| async move { clove.set_budget(scope, unit, choice, &by).await }).await?;
     Ok(nothing())
