@@ -204,13 +204,14 @@ impl Lane {
             Some(connection) => connection,
             none => none.insert(session.own_connection(PATIENCE).await?),
         };
-        let mut rows = Vec::new();
-        if !ids.is_empty() {
-            rows = fetch(&session, connection, &session.sql.find_by_id, &ids).await?;
-        }
+        let mut rows = match ids.as_slice() {
+            [] => Vec::new(),
+            [id] => fetch(&session, connection, &session.sql.find_one_by_id, *id).await?,
+            ids => fetch(&session, connection, &session.sql.find_by_id, ids).await?,
+        };
         let of_ids = rows.len();
         if !digests.is_empty() {
-            rows.extend(fetch(&session, connection, &session.sql.find_by_digest, &digests).await?);
+            rows.extend(fetch(&session, connection, &session.sql.find_by_digest, digests.as_slice()).await?);
         }
         Ok(Rows::new(rows, of_ids))
     }
@@ -222,15 +223,10 @@ fn take(waiting: &mut VecDeque<Waiting>, many: usize) -> Vec<Waiting> {
     waiting.drain(..many).filter(|waiting| !waiting.answer.is_closed()).collect()
 }
 
-/// The rows of one statement with one list as its argument.
-async fn fetch<'q, T>(
-    session: &Session,
-    connection: &mut PgConnection,
-    sql: &SqlStr,
-    asked: &'q [T],
-) -> Result<Vec<PgRow>, sqlx::Error>
+/// The rows of one statement with one argument.
+async fn fetch<'q, T>(session: &Session, connection: &mut PgConnection, sql: &SqlStr, asked: T) -> Result<Vec<PgRow>, sqlx::Error>
 where
-    &'q [T]: sqlx::Encode<'q, Postgres> + sqlx::Type<Postgres>,
+    T: sqlx::Encode<'q, Postgres> + sqlx::Type<Postgres>,
 {
     let query = session.query(sql).bind(asked);
     if !session.is_pooled {

@@ -20,6 +20,7 @@ macro_rules! plans {
 #[rustfmt::skip]
 const PLANS: &[(&str, &str)] = plans![
     find_by_id: "keys_pkey organizations_pkey owners_pkey secrets_by_key",
+    find_one_by_id: "keys_pkey organizations_pkey owners_pkey secrets_by_key",
     find_by_digest: "keys_pkey organizations_pkey owners_pkey secrets_pkey",
     key_by_id: "keys_pkey",
     lock_key: "keys_pkey",

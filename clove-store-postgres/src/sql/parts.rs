@@ -6,6 +6,14 @@ macro_rules! candidate_columns {
          k.limits, o.request_limits, o.active_limit, s.digest, s.scheme, s.pepper, s.argon2_cost, s.argon2_salt, s.valid_until "
     };
 }
+/// From ids `i(id)` on.
+macro_rules! candidate_of_id {
+    () => {
+        "LEFT JOIN ~keys k ON k.id = i.id LEFT JOIN ~secrets s ON s.key_id = i.id \
+         LEFT JOIN ~owners o ON o.org = COALESCE(k.org, '') AND o.account = COALESCE(k.account, '') \
+         LEFT JOIN ~organizations g ON g.id = COALESCE(k.org, '')"
+    };
+}
 macro_rules! key_columns {
     () => {
         "SELECT k.id, k.org, k.account, k.name, k.description, k.capabilities, k.metadata, k.created_at, \
