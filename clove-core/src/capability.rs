@@ -250,6 +250,10 @@ impl Requirement {
         Ok(self)
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The required names that `held` does not cover; empty if all are.
     #[must_use]
     pub fn missing_from(&self, held: &CapabilitySet) -> Vec<Capability> {

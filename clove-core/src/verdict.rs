@@ -38,7 +38,7 @@ impl<'a> Attempt<'a> {
     /// What the key must be allowed to do.
     #[must_use]
     pub fn requiring(mut self, required: &'a Requirement) -> Self {
-        self.required = Some(required);
+        self.required = Some(required).filter(|required| !required.is_empty());
         self
     }
 
@@ -266,14 +266,12 @@ impl Grant {
     }
     /// What is left of each window of the key and of its account, this request counted.
     pub fn limits(&self) -> impl Iterator<Item = LimitState> + '_ {
-        let plan = &*self.known.plan;
-        let sides = [(Limited::Key, &plan.key, self.lefts.key), (Limited::Account, &plan.account, self.lefts.account)];
-        let counted = sides.into_iter().filter(|_| !self.lefts.uncounted);
-        counted.flat_map(move |(of, limits, left)| {
-            limits.windows().iter().zip(left).map(move |(&window, left)| {
-                let resets_at = window.resets_at(self.at).into();
-                LimitState { of, window, left, resets_at }
-            })
+        let (plan, lefts) = (&*self.known.plan, &self.lefts);
+        let key = plan.key.windows().iter().zip(lefts.key).map(|(window, left)| (Limited::Key, window, left));
+        let account = plan.account.windows().iter().zip(lefts.account).map(|(window, left)| (Limited::Account, window, left));
+        key.chain(account).filter(|_| !self.lefts.uncounted).map(|(of, &window, left)| {
+            let resets_at = window.resets_at(self.at).into();
+            LimitState { of, window, left, resets_at }
         })
     }
     /// What it has reserved, if it [asked for that](Attempt::reserving).

@@ -9,25 +9,22 @@ use clove_core::Policy;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
 use std::fmt;
 use subtle::ConstantTimeEq;
-use zeroize::Zeroizing;
 
 /// The header that holds a credential and nothing else.
 pub const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
-/// What a client presented, exactly as it was sent: well formed or not, true or not. `Debug` is redacted, there is no `Clone`, and the
-/// memory is overwritten when it is dropped.
-///
-/// That holds for this copy. What the server read it into is the server's.
-pub struct Presented(Zeroizing<Vec<u8>>);
+/// What a client presented, exactly as it was sent: well formed or not, true or not. `Debug` is redacted, there is no `Clone`, and it
+/// is no copy: it lies where the server read it.
+pub struct Presented {
+    header: HeaderValue,
+    /// Where in it the credential begins.
+    from: usize,
+}
 
 impl Presented {
     /// The bytes, to be verified.
     pub(crate) fn as_bytes(&self) -> &[u8] {
-        &self.0
-    }
-
-    fn copy(text: &[u8]) -> Self {
-        Self(Zeroizing::new(text.to_vec()))
+        self.header.as_bytes().get(self.from..).unwrap_or_default()
     }
 
     /// Whether there is one in an address, where none belongs.
@@ -53,38 +50,37 @@ impl Presented {
     /// [`Refused::NoCredential`], or [`Refused::Ambiguous`] where there is more than one answer, or a credential in the query string.
     pub(crate) fn take(policy: &Policy, is_in_query: bool, headers: &mut HeaderMap) -> Result<Self, Refused> {
         let key = take_only(headers, &X_API_KEY);
-        let authorization = take_only(headers, &header::AUTHORIZATION);
-        let authorization = match authorization {
-            Ok(Some(value)) => match Authorization::read(value.as_bytes()) {
-                Authorization::Other if !policy.finds_credential(value.as_bytes()) => {
-                    let mut value = value;
-                    value.set_sensitive(true);
-                    headers.insert(header::AUTHORIZATION, value);
+        let bearer = match take_only(headers, &header::AUTHORIZATION) {
+            Ok(Some(mut header)) => match Authorization::read(header.as_bytes()) {
+                Authorization::Bearer(credential) => {
+                    let from = header.len() - credential.len();
+                    Ok(Some(Self { header, from }))
+                }
+                Authorization::Other if !policy.finds_credential(header.as_bytes()) => {
+                    header.set_sensitive(true);
+                    headers.insert(header::AUTHORIZATION, header);
                     Ok(None)
                 }
                 Authorization::Other => Ok(None),
                 Authorization::Joined => Err(Ambiguity::JoinedHeader),
-                Authorization::Bearer(_) => Ok(Some(value)),
             },
-            absent_or_repeated => absent_or_repeated,
+            Ok(None) => Ok(None),
+            Err(repeated) => Err(repeated),
         };
         if is_in_query {
             return Err(Ambiguity::InQuery.into());
         }
-        let (key, authorization) = (key?, authorization?);
-        let bearer = authorization.as_ref().and_then(|value| match Authorization::read(value.as_bytes()) {
-            Authorization::Bearer(credential) => Some(credential),
-            _ => None,
-        });
-        let credential = match (key.as_ref().map(HeaderValue::as_bytes), bearer) {
+        let presented = match (key?.map(|header| Self { header, from: 0 }), bearer?) {
             (None, None) => return Err(Refused::NoCredential),
-            (Some(key), Some(bearer)) if !bool::from(key.ct_eq(bearer)) => return Err(Ambiguity::TwoCredentials.into()),
+            (Some(key), Some(bearer)) if !bool::from(key.as_bytes().ct_eq(bearer.as_bytes())) => {
+                return Err(Ambiguity::TwoCredentials.into());
+            }
             (Some(one), _) | (None, Some(one)) => one,
         };
-        if credential.contains(&b',') {
+        if presented.as_bytes().contains(&b',') {
             return Err(Ambiguity::JoinedHeader.into());
         }
-        Ok(Self::copy(credential))
+        Ok(presented)
     }
 }
 

@@ -8,6 +8,9 @@ use http::{
 /// The headers that a response depends on.
 const VARY: [&str; 2] = ["Authorization", "X-Api-Key"];
 
+/// Both of them.
+const VARY_BY_BOTH: &str = "Authorization, X-Api-Key";
+
 /// No shared cache may keep it. What the host says that is stricter stays.
 pub(super) fn set_private(headers: &mut HeaderMap) {
     if let Entry::Vacant(place) = headers.entry(header::CACHE_CONTROL) {
@@ -32,13 +35,17 @@ pub(super) fn set_private(headers: &mut HeaderMap) {
 
 /// It depends on who asks.
 pub(super) fn set_vary(headers: &mut HeaderMap) {
+    if let Entry::Vacant(place) = headers.entry(header::VARY) {
+        place.insert(HeaderValue::from_static(VARY_BY_BOTH));
+        return;
+    }
     let said = list(headers, &header::VARY);
     let says = |name: &str| said.iter().any(|said| said == "*" || said.eq_ignore_ascii_case(name));
     match VARY.map(says) {
         [true, true] => {}
         [true, false] => drop(headers.append(header::VARY, HeaderValue::from_static("X-Api-Key"))),
         [false, true] => drop(headers.append(header::VARY, HeaderValue::from_static("Authorization"))),
-        [false, false] => drop(headers.append(header::VARY, HeaderValue::from_static("Authorization, X-Api-Key"))),
+        [false, false] => drop(headers.append(header::VARY, HeaderValue::from_static(VARY_BY_BOTH))),
     }
 }
 
