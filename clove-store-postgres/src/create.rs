@@ -3,18 +3,22 @@
 //! The rules are asked as ever, by facts that this process remembers of the owner, or for a new one. The statement writes only where
 //! the row is just that; where it is not, it tells how the row is, and the rules are asked again. Whatever is not a plain creation
 //! takes the longer way, in which rows are held before they are read (`transact.rs`).
+//!
+//! A refusal writes nothing, and so holds nothing: one snapshot that shows the owner full, and no place of it expired, is enough.
 
 use crate::{
     error::{DriverError, Failure},
     queue::{Queue, Taker},
+    read::{self, OwnerAtSight},
     rows::{self, creation_day, micros, rows_of, scheme_columns, signed},
     session::Session,
     write::column,
 };
+use chrono::{DateTime, Utc};
 use clove_core::{
     ActiveLimit, Key, Owner, StoreError,
     audit::AuditEvent,
-    store::{Changes, Decision, Facts, KeyChange, OrganizationRecord, OwnerRecord, Reads, SecretRecord, Transaction},
+    store::{Changes, Decision, Facts, KeyChange, OrganizationRecord, OwnerFacts, OwnerRecord, Reads, SecretRecord, Transaction},
 };
 use sqlx::{Connection, Postgres, pool::PoolConnection, postgres::PgRow};
 use std::{
@@ -85,15 +89,24 @@ impl Creations {
         self.lanes.iter().for_each(|lane| drop(lane.close()));
     }
 
-    /// Carries a transaction out, if it is a plain creation and the owner's row is found as it was remembered, or told.
-    pub(crate) async fn try_to_create(&self, transaction: &Transaction) -> Result<Option<Decision>, StoreError> {
-        let Reads::Owner { owner, expired_at: None } = &transaction.reads else { return Ok(None) };
+    /// Carries a transaction out, if it is a plain creation and the owner's row is found as it was remembered, or told; or refuses it,
+    /// if that is what the rules say by one snapshot.
+    pub(crate) async fn try_to_create(
+        &self,
+        session: &Session,
+        transaction: &Transaction,
+    ) -> Result<Option<Decision>, StoreError> {
+        let Reads::Owner { owner, expired_at } = &transaction.reads else { return Ok(None) };
         let mut before = self.lock().get(owner).cloned();
         for _ in 0..TRIES {
             let organization = Some(OrganizationRecord { id: owner.organization.clone(), open: true });
             let owners = before.clone().into_iter().collect();
-            let Decision::Commit(changes) = transaction.decide(&Facts { organization, owners, ..Facts::default() }) else {
-                return Ok(None);
+            let changes = match transaction.decide(&Facts { organization, owners, ..Facts::default() }) {
+                Decision::Commit(changes) if expired_at.is_none() => changes,
+                Decision::Refuse(_) if transaction.is_first() => {
+                    return self.refuse(session, transaction, owner, *expired_at).await;
+                }
+                _ => return Ok(None),
             };
             let Some(creation) = Creation::of(before.take(), owner, &changes) else { return Ok(None) };
             let after = creation.after.clone();
@@ -108,6 +121,24 @@ impl Creations {
             }
         }
         Ok(None)
+    }
+
+    /// Refuses, if that is what the rules say by what one statement shows. Whatever else it shows is for the longer way.
+    async fn refuse(
+        &self,
+        session: &Session,
+        transaction: &Transaction,
+        owner: &Owner,
+        expired_at: Option<DateTime<Utc>>,
+    ) -> Result<Option<Decision>, StoreError> {
+        // None has expired by the beginning of time: where expired keys are not asked for, none is a fact.
+        let shown = read::owner_at_sight(session, owner, expired_at.unwrap_or(DateTime::UNIX_EPOCH)).await?;
+        let Some(OwnerAtSight { organization, facts: OwnerFacts { record, held_by_expired: 0 } }) = shown else {
+            return Ok(None);
+        };
+        self.remember(record.clone());
+        let facts = Facts { organization: Some(organization), owners: vec![record], ..Facts::default() };
+        Ok(Some(transaction.decide(&facts)).filter(|decision| matches!(decision, Decision::Refuse(_))))
     }
 
     async fn write(&self, creation: Creation) -> Outcome {

@@ -105,7 +105,7 @@ statements! {
         owner_columns!(),
         ", (SELECT count(*) FROM ~keys k ",
         expired_places!(),
-        ") FROM ~owners o WHERE o.org = $1 AND o.account = $2"
+        "), (SELECT g.open FROM ~organizations g WHERE g.id = o.org) FROM ~owners o WHERE o.org = $1 AND o.account = $2"
     ),
     organization: "SELECT id, open FROM ~organizations WHERE id = $1",
     /// Held together with others who only need it to stay as it is.

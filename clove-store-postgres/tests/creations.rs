@@ -11,7 +11,9 @@ use clove_core::{
 use clove_store_postgres::PostgresStore;
 use clove_testkit::TestClock;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
+use std::{pin::pin, time::Duration};
 use support::{Schemas, Way, url};
+use tokio::time::timeout;
 
 fn by() -> By {
     By::new("ada", "testing").unwrap().may_grant(clove_core::CapabilitySet::all())
@@ -94,6 +96,28 @@ async fn places_of_expired_keys_are_given_away_at_the_limit() {
     clock.advance(TimeDelta::days(31).to_std().unwrap());
     create(&clove, &ada).await.unwrap();
     assert_eq!(clove.active_keys(&ada).await.unwrap().active, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_owner_is_refused_at_sight_and_behind_its_row_only_where_the_command_may_be_under_way_already() {
+    let schemas = Schemas::new(Way::Direct);
+    let ([one, other], schema) = two_nodes(&schemas).await;
+    let ada = owner("ada");
+    create(&one, &ada).await.unwrap();
+    create(&one, &ada).await.unwrap();
+    let mut holder = PgConnection::connect(&url(Way::Direct)).await.unwrap();
+    let mut held = holder.begin().await.unwrap();
+    held.execute(AssertSqlSafe(format!("SELECT 1 FROM {schema}.owners FOR UPDATE"))).await.unwrap();
+    for clove in [&one, &other] {
+        // The second node has never seen the row, and finds out by a statement that waits for it a moment.
+        let refused = timeout(Duration::from_secs(4), create(clove, &ada)).await.unwrap().unwrap_err();
+        assert!(matches!(refused, Error::Refused(Refusal::LimitReached { active: 2, limit: 2 })), "{refused}");
+    }
+    let by = by().operation(OperationId::new(chrono::Utc::now()));
+    let mut repeated = pin!(one.create(&ada, NewKey::named("laptop").unwrap(), &by));
+    assert!(timeout(Duration::from_millis(300), &mut repeated).await.is_err(), "an earlier run may hold the row");
+    held.rollback().await.unwrap();
+    assert!(matches!(repeated.await.unwrap_err(), Error::Refused(Refusal::LimitReached { active: 2, limit: 2 })));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -37,7 +37,7 @@ const PLANS: &[(&str, &str)] = plans![
     lock_owners: "owners_pkey",
     claim_owner: "",
     unclaim_owner: "owners_pkey",
-    owner_facts: "owners_pkey places_by_expiry",
+    owner_facts: "organizations_pkey owners_pkey places_by_expiry",
     organization: "organizations_pkey",
     share_organization: "organizations_pkey",
     lock_organization: "organizations_pkey",

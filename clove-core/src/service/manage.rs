@@ -369,9 +369,10 @@ impl Clove {
     where
         D: Fn(&Order, &Facts) -> Decision + Send + Sync + 'static,
     {
-        let operation = order.operation;
+        let (operation, may_repeat) = (order.operation, order.may_repeat());
         let order = order.masked(self.inner.policy.secret_formats());
-        let transaction = Arc::new(Transaction::new(operation, reads, move |facts| decide(&order, facts)));
+        let transaction = Transaction::new(operation, reads, move |facts| decide(&order, facts));
+        let mut transaction = Arc::new(if may_repeat { transaction } else { transaction.first() });
         let mut unknown = None;
         for _ in 0..=MAX_RERUNS {
             match self.inner.store.transact(Arc::clone(&transaction)).await {
@@ -379,7 +380,10 @@ impl Clove {
                 // Another run of the same command was first: the next run finds its event. After an unknown outcome it may
                 // have been this very transaction, and then each of its ids is there already.
                 Err(StoreError::Conflict(unique)) if unique == Unique::OperationId || unknown.is_some() => {}
-                Err(error @ StoreError::OutcomeUnknown { .. }) => unknown = Some(error),
+                Err(error @ StoreError::OutcomeUnknown { .. }) => {
+                    unknown = Some(error);
+                    transaction = Arc::new(transaction.again());
+                }
                 // After an unknown outcome, that the store is away now does not tell what happened before.
                 Err(source) if unknown.is_some() => return Err(Error::OutcomeUnknown { operation, source }),
                 Err(error) => return Err(error.into()),

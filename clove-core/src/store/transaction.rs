@@ -10,7 +10,7 @@ use crate::{
     usage::Unit,
 };
 use chrono::{DateTime, Utc};
-use std::{collections::BTreeSet, fmt};
+use std::{collections::BTreeSet, fmt, sync::Arc};
 
 /// One atomic read, decision and write.
 pub struct Transaction {
@@ -18,13 +18,31 @@ pub struct Transaction {
     pub operation: OperationId,
     /// What to read.
     pub reads: Reads,
-    decide: Box<dyn Fn(&Facts) -> Decision + Send + Sync>,
+    is_first: bool,
+    decide: Arc<dyn Fn(&Facts) -> Decision + Send + Sync>,
 }
 
 impl Transaction {
     /// A transaction that reads `reads` and writes what `decide` makes of them. `decide` is pure and may run more than once.
     pub fn new(operation: OperationId, reads: Reads, decide: impl Fn(&Facts) -> Decision + Send + Sync + 'static) -> Self {
-        Self { operation, reads, decide: Box::new(decide) }
+        Self { operation, reads, is_first: false, decide: Arc::new(decide) }
+    }
+
+    /// The first run of an operation whose id was made for it.
+    pub(crate) fn first(self) -> Self {
+        Self { is_first: true, ..self }
+    }
+
+    /// Another run of the same operation.
+    pub(crate) fn again(&self) -> Self {
+        Self { operation: self.operation, reads: self.reads.clone(), is_first: false, decide: Arc::clone(&self.decide) }
+    }
+
+    /// Whether nothing of this operation can be under way, or have been written. Then a store may refuse it by rows that it has read in
+    /// one snapshot and does not hold: it was refused at that moment. Of any other, an earlier run might be written after it.
+    #[must_use]
+    pub fn is_first(&self) -> bool {
+        self.is_first
     }
 
     /// What to write, given the facts.
