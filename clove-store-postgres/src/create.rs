@@ -46,8 +46,12 @@ const TRIES: usize = 2;
 pub(crate) struct Creations {
     lanes: Vec<Arc<Queue<Waiting>>>,
     hasher: RandomState,
-    owners: Mutex<HashMap<Owner, OwnerRecord>>,
+    owners: Arc<Owners>,
 }
+
+/// Owners' rows as they were last written or told.
+#[derive(Default)]
+struct Owners(Mutex<HashMap<Owner, OwnerRecord>>);
 
 struct Waiting {
     creation: Creation,
@@ -78,10 +82,11 @@ impl Creations {
     /// Starts the tasks on the current runtime.
     pub(crate) fn start(session: &Arc<Session>) -> Self {
         let lanes: Vec<_> = (0..LANES).map(|_| Arc::new(Queue::new())).collect();
+        let owners = Arc::new(Owners::default());
         for lane in &lanes {
-            tokio::spawn(run(Arc::clone(session), Taker::of(lane)));
+            tokio::spawn(run(Arc::clone(session), Arc::clone(&owners), Taker::of(lane)));
         }
-        Self { lanes, hasher: RandomState::new(), owners: Mutex::default() }
+        Self { lanes, hasher: RandomState::new(), owners }
     }
 
     pub(crate) fn close(&self) {
@@ -97,15 +102,13 @@ impl Creations {
         transaction: &Transaction,
     ) -> Result<Option<Decision>, StoreError> {
         let Reads::Owner { owner, expired_at } = &transaction.reads else { return Ok(None) };
-        let mut before = self.lock().get(owner).cloned();
-        for _ in 0..TRIES {
+        let mut before = self.owners.get(owner);
+        for tried in 0..=TRIES {
             let organization = Some(OrganizationRecord { id: owner.organization.clone(), open: true });
             let owners = before.clone().into_iter().collect();
             let changes = match transaction.decide(&Facts { organization, owners, ..Facts::default() }) {
-                Decision::Commit(changes) if expired_at.is_none() => changes,
-                Decision::Refuse(_) if transaction.is_first() => {
-                    return self.refuse(session, transaction, owner, *expired_at).await;
-                }
+                Decision::Commit(changes) if expired_at.is_none() && tried < TRIES => changes,
+                Decision::Refuse(_) => return self.refuse(session, transaction, owner, *expired_at).await,
                 _ => return Ok(None),
             };
             let Some(creation) = Creation::of(before.take(), owner, &changes) else { return Ok(None) };
@@ -115,15 +118,24 @@ impl Creations {
                     self.remember(after);
                     return Ok(Some(Decision::Commit(changes)));
                 }
-                Outcome::Otherwise(Some(record)) => before = Some(record),
-                Outcome::Otherwise(None) | Outcome::Failed => return Ok(None),
+                Outcome::Otherwise(Some(record)) => {
+                    self.remember(record.clone());
+                    before = Some(record);
+                }
+                // It has come to be meanwhile, unseen by the statement.
+                Outcome::Otherwise(None) => match self.look(session, owner, *expired_at).await? {
+                    Some(OwnerAtSight { facts: OwnerFacts { record, .. }, .. }) => before = Some(record),
+                    None => return Ok(None),
+                },
+                Outcome::Failed => return self.refuse(session, transaction, owner, *expired_at).await,
                 Outcome::Unknown(error) => return Err(StoreError::OutcomeUnknown { source: Some(error.into()) }),
             }
         }
         Ok(None)
     }
 
-    /// Refuses, if that is what the rules say by what one statement shows. Whatever else it shows is for the longer way.
+    /// Refuses, if that is what the rules say by what one statement shows, and no earlier run of the command may be under way. Whatever
+    /// else it shows is for the longer way.
     async fn refuse(
         &self,
         session: &Session,
@@ -131,14 +143,27 @@ impl Creations {
         owner: &Owner,
         expired_at: Option<DateTime<Utc>>,
     ) -> Result<Option<Decision>, StoreError> {
-        // None has expired by the beginning of time: where expired keys are not asked for, none is a fact.
-        let shown = read::owner_at_sight(session, owner, expired_at.unwrap_or(DateTime::UNIX_EPOCH)).await?;
+        if !transaction.is_first() {
+            return Ok(None);
+        }
+        let shown = self.look(session, owner, expired_at).await?;
         let Some(OwnerAtSight { organization, facts: OwnerFacts { record, held_by_expired: 0 } }) = shown else {
             return Ok(None);
         };
-        self.remember(record.clone());
         let facts = Facts { organization: Some(organization), owners: vec![record], ..Facts::default() };
         Ok(Some(transaction.decide(&facts)).filter(|decision| matches!(decision, Decision::Refuse(_))))
+    }
+
+    async fn look(
+        &self,
+        session: &Session,
+        owner: &Owner,
+        expired_at: Option<DateTime<Utc>>,
+    ) -> Result<Option<OwnerAtSight>, StoreError> {
+        // None has expired by the beginning of time: where expired keys are not asked for, none is a fact.
+        let shown = read::owner_at_sight(session, owner, expired_at.unwrap_or(DateTime::UNIX_EPOCH)).await?;
+        shown.iter().for_each(|shown| self.remember(shown.facts.record.clone()));
+        Ok(shown)
     }
 
     async fn write(&self, creation: Creation) -> Outcome {
@@ -153,8 +178,22 @@ impl Creations {
         answered.await.unwrap_or(Outcome::Unknown(DriverError::Other("the store was closed, or its runtime has ended")))
     }
 
-    /// Takes note of an owner's row as it was written.
+    /// Takes note of an owner's row as it was written or told.
     pub(crate) fn remember(&self, record: OwnerRecord) {
+        self.owners.remember(record);
+    }
+}
+
+impl Owners {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Owner, OwnerRecord>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn get(&self, owner: &Owner) -> Option<OwnerRecord> {
+        self.lock().get(owner).cloned()
+    }
+
+    fn remember(&self, record: OwnerRecord) {
         let mut owners = self.lock();
         if owners.len() >= REMEMBERED {
             owners.clear();
@@ -162,8 +201,9 @@ impl Creations {
         owners.insert(record.owner.clone(), record);
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Owner, OwnerRecord>> {
-        self.owners.lock().unwrap_or_else(PoisonError::into_inner)
+    /// What the owner's row is known to be, where a creation goes by another one: it would be sent in vain.
+    fn otherwise(&self, creation: &Creation) -> Option<OwnerRecord> {
+        self.get(&creation.after.owner).filter(|known| creation.before.as_ref() != Some(known))
     }
 }
 
@@ -205,9 +245,10 @@ impl Creation {
     }
 }
 
-async fn run(session: Arc<Session>, queue: Taker<Waiting>) {
+async fn run(session: Arc<Session>, owners: Arc<Owners>, queue: Taker<Waiting>) {
     let (mut connection, mut written) = (None, 0_u64);
-    while let Some(waiting) = next(&queue, &mut connection).await {
+    let take = |waiting: &mut VecDeque<Waiting>| take(waiting, &owners);
+    while let Some(waiting) = next(&queue, &mut connection, take).await {
         let (creations, answers): (Vec<_>, Vec<_>) =
             waiting.into_iter().map(|waiting| (waiting.creation, waiting.answer)).unzip();
         let outcomes = write(&session, &mut connection, &creations).await;
@@ -232,9 +273,13 @@ async fn plan_anew(connection: &mut Option<PoolConnection<Postgres>>) {
 }
 
 /// The next creations. A connection that none comes for in a while goes back to the pool.
-async fn next(queue: &Taker<Waiting>, connection: &mut Option<PoolConnection<Postgres>>) -> Option<Vec<Waiting>> {
+async fn next(
+    queue: &Taker<Waiting>,
+    connection: &mut Option<PoolConnection<Postgres>>,
+    take: impl Fn(&mut VecDeque<Waiting>) -> Vec<Waiting>,
+) -> Option<Vec<Waiting>> {
     if connection.is_some() {
-        if let Ok(next) = time::timeout(KEPT_FOR, queue.next(take)).await {
+        if let Ok(next) = time::timeout(KEPT_FOR, queue.next(&take)).await {
             return next;
         }
         *connection = None;
@@ -243,10 +288,15 @@ async fn next(queue: &Taker<Waiting>, connection: &mut Option<PoolConnection<Pos
 }
 
 /// In order, and one for an owner: the next one goes by what that leaves.
-fn take(waiting: &mut VecDeque<Waiting>) -> Vec<Waiting> {
+fn take(waiting: &mut VecDeque<Waiting>, known: &Owners) -> Vec<Waiting> {
     let (mut taken, mut left, mut owners) = (Vec::new(), VecDeque::new(), HashSet::new());
     for next in waiting.drain(..) {
         if next.answer.is_closed() {
+            continue;
+        }
+        if let Some(record) = known.otherwise(&next.creation) {
+            // Whoever has gone needs no answer.
+            let _ = next.answer.send(Outcome::Otherwise(Some(record)));
             continue;
         }
         if taken.len() < MOST && owners.insert(next.creation.after.owner.clone()) {
