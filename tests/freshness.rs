@@ -150,8 +150,17 @@ async fn what_is_known_is_good_for_the_bound_less_what_the_coarse_clock_may_lag(
 }
 
 #[tokio::test]
+async fn ticks_of_the_system_that_come_late_by_half_the_bound_let_nothing_past_it() {
+    let (fixture, spy, clove, _work, _, credential) = remembered(policy().build().unwrap()).await;
+    fixture.clock().lag(BOUND / 2);
+    fixture.clock().advance(BOUND);
+    assert!(is_good(&clove, &credential).await && reads(&spy) == 1);
+}
+
+#[tokio::test]
 async fn a_machine_that_slept_knows_nothing_however_its_clock_stood() {
     let (fixture, spy, clove, _work, _, credential) = remembered(policy().build().unwrap()).await;
+    fixture.clock().lag(clove::clock::COARSE_LAG);
     fixture.clock().step(TimeDelta::milliseconds(100));
     assert!(is_good(&clove, &credential).await);
     assert_eq!(reads(&spy), 1);

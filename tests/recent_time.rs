@@ -80,6 +80,23 @@ async fn a_rotated_out_secret_is_dead_once_its_rotation_has_returned_or_its_grac
 }
 
 #[tokio::test]
+async fn a_window_that_still_has_places_is_charged_for_as_long_after_its_end_as_the_clock_lies_behind() {
+    let limits = Limits::new([Window::new(1000, Duration::from_secs(60)).unwrap()]).unwrap();
+    let tier = Tier { key: limits, account: Some(Limits::unlimited()) };
+    let (fixture, _, text) = remembered(Policy::builder().limits(tier).build().unwrap()).await;
+    for _ in 0..4 {
+        granted(&fixture.clove, &text).await;
+    }
+    let before = granted(&fixture.clove, &text).await.limits().next().unwrap();
+    turn(&fixture, before.resets_at, Duration::ZERO);
+    fixture.clock().advance(LAG - MICRO);
+    let late = granted(&fixture.clove, &text).await.limits().next().unwrap();
+    assert_eq!((late.resets_at, late.left), (before.resets_at, before.left - 1));
+    fixture.clock().advance(MICRO);
+    assert!(granted(&fixture.clove, &text).await.limits().next().unwrap().resets_at > before.resets_at);
+}
+
+#[tokio::test]
 async fn a_window_that_is_used_up_has_places_again_as_soon_as_the_next_begins() {
     let limits = Limits::new([Window::new(2, Duration::from_secs(60)).unwrap()]).unwrap();
     let tier = Tier { key: limits, account: Some(Limits::unlimited()) };

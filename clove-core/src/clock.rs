@@ -8,15 +8,17 @@ use std::{fmt, future::Future, num::NonZeroU64, pin::Pin, time::Duration};
 /// A future that ends when some time has passed.
 pub type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// How far [`Clock::coarse`] and [`Clock::recent`] may lie behind: the longest tick of Linux, which is the slowest there is.
+/// How far [`Clock::coarse`] and [`Clock::recent`] may lie behind: the longest tick of Linux, which is the slowest there is. Ticks that
+/// come late, by up to half the bound of freshness, do no harm; a machine that was halted as a whole and goes on with its ticks
+/// behind may take a moment more for the present one.
 pub const COARSE_LAG: Duration = Duration::from_millis(10);
 
 /// Where the time comes from. Hosts use [`SystemClock`]; tests turn one by hand.
 pub trait Clock: Send + Sync + 'static {
     /// The time of day, UTC. May step.
     fn now(&self) -> Timestamp;
-    /// The same, or a moment ago: at most [`COARSE_LAG`] behind, where that is cheaper to read. On the way of every request; whatever
-    /// may be over within the next second is judged by [`Clock::now`].
+    /// The same, or a moment ago: at most [`COARSE_LAG`] behind, where that is cheaper to read. On the way of every request; what expires
+    /// within the next second is judged by [`Clock::now`].
     fn recent(&self) -> Timestamp;
     /// Time since some fixed moment; never steps back.
     fn monotonic(&self) -> Duration;

@@ -284,7 +284,7 @@ impl Grant {
     pub fn is_uncounted(&self) -> bool {
         self.lefts.uncounted
     }
-    /// The time at which the request was judged: the present one, or, where that decides nothing, at most
+    /// The time at which the request was judged: the present one, or, where no expiry is near and its windows have places, at most
     /// [`COARSE_LAG`](crate::clock::COARSE_LAG) ago.
     #[must_use]
     pub fn at(&self) -> DateTime<Utc> {

@@ -18,7 +18,7 @@ pub struct TestClock {
 struct State {
     now: DateTime<Utc>,
     monotonic: Duration,
-    lag: TimeDelta,
+    lag: Duration,
     sleepers: Vec<Waker>,
 }
 
@@ -26,7 +26,7 @@ impl TestClock {
     /// A clock at this time.
     #[must_use]
     pub fn at(now: DateTime<Utc>) -> Self {
-        let state = State { now, monotonic: Duration::ZERO, lag: TimeDelta::zero(), sleepers: Vec::new() };
+        let state = State { now, monotonic: Duration::ZERO, lag: Duration::ZERO, sleepers: Vec::new() };
         Self { state: Arc::new(Mutex::new(state)) }
     }
 
@@ -61,9 +61,9 @@ impl TestClock {
         self.lock().now = now;
     }
 
-    /// From now on the time of day that is cheap to read, [`Clock::recent`], lies this far behind.
+    /// From now on what is cheap to read, [`Clock::recent`] and [`Clock::coarse`], lies this far behind.
     pub fn lag(&self, by: Duration) {
-        self.lock().lag = TimeDelta::from_std(by).unwrap_or(TimeDelta::MAX);
+        self.lock().lag = by;
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -84,7 +84,8 @@ impl Clock for TestClock {
 
     fn recent(&self) -> Timestamp {
         let state = self.lock();
-        (state.now - state.lag).into()
+        let lag = TimeDelta::from_std(state.lag).unwrap_or(TimeDelta::MAX);
+        state.now.checked_sub_signed(lag).unwrap_or(DateTime::<Utc>::MIN_UTC).into()
     }
 
     fn monotonic(&self) -> Duration {
@@ -92,7 +93,8 @@ impl Clock for TestClock {
     }
 
     fn coarse(&self) -> Duration {
-        self.monotonic()
+        let state = self.lock();
+        state.monotonic.saturating_sub(state.lag)
     }
 
     fn sleep(&self, duration: Duration) -> Sleep {

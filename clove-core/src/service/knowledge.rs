@@ -27,6 +27,8 @@ const ASKED: u32 = 4;
 pub(super) struct Knowledge {
     /// `None` where there is nothing to poll: the marks say all, at once.
     bound: Option<Duration>,
+    /// Half of it, in nanoseconds.
+    half: u64,
     /// The longest that a process of this store can be going by, for all that this one knows; `None` where all processes are this one.
     pub(super) longest: Option<Duration>,
     /// Held by whoever changes what follows.
@@ -60,8 +62,8 @@ impl Knowledge {
         };
         let (seen, until, until_day) = (Mutex::default(), AtomicU64::new(0), AtomicI64::new(i64::MIN));
         let [is_registered, has_left] = [(); 2].map(|()| AtomicBool::new(false));
-        let alive = AtomicUsize::new(0);
-        (Self { bound, longest, seen, until, until_day, is_registered, has_left, alive }, marks)
+        let (half, alive) = (nanos(bound.unwrap_or_default() / 2), AtomicUsize::new(0));
+        (Self { bound, half, longest, seen, until, until_day, is_registered, has_left, alive }, marks)
     }
 
     /// The epochs as they were last heard of.
@@ -95,12 +97,13 @@ impl Inner {
     pub(super) fn knows_at(&self) -> Option<Recent> {
         let knowledge = &self.knowledge;
         let Some(bound) = knowledge.bound else { return Some(self.recent()) };
-        let until = knowledge.until.load(Ordering::SeqCst);
-        if bound.is_zero() || until == 0 || nanos(self.clock.coarse()) >= until {
+        let left = knowledge.until.load(Ordering::SeqCst).saturating_sub(nanos(self.clock.coarse()));
+        if bound.is_zero() || left == 0 {
             return None;
         }
-        // As good as exact: what it is compared with allows for its lag.
-        let local = self.clock.recent();
+        // Both of these clocks go by the system's ticks, which may come late: as much as half the bound without harm, since polls keep
+        // far more than that in hand.
+        let local = if left < knowledge.half { self.clock.now() } else { self.clock.recent() };
         (local.as_micros() < knowledge.until_day.load(Ordering::SeqCst)).then(|| Recent(self.server_time.of(local)))
     }
 

@@ -9,8 +9,7 @@ use std::time::Duration;
 
 /// An answer that took longer tells too little of when it was given: nodes are to agree to a second.
 const LONGEST_ANSWER: Duration = Duration::from_secs(1);
-/// What is over within this time is judged by the exact clock: far more than a recent time lies behind, whatever has kept the system
-/// from its ticks.
+/// What is over within this time is judged by the exact clock: a hundred times as much as a recent time lies behind.
 const NEAR_MICROS: i64 = 1_000_000;
 /// What may lie between two readings of one clock beside the way there and back.
 const GRAIN_MICROS: i64 = 1_000;

@@ -198,7 +198,8 @@ impl Clove {
                 }
                 Poll::Ready(Ok(Verdict::Granted(Grant { id, known, at, place, lefts, hold: None })))
             }
-            Step::Refused(exhausted) => Poll::Ready(Ok(self.limited(exhausted, known, now, attempt))),
+            // Refused by the exact time, and noted at it.
+            Step::Refused(exhausted) => Poll::Ready(Ok(self.limited(exhausted, known, self.inner.now(), attempt))),
             Step::Waits(_) => {
                 let charge = Charge { now: self.inner.now(), is_exact: true, ..charge };
                 later(Box::pin(self.charge_and_grant(known, place, charge, *attempt)))
