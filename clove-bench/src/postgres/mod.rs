@@ -6,6 +6,7 @@ mod fill;
 mod idle;
 mod limits;
 mod pgbench;
+mod plans;
 mod proxy;
 mod scale;
 mod server;
