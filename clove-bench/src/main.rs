@@ -164,9 +164,7 @@ impl Set {
             #[cfg(feature = "http")]
             Self::Http => http::missing(),
             #[cfg(feature = "postgres")]
-            Self::Postgres => postgres::missing(wanted(postgres::BESIDE_PGBENCH)),
-            #[cfg(feature = "postgres")]
-            Self::Scale(_) => postgres::missing(false),
+            Self::Postgres | Self::Scale(_) => postgres::missing(wanted),
         }
     }
 

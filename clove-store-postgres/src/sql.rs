@@ -26,6 +26,9 @@ macro_rules! statements {
     };
 }
 
+/// Tables that a statement may read whole: they hold a row, one for each node, or one for each shard of owners.
+pub const READ_WHOLE: [&str; 5] = ["nodes", "freshness", "roll", "roll_nodes", "epochs"];
+
 /// A statement's text for one schema.
 pub(crate) fn of_schema(sql: &str, schema: &str) -> SqlStr {
     AssertSqlSafe(Arc::<str>::from(sql.replace('~', schema))).into_sql_str()
@@ -115,7 +118,9 @@ statements! {
     unclaim_organization: "DELETE FROM ~organizations WHERE id = $1",
     /// Whether there is a key. Asked only where its owner's row, or its organization's, is not there.
     key_of_owner: "SELECT k.id FROM ~keys k WHERE k.org = $1 AND k.account = $2 LIMIT 1",
-    key_of_organization: "SELECT k.id FROM ~keys k WHERE k.org = $1 LIMIT 1",
+    key_of_organization: concat!(
+        "SELECT k.id FROM ~keys k WHERE (k.org, k.id) >= ($1, ", nil!(), ") AND k.org <= $1 ORDER BY k.org, k.id LIMIT 1"
+    ),
 
     event_by_operation: concat!(audit_columns!(), "JOIN ~operations p ON p.event = a.id WHERE p.id = $1"),
     audit_of_key: concat!(
@@ -345,7 +350,8 @@ statements! {
          ON CONFLICT (hour, node) DO UPDATE SET count = excluded.count WHERE excluded.count > u.count",
     unrecognized: "SELECT hour, count FROM ~unrecognized WHERE hour >= $1 AND hour < $2 ORDER BY hour",
     forget_unrecognized:
-        "DELETE FROM ~unrecognized WHERE (hour, node) IN (SELECT hour, node FROM ~unrecognized WHERE hour < $1 ORDER BY hour LIMIT $2)",
+        "DELETE FROM ~unrecognized WHERE (hour, node) IN (SELECT hour, node FROM ~unrecognized WHERE hour < $1 ORDER BY hour LIMIT $2) \
+         AND hour < $1",
 
     // Pages of whole parts, for moving to another store: from a row's own key on, by the table's key.
     export_organizations: "SELECT id, open FROM ~organizations WHERE id >= $1 ORDER BY id LIMIT $2",

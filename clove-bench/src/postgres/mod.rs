@@ -6,6 +6,7 @@ mod fill;
 mod idle;
 mod limits;
 mod pgbench;
+mod plans;
 mod proxy;
 mod scale;
 mod server;
@@ -26,13 +27,12 @@ pub(crate) const GROUPS: [Group; 5] = [
     Group { names: trips::names, run: trips::run },
 ];
 
-/// What is missing for these figures.
-pub(crate) fn missing(with_pgbench: bool) -> Option<String> {
-    server::url().err().or_else(|| if with_pgbench { pgbench::program().err() } else { None })
+/// What is missing for those of the figures that are wanted.
+pub(crate) fn missing(wanted: &dyn Fn(&str) -> bool) -> Option<String> {
+    let pgbench = || if wanted(verify::TOGETHER) { pgbench::program().err() } else { None };
+    let pooler = || if trips::is_pooled(wanted) { server::pooler_url().err() } else { None };
+    server::url().err().or_else(pgbench).or_else(pooler)
 }
-
-/// The figure that pgbench is the limit of.
-pub(crate) const BESIDE_PGBENCH: &str = verify::TOGETHER;
 
 /// Keys that are never remembered, so that each verification reads; two places an owner, and no limit that requests are counted by.
 fn cold_policy() -> Policy {

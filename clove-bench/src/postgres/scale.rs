@@ -3,11 +3,12 @@
 use super::{
     cold_policy, create,
     fill::{Crowd, fill, owner, size},
-    idle,
+    idle, plans,
     server::{Schema, on, runtime},
     verify::lone_round,
 };
 use crate::{
+    cached::calls,
     figure::{Bar, Figure},
     measure::in_turn,
 };
@@ -25,8 +26,12 @@ const LISTED: u64 = 20;
 /// Keys of a page: the thousandth is the last of the few.
 const PAGE: usize = 10;
 const PAGES: usize = 1_000;
+/// Rounds of 20,000 requests each.
+const CALLED: usize = 5;
 const BAR: Bar = Bar::AtMost(1.5);
-const FIGURES: [&str; 5] = ["verify", "create", "page-1", "page-1000", "idle-statements"];
+/// Beside so many keys, an idle node and one that verifies what it remembers.
+const IDLE: Crowd = Crowd { keys: 1_000 };
+const FIGURES: [&str; 7] = ["verify", "create", "page-1", "page-1000", "idle-statements", "store-calls", "whole-tables"];
 
 /// How many keys stand beside the few.
 #[derive(Clone, Copy)]
@@ -87,10 +92,35 @@ impl Scale {
         });
         measured("page-1", "us", LISTED, &|side, _| on(&runtime, pages(side.clove.clone(), None)));
         measured("page-1000", "us", LISTED, &|side, _| on(&runtime, pages(side.clove.clone(), Some(side.thousandth.clone()))));
-        let name = self.name("idle-statements");
+        self.remembered(&runtime, &many, wanted, report);
+        let name = self.name("whole-tables");
         if wanted(&name) {
-            let [limit, value] = [&few, &many].map(|side| idle::a_second(&side.schema, side.crowd)[0]);
-            report(Figure { name, value, limit, unit: "/s", bar: BAR });
+            // The last of all: what it fills would be work for maintenance.
+            let value = on(&runtime, plans::reading_whole(many.schema.name().to_owned())) as f64;
+            report(Figure { name, value, limit: 0.0, unit: "stmts", bar: Bar::Zero });
+        }
+    }
+
+    /// What a node asks that remembers a thousand of the keys.
+    fn remembered(self, runtime: &Runtime, many: &Side, wanted: &dyn Fn(&str) -> bool, report: &mut dyn FnMut(Figure)) {
+        let [statements, calls] = ["idle-statements", "store-calls"].map(|figure| self.name(figure));
+        if !wanted(&statements) && !wanted(&calls) {
+            return;
+        }
+        let thousand = Schema::named(format!("clove_scale_{}", IDLE.keys));
+        runtime.block_on(async {
+            drop(thousand.store().await);
+            fill(&thousand, IDLE).await;
+        });
+        let sides = [(&thousand, IDLE), (&many.schema, many.crowd)];
+        if wanted(&statements) {
+            let [limit, value] = sides.map(|(schema, crowd)| idle::a_second(schema, crowd)[0]);
+            report(Figure { name: statements, value, limit, unit: "/s", bar: BAR });
+        }
+        if wanted(&calls) {
+            let of = |schema: &Schema| calls::per_thousand(runtime.block_on(schema.store()));
+            let medians = in_turn(CALLED, |_| of(&thousand), |_| of(&many.schema));
+            report(Figure { name: calls, value: medians.figure, limit: medians.limit, unit: "calls", bar: BAR });
         }
     }
 }

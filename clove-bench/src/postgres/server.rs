@@ -12,10 +12,17 @@ use std::{
 use tokio::runtime::{Builder, Runtime};
 
 const NAMED_BY: &str = "CLOVE_TEST_POSTGRES";
+const POOLER_NAMED_BY: &str = "CLOVE_TEST_PGBOUNCER";
 
 /// The URL of the server, or what is to be done to have one.
 pub(crate) fn url() -> Result<String, String> {
     std::env::var(NAMED_BY).map_err(|_| format!("{NAMED_BY} names no server: `cargo xtask bench --postgres` brings one"))
+}
+
+/// The same of the pooler before it.
+pub(crate) fn pooler_url() -> Result<String, String> {
+    std::env::var(POOLER_NAMED_BY)
+        .map_err(|_| format!("{POOLER_NAMED_BY} names no PgBouncer: `cargo xtask bench --postgres` brings one"))
 }
 
 fn known_url() -> String {
