@@ -1,5 +1,6 @@
-//! Look-ups of verifications: two tasks, each with a connection of its own, take half of all that are there into one statement, at once
-//! where they are idle. So a lone look-up waits for nobody, and of many at a time hundreds share a round trip.
+//! Look-ups of verifications: two tasks, each with a connection of its own, take half of all that are there into one statement. So a lone
+//! look-up waits for nobody, and of many at a time hundreds share a round trip. An idle task takes at once, unless less waits than the
+//! other has under way: then it lets everything that is ready run first ([`Share`]).
 
 use crate::{
     error::{may_pass, unavailable},

@@ -83,6 +83,12 @@ impl<T> Queue<T> {
         while taken.is_empty() && !state.waiting.is_empty() {
             taken = take(&mut state.waiting);
         }
+        let is_some_left = !state.waiting.is_empty();
+        drop(state);
+        if is_some_left {
+            // Of two that came while no task slept, one has told nobody: another task may sleep beside what it could take.
+            self.came.notify_one();
+        }
         Some(taken)
     }
 
@@ -134,5 +140,31 @@ impl<T> Drop for Taker<T> {
             // What waits still learns of it by the loss of the other end.
             drop(self.0.close());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{
+        pin::pin,
+        task::{Context, Poll, Waker},
+    };
+
+    fn one(waiting: &mut VecDeque<u32>) -> Vec<u32> {
+        waiting.pop_front().into_iter().collect()
+    }
+
+    #[test]
+    fn what_a_task_leaves_wakes_another_one() {
+        let queue = Queue::new();
+        let mut sleeper = pin!(queue.some_wait());
+        let mut poll = || sleeper.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        assert_eq!(poll(), Poll::Pending);
+        // As if both had come just before it slept, and their one wake-up been another task's.
+        queue.lock().waiting.extend([1, 2]);
+        assert_eq!(poll(), Poll::Pending);
+        assert_eq!(queue.take(one), Some(vec![1]));
+        assert_eq!(poll(), Poll::Ready(()));
     }
 }

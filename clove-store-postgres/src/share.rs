@@ -11,8 +11,8 @@ use std::{
 };
 use tokio::task;
 
-/// How long a task that has less to take than the others carry lets everything else run first. Those whose answers it has just given
-/// are about to ask again: taking the first of them alone costs a statement, and they all wait behind it.
+/// For how long a task that has less to take than the others carry goes on letting everything else run first. Those whose answers it
+/// has just given are about to ask again: taking the first of them alone costs a statement, and they all wait behind it.
 const GATHERS_FOR: Duration = Duration::from_micros(100);
 
 /// One task's share of a queue.
@@ -38,8 +38,8 @@ impl<T> Share<T> {
     }
 
     /// What `take` takes of so many, as soon as it takes anything; `None` once the queue is closed. At once where the others carry no
-    /// more than what waits; an equal part of that and what they carry, so that none of them is left with what the others could
-    /// have answered meanwhile. For a task that carries nothing.
+    /// more than what waits, or one more each; an equal part of that and what they carry, so that none of them is left with what the
+    /// others could have answered meanwhile. For a task that carries nothing.
     pub(crate) async fn next(&self, take: impl Fn(&mut VecDeque<T>, usize) -> Vec<T>) -> Option<(Vec<T>, UnderWay)> {
         loop {
             self.queue.some_wait().await;
@@ -58,10 +58,13 @@ impl<T> Share<T> {
         }
     }
 
-    /// Lets others run while less waits than they carry, by the clock: what another task carries may hang.
+    /// Lets everything that is ready run first, once at least, while less waits than the others carry; not for long by the clock, since
+    /// what another task carries may hang. The clock is looked at in this task's own turns, so that this is no bound where the runtime's
+    /// worker is busy.
     async fn gather(&self) {
         let mut began = None;
-        while self.queue.waiting().saturating_mul(self.others) < self.carried.load(Ordering::Relaxed) {
+        // Of an odd number the first has taken the greater part, and more than that is not to be waited for.
+        while self.queue.waiting().saturating_add(1).saturating_mul(self.others) < self.carried.load(Ordering::Relaxed) {
             // A look-up that is alone asks for no time.
             if began.get_or_insert_with(Instant::now).elapsed() >= GATHERS_FOR {
                 return;
@@ -116,6 +119,16 @@ mod tests {
         let (second, _second) = at_once(&other).unwrap();
         assert_eq!((first.len(), second.len()), (16, 16));
         drop(queue);
+    }
+
+    #[test]
+    fn of_an_odd_number_two_take_as_good_as_half_each_and_at_once() {
+        for (many, halves) in [(3, (2, 1)), (33, (17, 16))] {
+            let (_queue, one, other) = two(0..many);
+            let (first, _first) = at_once(&one).unwrap();
+            let (second, _second) = at_once(&other).unwrap();
+            assert_eq!((first.len(), second.len()), halves);
+        }
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod batch;
 mod budgets;
 mod change;
 mod copies;
+mod crowd;
 mod epochs;
 mod exact;
 mod find;
@@ -62,6 +63,7 @@ fn cases() -> impl Iterator<Item = (&'static str, Case)> {
         access::CASES,
         copies::CASES,
         find::CASES,
+        crowd::CASES,
         pages::CASES,
         race::CASES,
     ]

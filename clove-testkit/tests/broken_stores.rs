@@ -208,4 +208,6 @@ caught! {
     an_import_without_recorders_is_caught: ImportsNoRecorders by
         "what_is_imported_is_exported_as_it_was", "what_was_imported_is_counted_on";
     an_import_with_new_operations_is_caught: ImportsNewOperations by "an_imported_operation_is_replayed";
+    a_crowd_of_which_one_is_answered_is_caught: AnswersOneWaiter by "look_ups_at_the_same_time_are_each_answered";
+    a_crowd_that_is_lost_with_one_is_caught: LosesWhoWaitsAlong by "a_look_up_that_is_given_up_takes_no_other_with_it";
 }

@@ -15,7 +15,7 @@ use clove_core::{
 };
 use std::{
     collections::BTreeSet,
-    future::Future,
+    future::{Future, poll_fn},
     pin::pin,
     sync::{
         Arc, Mutex,
@@ -322,6 +322,26 @@ pub(super) fn at_once<T: Send>(futures: Vec<impl Future<Output = T> + Send>) -> 
             |thread: thread::ScopedJoinHandle<'_, T>| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         threads.into_iter().map(join).collect()
     })
+}
+
+/// Runs futures at once, all on this task: each is polled before any is polled again. One that `is_given_up`, by its place, is polled
+/// once, and dropped when all have begun.
+pub(super) async fn together<T>(futures: Vec<impl Future<Output = T>>, is_given_up: impl Fn(usize) -> bool) -> Vec<Option<T>> {
+    let mut futures: Vec<_> = futures.into_iter().map(|future| Some(Box::pin(future))).collect();
+    let mut done: Vec<Option<T>> = futures.iter().map(|_| None).collect();
+    poll_fn(|context| {
+        for (future, done) in futures.iter_mut().zip(&mut done) {
+            if let Some(Poll::Ready(answer)) = future.as_mut().map(|future| future.as_mut().poll(context)) {
+                (*future, *done) = (None, Some(answer));
+            }
+        }
+        for (_, future) in futures.iter_mut().enumerate().filter(|(place, _)| is_given_up(*place)) {
+            *future = None;
+        }
+        if futures.iter().all(Option::is_none) { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    done
 }
 
 struct Unpark(Thread);

@@ -3,6 +3,7 @@
 mod access;
 mod budgets;
 mod copies;
+mod crowd;
 mod usage;
 
 use async_trait::async_trait;
@@ -147,6 +148,8 @@ pub(crate) enum Fault {
     ImportsAfterALook,
     ImportsNoRecorders,
     ImportsNewOperations,
+    AnswersOneWaiter,
+    LosesWhoWaitsAlong,
 }
 
 impl Fault {
@@ -259,14 +262,15 @@ pub(crate) struct Broken {
     epochs: Mutex<Option<Arc<Epochs>>>,
     usage: usage::Mistakes,
     budgets: budgets::Mistakes,
+    crowd: crowd::Mistakes,
     logged: Mutex<HashSet<GrantId>>,
     refusals: Mutex<HashMap<(NodeId, Timestamp), u64>>,
 }
 
 impl Broken {
     pub(crate) fn new(fault: Fault) -> Self {
-        let (offset, cache, uses, epochs, usage, budgets, logged, refusals) = Default::default();
-        Self { inner: MemoryStore::new(), fault, offset, cache, uses, epochs, usage, budgets, logged, refusals }
+        let (offset, cache, uses, epochs, usage, budgets, crowd, logged, refusals) = Default::default();
+        Self { inner: MemoryStore::new(), fault, offset, cache, uses, epochs, usage, budgets, crowd, logged, refusals }
     }
 
     fn is(&self, fault: Fault) -> bool {
@@ -396,7 +400,7 @@ impl Store for Broken {
     }
     fn find_by_id(&self, id: KeyId) -> Lookup<'_> {
         Lookup::waits(async move {
-            let found = self.inner.find_by_id(id).await?;
+            let found = self.crowd.find_by_id(self.fault, &self.inner, id).await?;
             if let (true, Some(found)) = (self.is(Fault::AnswersFromCache), &found) {
                 return Ok(Some(Arc::clone(self.cache.lock().unwrap().entry(id).or_insert_with(|| Arc::clone(found)))));
             }
