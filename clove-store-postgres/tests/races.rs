@@ -11,7 +11,7 @@ use std::{
     io::{BufRead, BufReader, Lines, Write},
     ops::Range,
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
-    time::Instant,
+    time::{Duration, Instant},
 };
 use support::{Schemas, Way, url};
 
@@ -30,7 +30,9 @@ fn owner(number: usize) -> Owner {
 }
 
 async fn open(schema: &str) -> Clove {
-    Clove::new(Options::url(&url(Way::Direct)).unwrap().schema(schema).connections(6).open().await.unwrap(), policy())
+    // Eight processes on a busy machine: none is to give up early.
+    let options = Options::url(&url(Way::Direct)).unwrap().schema(schema).connections(6).timeout(Duration::from_secs(60));
+    Clove::new(options.open().await.unwrap(), policy())
 }
 
 /// Creates keys for owners, all at once; how many came to be.
