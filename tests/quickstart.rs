@@ -2,7 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
-use serde_json::Value;
+mod built;
+
 use std::{
     io::Write,
     path::{Path, PathBuf},
@@ -11,22 +12,10 @@ use std::{
 };
 use tempfile::TempDir;
 
-/// Builds the example once, so that what runs is what the sources say, and tells where it is.
+/// Built once.
 fn example() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| {
-        let arguments = ["build", "--package", "clove", "--example", "quickstart", "--message-format", "json-render-diagnostics"];
-        let mut cargo = Command::new(env!("CARGO"));
-        let output = cargo.args(arguments).current_dir(env!("CARGO_MANIFEST_DIR")).stderr(Stdio::inherit()).output().unwrap();
-        assert!(output.status.success(), "the quickstart does not build");
-        let said = String::from_utf8(output.stdout).unwrap();
-        let artifacts = said.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-        let built = artifacts.filter(|said| said["target"]["name"] == "quickstart").find_map(|said| {
-            let path = said["executable"].as_str()?;
-            Some(PathBuf::from(path))
-        });
-        built.expect("cargo names what it has built")
-    })
+    BUILT.get_or_init(|| built::example("quickstart", &[]))
 }
 
 struct Shell {

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+#[path = "../../tests/database/mod.rs"]
+mod database;
 mod support;
 
 use chrono::{TimeDelta, Utc};
@@ -12,8 +14,9 @@ use clove_core::{
     store::{Lease, Want},
 };
 use clove_store_postgres::Options;
+use database::Database;
 use std::{sync::Arc, time::Duration};
-use support::{Database, Operator, Schemas, Way};
+use support::{Operator, Schemas, Way};
 
 /// How many rows of a table were updated, and how many of them where they stood. Backends tell it when they end.
 async fn updates(operator: &mut Operator, schema: &str, table: &str, least: i64) -> (i64, i64) {
@@ -31,6 +34,7 @@ async fn updates(operator: &mut Operator, schema: &str, table: &str, least: i64)
 
 /// How many last uses of so many were written where the key stands.
 async fn last_uses() -> (i64, i64) {
+    // What other tests read for long keeps old rows, and so room on their pages, in their databases alone.
     let (database, name) = (Database::new(), "clove".to_owned());
     let store = Options::url(&database.url).unwrap().schema(&name).open().await.unwrap();
     let mut operator = Operator::at(&database.url, &name).await;

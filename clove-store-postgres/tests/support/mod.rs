@@ -124,27 +124,6 @@ impl Drop for Schemas {
     }
 }
 
-/// A database, dropped at the end. What other tests read for long keeps old rows, and so room on their pages, in theirs alone.
-pub(crate) struct Database {
-    name: String,
-    pub(crate) url: String,
-}
-
-impl Database {
-    pub(crate) fn new() -> Self {
-        let name = format!("clove_test_{}", OperationId::new(chrono::Utc::now()).as_uuid().simple());
-        execute_all(vec![format!("CREATE DATABASE {name}")]);
-        let url = format!("{}/{name}", url(Way::Direct).rsplit_once('/').unwrap().0);
-        Self { name, url }
-    }
-}
-
-impl Drop for Database {
-    fn drop(&mut self) {
-        execute_all(vec![format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name)]);
-    }
-}
-
 /// On a thread of its own: this one may be a runtime's.
 fn execute_all(statements: Vec<String>) {
     let executing = std::thread::spawn(move || {

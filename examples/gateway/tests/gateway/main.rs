@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+#[path = "../../../../tests/database/mod.rs"]
+mod database;
 #[path = "../../src/demo/mod.rs"]
 mod demo;
 mod support;
