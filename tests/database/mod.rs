@@ -30,7 +30,8 @@ impl Drop for Database {
 }
 
 fn server() -> String {
-    std::env::var("CLOVE_TEST_POSTGRES").expect("run it beside the servers of the tests: cargo xtask servers -- cargo test ...")
+    std::env::var("CLOVE_TEST_POSTGRES")
+        .unwrap_or_else(|_| panic!("run it beside the servers of the tests: cargo xtask servers -- cargo test ..."))
 }
 
 /// On a thread of its own: this one may be a runtime's.
