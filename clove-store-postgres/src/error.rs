@@ -113,13 +113,17 @@ fn violated(error: &sqlx::Error) -> Option<Unique> {
     }
 }
 
-/// Whether the server says that this role may not do so.
-pub(crate) fn is_forbidden(error: &sqlx::Error) -> bool {
-    code(error).as_deref() == Some("42501")
-}
-
 pub(crate) fn code(error: &sqlx::Error) -> Option<std::borrow::Cow<'_, str>> {
     error.as_database_error().and_then(DatabaseError::code)
+}
+
+/// Of the last attempt.
+impl From<Failure> for StoreError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Again(error) | Failure::Store(error) => error,
+        }
+    }
 }
 
 impl From<StoreError> for Failure {

@@ -55,7 +55,7 @@ pub(crate) struct Session {
     pub(crate) has_partitions: bool,
     /// Whether tables of months that are over may be dropped just now.
     pub(crate) drops: Due,
-    timeout: Duration,
+    pub(crate) timeout: Duration,
     begins: [SqlStr; 3],
     /// Of the runtime that the connections belong to: callers may be on another one, or on none.
     runtime: Handle,
@@ -192,18 +192,18 @@ impl Session {
                 }
             }
         }
-        attempt().await.map_err(|failure| match failure {
-            Failure::Again(error) | Failure::Store(error) => error,
-        })
+        Ok(attempt().await?)
     }
 
     /// What the server has not answered in time has failed; nothing is committed by it, or nothing that can be told.
     pub(crate) async fn in_time<T>(&self, work: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, Failure> {
-        match time::timeout(self.timeout + HEAD_START, work).await {
-            Ok(done) => done.map_err(failed),
-            Err(_) => Err(Failure::Store(late(self.timeout))),
-        }
+        in_time(self.timeout, work).await?.map_err(failed)
     }
+}
+
+/// Gives work up that is not done in time, and a little more, since the server is to give up first.
+pub(crate) async fn in_time<T>(timeout: Duration, work: impl Future<Output = T>) -> Result<T, StoreError> {
+    time::timeout(timeout + HEAD_START, work).await.map_err(|_| late(timeout))
 }
 
 /// Work that finds the store's runtime wherever it is polled, and dropped.

@@ -46,7 +46,7 @@ fn written_out(source: &str) -> impl Iterator<Item = String> {
     let literals: Vec<String> = code.split('"').skip(1).step_by(2).map(str::to_owned).collect();
     literals.into_iter().map(|literal| literal.replace("\\n", "\n").replace('\\', "")).filter(|literal| {
         let first = literal.split([' ', ';']).next().unwrap_or_default();
-        BEGINNINGS.contains(&first) || first == "{LIMIT}"
+        BEGINNINGS.contains(&first) || first == "{limit}" || first == "{LIMIT}"
     })
 }
 
