@@ -101,7 +101,8 @@ impl Session {
         Ok(tx)
     }
 
-    /// All rows of one statement, which only reads.
+    /// All rows of one statement, which only reads. By itself it has one snapshot at any level, so that it names none: where the server's
+    /// default is a stricter one, it may lose against others, and is tried again.
     pub(crate) async fn read<'q>(&self, make: impl Fn() -> Statement<'q>) -> Result<Vec<PgRow>, StoreError> {
         self.attempts(|| async {
             if self.is_pooled {
@@ -142,7 +143,8 @@ impl Session {
     }
 
     /// Runs one statement that writes, as a transaction of its own, on a connection that is kept for the next one. Where the answer was
-    /// lost, its outcome is unknown.
+    /// lost, its outcome is unknown. It names no level: where the server's default is a stricter one, a row that somebody has just
+    /// changed has it fail, and write nothing, where it else looked at the row anew.
     pub(crate) async fn write_once<'q>(
         &self,
         kept: &mut Option<PoolConnection<Postgres>>,
