@@ -47,6 +47,11 @@ impl DriverError {
                 let message = if names_no_values { error.message().to_owned() } else { String::new() };
                 Self::Server { code, message }
             }
+            // What rustls refuses comes so.
+            sqlx::Error::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => Self::Other(
+                "the encrypted connection could not be set up: the server's certificate is of no trusted authority, for another name, \
+                 or out of date",
+            ),
             sqlx::Error::Io(error) => Self::Connection(error.kind()),
             sqlx::Error::PoolTimedOut => Self::Other("no connection of the pool became free in time"),
             sqlx::Error::PoolClosed => Self::Other("the pool is closed"),

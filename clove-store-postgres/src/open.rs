@@ -60,7 +60,7 @@ impl Options {
     }
 
     /// A pool of its own to the server of this URL, `postgres://user:password@host:port/database`; `?sslmode=verify-full` and the
-    /// like need the feature `tls`.
+    /// like need the feature `tls`. The roots are those of webpki, and what is in the file that `sslrootcert` names.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] if the URL cannot be read.
