@@ -214,6 +214,10 @@ impl Drop for Creations {
 }
 
 impl Creation {
+    fn is_for_new(&self) -> bool {
+        self.before.is_none()
+    }
+
     /// `None` where the changes are more than one new key with one secret, and what that counts.
     fn of(before: Option<OwnerRecord>, owner: &Owner, changes: &Changes) -> Option<Self> {
         let Changes { organization: None, owners, owner_flag: None, budget: None, keys, events, outdates } = changes else {
@@ -287,9 +291,10 @@ async fn next(
     queue.next(take).await
 }
 
-/// In order, and one for an owner: the next one goes by what that leaves.
+/// In order, and one for an owner: the next one goes by what that leaves. Either for new owners or for known ones, which are a
+/// statement each: the first one says which, so that the others' turn comes.
 fn take(waiting: &mut VecDeque<Waiting>, known: &Owners) -> Vec<Waiting> {
-    let (mut taken, mut left, mut owners) = (Vec::new(), VecDeque::new(), HashSet::new());
+    let (mut taken, mut left, mut owners) = (Vec::<Waiting>::new(), VecDeque::new(), HashSet::new());
     for next in waiting.drain(..) {
         if next.answer.is_closed() {
             continue;
@@ -299,7 +304,8 @@ fn take(waiting: &mut VecDeque<Waiting>, known: &Owners) -> Vec<Waiting> {
             let _ = next.answer.send(Outcome::Otherwise(Some(record)));
             continue;
         }
-        if taken.len() < MOST && owners.insert(next.creation.after.owner.clone()) {
+        let is_of_these = taken.first().is_none_or(|first| first.creation.is_for_new() == next.creation.is_for_new());
+        if is_of_these && taken.len() < MOST && owners.insert(next.creation.after.owner.clone()) {
             taken.push(next);
         } else {
             left.push_back(next);
@@ -311,7 +317,7 @@ fn take(waiting: &mut VecDeque<Waiting>, known: &Owners) -> Vec<Waiting> {
     taken
 }
 
-/// One outcome for each.
+/// One outcome for each; they are all for new owners, or all for known ones.
 async fn write(session: &Session, connection: &mut Option<PoolConnection<Postgres>>, creations: &[Creation]) -> Vec<Outcome> {
     let all = |outcome: fn() -> Outcome| creations.iter().map(|_| outcome()).collect();
     match session.write_once(connection, || statement(session, creations)).await {
@@ -343,20 +349,14 @@ fn outcomes(creations: usize, found: &[PgRow]) -> Vec<Outcome> {
 
 fn statement<'q>(session: &Session, creations: &'q [Creation]) -> crate::session::Statement<'q> {
     let places = (0..creations.len()).map(rows_of).collect::<Vec<_>>();
-    let before = |of: fn(&OwnerRecord) -> i64| column(creations, |new| new.before.as_ref().map(of));
     let schemes = column(creations, |new| scheme_columns(&new.secret.scheme));
-    session
-        .query(&session.sql.create_keys)
+    let are_new = creations.first().is_none_or(Creation::is_for_new);
+    let text = if are_new { &session.sql.create_for_new } else { &session.sql.create_for_known };
+    let statement = session
+        .query(text)
         .bind(places)
         .bind(column(creations, |new| new.after.owner.organization.as_str()))
         .bind(column(creations, |new| new.after.owner.account.as_str()))
-        .bind(column(creations, |new| new.before.is_none()))
-        .bind(before(|row| i64::from(row.held)))
-        .bind(before(|row| i64::from(row.records)))
-        .bind(column(creations, |new| new.before.as_ref().and_then(|row| row.limit).map(ActiveLimit::to_stored)))
-        .bind(column(creations, |new| new.before.as_ref().and_then(creation_day)))
-        .bind(before(|row| i64::from(row.creations)))
-        .bind(column(creations, |new| new.before.as_ref().map(|row| row.request_limits.to_stored())))
         .bind(column(creations, |new| i64::from(new.after.held)))
         .bind(column(creations, |new| i64::from(new.after.records)))
         .bind(column(creations, |new| creation_day(&new.after)))
@@ -384,5 +384,16 @@ fn statement<'q>(session: &Session, creations: &'q [Creation]) -> crate::session
         .bind(column(creations, |new| new.event.action.as_str()))
         .bind(column(creations, |new| new.event.key.as_ref().and_then(|key| key.to).map(|state| state.as_str())))
         .bind(column(creations, |new| new.event.detail.as_str()))
-        .bind(column(creations, |new| new.event.arguments.as_bytes().as_slice()))
+        .bind(column(creations, |new| new.event.arguments.as_bytes().as_slice()));
+    if are_new {
+        return statement;
+    }
+    let before = |of: fn(&OwnerRecord) -> i64| column(creations, |new| new.before.as_ref().map(of));
+    statement
+        .bind(before(|row| i64::from(row.held)))
+        .bind(before(|row| i64::from(row.records)))
+        .bind(column(creations, |new| new.before.as_ref().and_then(|row| row.limit).map(ActiveLimit::to_stored)))
+        .bind(column(creations, |new| new.before.as_ref().and_then(creation_day)))
+        .bind(before(|row| i64::from(row.creations)))
+        .bind(column(creations, |new| new.before.as_ref().map(|row| row.request_limits.to_stored())))
 }

@@ -47,6 +47,11 @@ impl DriverError {
                 let message = if names_no_values { error.message().to_owned() } else { String::new() };
                 Self::Server { code, message }
             }
+            // What rustls refuses comes so.
+            sqlx::Error::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => Self::Other(
+                "the encrypted connection could not be set up: the server's certificate is of no trusted authority, for another name, \
+                 or out of date",
+            ),
             sqlx::Error::Io(error) => Self::Connection(error.kind()),
             sqlx::Error::PoolTimedOut => Self::Other("no connection of the pool became free in time"),
             sqlx::Error::PoolClosed => Self::Other("the pool is closed"),
@@ -113,13 +118,17 @@ fn violated(error: &sqlx::Error) -> Option<Unique> {
     }
 }
 
-/// Whether the server says that this role may not do so.
-pub(crate) fn is_forbidden(error: &sqlx::Error) -> bool {
-    code(error).as_deref() == Some("42501")
-}
-
 pub(crate) fn code(error: &sqlx::Error) -> Option<std::borrow::Cow<'_, str>> {
     error.as_database_error().and_then(DatabaseError::code)
+}
+
+/// Of the last attempt.
+impl From<Failure> for StoreError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Again(error) | Failure::Store(error) => error,
+        }
+    }
 }
 
 impl From<StoreError> for Failure {

@@ -16,7 +16,7 @@ use clove_core::{
     store::{Candidate, Found},
 };
 use sqlx::{
-    Connection, Postgres, SqlStr,
+    Connection, Executor, Postgres, SqlStr,
     pool::PoolConnection,
     postgres::{PgConnection, PgRow},
 };
@@ -34,6 +34,10 @@ const LANES: usize = 2;
 const MOST: usize = 512;
 /// How long a look-up may take: a verification waits no longer by default.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// Behind a pooler, which keeps no session: as long as above, in milliseconds. One statement needs no stricter level, and is tried more
+/// often at one.
+const BEGIN: SqlStr = SqlStr::from_static("BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL statement_timeout = 1000");
+const COMMIT: SqlStr = SqlStr::from_static("COMMIT");
 /// A connection that was idle for longer is asked whether it lives before it is used.
 const TRUSTED_FOR: Duration = Duration::from_secs(1);
 
@@ -224,7 +228,7 @@ fn take(waiting: &mut VecDeque<Waiting>, many: usize) -> Vec<Waiting> {
     waiting.drain(..many).filter(|waiting| !waiting.answer.is_closed()).collect()
 }
 
-/// The rows of one statement with one argument.
+/// The rows of one statement with one argument. Given up halfway, the connection is in a transaction, and of no use.
 async fn fetch<'q, T>(session: &Session, connection: &mut PgConnection, sql: &SqlStr, asked: T) -> Result<Vec<PgRow>, sqlx::Error>
 where
     T: sqlx::Encode<'q, Postgres> + sqlx::Type<Postgres>,
@@ -233,9 +237,9 @@ where
     if !session.is_pooled {
         return query.fetch_all(connection).await;
     }
-    let mut transaction = connection.begin().await?;
-    let rows = query.fetch_all(&mut *transaction).await?;
-    transaction.commit().await?;
+    connection.execute(BEGIN).await?;
+    let rows = query.fetch_all(&mut *connection).await?;
+    connection.execute(COMMIT).await?;
     Ok(rows)
 }
 

@@ -3,14 +3,16 @@
 use crate::{
     Inner, PostgresStore,
     create::Creations,
+    error::DriverError,
     lookup::Lookups,
-    partitions::Calendar,
+    partitions::{self, Calendar},
     schema::{Layout, migrate, recognise},
-    session::{Session, opening},
+    session::{Session, in_time, opening},
 };
 use clove_core::StoreError;
 use sqlx::{
-    ConnectOptions, Connection, Executor, Row, SqlStr,
+    ConnectOptions, Connection, Executor, Postgres, Row, SqlStr,
+    pool::PoolConnection,
     postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions},
 };
 use std::{fmt, str::FromStr, sync::Arc, time::Duration};
@@ -58,7 +60,7 @@ impl Options {
     }
 
     /// A pool of its own to the server of this URL, `postgres://user:password@host:port/database`; `?sslmode=verify-full` and the
-    /// like need the feature `tls`.
+    /// like need the feature `tls`. The roots are those of webpki, and what is in the file that `sslrootcert` names.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] if the URL cannot be read.
@@ -91,7 +93,8 @@ impl Options {
     }
 
     /// How long a statement may take, or wait for a lock, before it has failed; 5 seconds unless set, at least a millisecond. A look-up
-    /// has a second at most.
+    /// has a second at most. So long may each step of opening take, too, but for what changes the schema, which takes its time once it
+    /// has its locks, and waits for each of them no longer.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout.max(Duration::from_millis(1));
@@ -108,7 +111,8 @@ impl Options {
     }
 
     /// Whether a new schema keeps the access log and the audit trail in partitions by month, as it does unless set otherwise. Set
-    /// it to false for a server that has no partitions by range.
+    /// it to false for a server that has no partitions by range. A store that was opened so makes no month's table, and drops none, also
+    /// where the schema has them: what is forgotten goes row by row.
     #[must_use]
     pub fn partitions(mut self, partitions: bool) -> Self {
         self.partitions = partitions;
@@ -129,29 +133,32 @@ impl Options {
     /// # Errors
     /// - [`StoreError::NewerSchema`]: a newer build of clove has changed the schema so that this one must not use it.
     /// - [`StoreError::Foreign`]: there is no schema of clove, or an older one, and it is not to be migrated.
-    /// - [`StoreError::Unavailable`], with its cause: the server cannot be reached, is no primary, or refuses; the name of the schema is
+    /// - [`StoreError::Unavailable`], with its cause: the server cannot be reached, is no primary, refuses, or gives no answer in time;
+    ///   what migrates waits for a table that others use, or for another process that migrates, for too long; the name of the schema is
     ///   not 1 to 63 small letters of ASCII, digits and underscores that begin with no digit; or the pool is too small.
     pub async fn open(self) -> Result<PostgresStore, StoreError> {
-        let (schema, pool) = (self.quoted_schema()?, self.connect().await?);
-        unless_read_only(&pool).await?;
-        if !recognise(&pool, &schema).await? {
+        let server = self.reach().await?;
+        if !recognise(&server).await? {
             if !self.migrate {
                 let what = "no schema of this version: migrate it first (Options::migrate_now), as its owner";
                 return Err(StoreError::Foreign { what });
             }
-            migrate(&pool, &schema, self.layout()).await?;
+            migrate(&server, self.layout()).await?;
         }
         let is_pooled = match self.prepared {
             Some(prepared) => !prepared,
-            None => is_behind_a_pooler(&pool).await.map_err(|error| opening(&error))?,
+            None => is_behind_a_pooler(&server).await?,
         };
-        let has_partitions = crate::partitions::are_there(&pool, &schema).await.map_err(|error| opening(&error))?;
+        let Reached { pool, schema, timeout } = &server;
+        // Nothing is asked of a server that may have no such catalogue.
+        let has_partitions = self.partitions && server.step(partitions::are_there(pool, schema)).await?;
         let provides = has_partitions && self.migrate;
         if provides {
-            let mut connection = pool.acquire().await.map_err(|error| opening(&error))?;
-            crate::partitions::provide(&mut connection, &schema).await.map_err(|error| opening(&error))?;
+            let mut connection = server.connection().await?;
+            partitions::provide(&mut connection, schema, *timeout).await?;
         }
-        let session = Arc::new(Session::new(pool, schema, is_pooled, has_partitions, self.timeout));
+        let Reached { pool, schema, timeout } = server;
+        let session = Arc::new(Session::new(pool, schema, is_pooled, has_partitions, timeout));
         let (lookups, creations) = (Lookups::start(&session), Creations::start(&session));
         let calendar = Calendar::new(provides);
         Ok(PostgresStore { inner: Arc::new(Inner { session, lookups, creations, calendar }) })
@@ -162,10 +169,9 @@ impl Options {
     /// # Errors
     /// As [`Options::open`].
     pub async fn migrate_now(self) -> Result<(), StoreError> {
-        let (schema, pool) = (self.quoted_schema()?, self.connect().await?);
-        unless_read_only(&pool).await?;
-        recognise(&pool, &schema).await?;
-        migrate(&pool, &schema, self.layout()).await
+        let server = self.reach().await?;
+        recognise(&server).await?;
+        migrate(&server, self.layout()).await
     }
 
     /// The statements that give a role what this build needs at run time in the schema, and take whatever else it had there: no
@@ -199,6 +205,12 @@ impl Options {
         Ok(format!("\"{}\".", self.schema))
     }
 
+    async fn reach(&self) -> Result<Reached, StoreError> {
+        let reached = Reached { schema: self.quoted_schema()?, pool: self.connect().await?, timeout: self.timeout };
+        unless_read_only(&reached).await?;
+        Ok(reached)
+    }
+
     async fn connect(&self) -> Result<PgPool, StoreError> {
         let pool = match &self.server {
             Server::Pool(pool) => pool.clone(),
@@ -220,7 +232,13 @@ impl Options {
                     // The pool asks too, and would wait for as long as the system takes to find out that the server has gone
                     // silent, a quarter of an hour for instance; meanwhile it were one connection short, and soon all of them.
                     .after_release(|connection, _| Box::pin(async move { answers(connection).await.map(|()| true) }));
-                pool.connect_with(options).await.map_err(|error| opening(&error))?
+                in_time(self.timeout, pool.connect_with(options)).await?.map_err(|error| match error {
+                    // Nobody else has one: the server does not answer.
+                    sqlx::Error::PoolTimedOut => {
+                        StoreError::unavailable("connecting to the server", DriverError::Timeout(self.timeout))
+                    }
+                    error => opening(&error),
+                })?
             }
         };
         if pool.options().get_max_connections() < FEWEST {
@@ -240,10 +258,33 @@ impl fmt::Debug for Options {
     }
 }
 
+/// What is being opened.
+pub(crate) struct Reached {
+    pub(crate) pool: PgPool,
+    /// The name as it stands before a table's.
+    pub(crate) schema: String,
+    /// How long a step may take.
+    pub(crate) timeout: Duration,
+}
+
+impl Reached {
+    /// One step: nobody is to wait for a server that has gone silent.
+    pub(crate) async fn step<T>(&self, work: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, StoreError> {
+        in_time(self.timeout, work).await?.map_err(|error| opening(&error))
+    }
+
+    /// A connection that is closed in the end: given up halfway, it may be within a transaction.
+    pub(crate) async fn connection(&self) -> Result<PoolConnection<Postgres>, StoreError> {
+        let mut connection = self.step(self.pool.acquire()).await?;
+        connection.close_on_drop();
+        Ok(connection)
+    }
+}
+
 /// A standby hears of changes late; and what can only be read keeps no count.
-async fn unless_read_only(pool: &PgPool) -> Result<(), StoreError> {
+async fn unless_read_only(server: &Reached) -> Result<(), StoreError> {
     let setting = SqlStr::from_static("SELECT current_setting('transaction_read_only')");
-    let row = sqlx::raw_sql(setting).fetch_one(pool).await.map_err(|error| opening(&error))?;
+    let row = server.step(sqlx::raw_sql(setting).fetch_one(&server.pool)).await?;
     match row.try_get_unchecked::<&str, _>(0).map_err(|error| opening(&error))? {
         "off" => Ok(()),
         _ => {
@@ -262,22 +303,20 @@ async fn answers(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
 /// Whether a pooler gives each transaction a connection of its choice: then what a connection prepares is another's the next time. Two
 /// connections have a transaction at the same time, and end them in either order: whether a pooler hands out what was released last
 /// or first, one of them comes to the other's backend.
-async fn is_behind_a_pooler(pool: &PgPool) -> Result<bool, sqlx::Error> {
-    let (mut one, mut other) = (pool.acquire().await?, pool.acquire().await?);
-    // Given up halfway, they are within a transaction.
-    [&mut one, &mut other].into_iter().for_each(sqlx::pool::PoolConnection::close_on_drop);
-    let first = begin(&mut one).await?;
+async fn is_behind_a_pooler(server: &Reached) -> Result<bool, StoreError> {
+    let (mut one, mut other) = (server.connection().await?, server.connection().await?);
+    let first = server.step(begin(&mut one)).await?;
     // More than once: another client of the pooler may come in between.
     for one_ends_first in [true, false].repeat(4) {
         // A pooler with a single connection has none for the other.
         match tokio::time::timeout(PATIENCE, begin(&mut other)).await {
-            Ok(begun) => drop(begun?),
+            Ok(begun) => drop(begun.map_err(|error| opening(&error))?),
             Err(_) => return Ok(true),
         }
         let (sooner, later) = if one_ends_first { (&mut one, &mut other) } else { (&mut other, &mut one) };
-        sooner.execute(COMMIT).await?;
-        later.execute(COMMIT).await?;
-        if begin(&mut one).await? != first {
+        server.step(sooner.execute(COMMIT)).await?;
+        server.step(later.execute(COMMIT)).await?;
+        if server.step(begin(&mut one)).await? != first {
             return Ok(true);
         }
     }

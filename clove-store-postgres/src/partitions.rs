@@ -1,7 +1,11 @@
 //! The access log and the audit trail by months, so that what is old goes a table at a time. Where a month has no table of its own,
 //! since nobody who may has made it yet, its rows are in the default one, and go slice by slice.
 
-use crate::{error::code, session::Session, sql::of_schema};
+use crate::{
+    error::{Failure, code},
+    session::{Session, in_time},
+    sql::of_schema,
+};
 use chrono::{DateTime, Datelike, Months, NaiveDate, NaiveTime, Utc};
 use clove_core::{Timestamp, id::AuditId};
 use sqlx::{Executor, PgConnection, Row, postgres::PgPool};
@@ -54,18 +58,20 @@ impl Month {
     }
 }
 
-/// Makes tables for the months that are about to come, by the server's time, and for what no month has a table for.
-pub(crate) async fn provide(connection: &mut PgConnection, schema: &str) -> Result<(), sqlx::Error> {
-    let Some(current) = now(connection).await?.and_then(Month::of) else { return Ok(()) };
+/// Makes tables for the months that are about to come, by the server's time, and for what no month has a table for. Each may take as
+/// long as the time-out: the server looks through all that is in the default one.
+pub(crate) async fn provide(connection: &mut PgConnection, schema: &str, timeout: Duration) -> Result<(), Failure> {
+    let Some(current) = in_time(timeout, now(connection)).await??.and_then(Month::of) else { return Ok(()) };
+    let limit = format!("{LIMIT}; SET LOCAL statement_timeout = {}", timeout.as_millis());
     for of in [ACCESS, AUDIT] {
-        let rest = format!("{LIMIT}; CREATE TABLE IF NOT EXISTS ~{of}_rest PARTITION OF ~{of} DEFAULT");
-        unless_not_now(connection.execute(of_schema(&rest, schema)).await)?;
+        let rest = format!("{limit}; CREATE TABLE IF NOT EXISTS ~{of}_rest PARTITION OF ~{of} DEFAULT");
+        unless_not_now(in_time(timeout, connection.execute(of_schema(&rest, schema))).await?)?;
         let months = (0..=AHEAD).filter_map(|ahead| current.plus(ahead));
         for (month, end) in months.filter_map(|month| Some((month, month.plus(1)?))) {
             let (table, from, to) = (month.table(of), month.first_id(), end.first_id());
             let create =
-                format!("{LIMIT}; CREATE TABLE IF NOT EXISTS ~{table} PARTITION OF ~{of} FOR VALUES FROM ('{from}') TO ('{to}')");
-            unless_not_now(connection.execute(of_schema(&create, schema)).await)?;
+                format!("{limit}; CREATE TABLE IF NOT EXISTS ~{table} PARTITION OF ~{of} FOR VALUES FROM ('{from}') TO ('{to}')");
+            unless_not_now(in_time(timeout, connection.execute(of_schema(&create, schema))).await?)?;
         }
     }
     Ok(())
@@ -110,7 +116,9 @@ impl Calendar {
         }
         let made = session.attempts(|| async {
             let mut connection = session.in_time(session.pool.acquire()).await?;
-            session.in_time(provide(&mut connection, &session.schema)).await
+            // Given up halfway, it is of no use to anyone.
+            connection.close_on_drop();
+            provide(&mut connection, &session.schema, session.timeout).await
         });
         // Until they are made, rows have a place in the default table: nobody else's work is to fail for it.
         let _ = made.await;
@@ -131,11 +139,13 @@ async fn now(connection: &mut PgConnection) -> Result<Option<DateTime<Utc>>, sql
     now.fetch_one(connection).await?.try_get_unchecked(0).map(DateTime::from_timestamp_micros)
 }
 
-/// Another process makes the same just now; the month began without a table and its rows are in the default one; this role may not; or
-/// somebody reads the log for long.
+/// Another process makes the same just now; the month began without a table and its rows are in the default one; this role may not;
+/// somebody reads the log for long; or it takes long.
 fn unless_not_now<T>(made: Result<T, sqlx::Error>) -> Result<(), sqlx::Error> {
     match made {
-        Err(error) if matches!(code(&error).as_deref(), Some("42P07" | "23505" | "23514" | "42710" | "42501" | "55P03")) => {
+        Err(error)
+            if matches!(code(&error).as_deref(), Some("42P07" | "23505" | "23514" | "42710" | "42501" | "55P03" | "57014")) =>
+        {
             Ok(())
         }
         other => other.map(drop),

@@ -1,12 +1,14 @@
 //! The schema's versions, how a database gets to the newest, and what a role needs to use it.
 
 use crate::{
-    error::{code, is_forbidden},
-    session::opening,
+    error::{Failure, code, unavailable},
+    open::Reached,
+    partitions,
+    session::{in_time, opening},
     sql::of_schema,
 };
 use clove_core::StoreError;
-use sqlx::{Executor, PgConnection, Row, postgres::PgPool};
+use sqlx::{Executor, PgConnection, Row};
 use std::time::Duration;
 
 /// Each version's statements, from version 1 on.
@@ -31,9 +33,9 @@ pub(crate) struct Layout {
 }
 
 /// Refuses a database that this build must not use; whether it is at the newest version.
-pub(crate) async fn recognise(pool: &PgPool, schema: &str) -> Result<bool, StoreError> {
-    let found = sqlx::raw_sql(of_schema("SELECT version, usable_from FROM ~clove_schema", schema)).fetch_optional(pool).await;
-    let row = match found {
+pub(crate) async fn recognise(server: &Reached) -> Result<bool, StoreError> {
+    let version = of_schema("SELECT version, usable_from FROM ~clove_schema", &server.schema);
+    let row = match in_time(server.timeout, sqlx::raw_sql(version).fetch_optional(&server.pool)).await? {
         Ok(row) => row,
         // No such table, or no such schema.
         Err(error) if matches!(code(&error).as_deref(), Some("42P01" | "3F000")) => None,
@@ -54,49 +56,87 @@ fn versions(row: &sqlx::postgres::PgRow) -> Result<(i64, i64), StoreError> {
 }
 
 /// Brings a database to the newest version. Any number of processes may do so at once: the first one does it.
-pub(crate) async fn migrate(pool: &PgPool, schema: &str, layout: Layout) -> Result<(), StoreError> {
+pub(crate) async fn migrate(server: &Reached, layout: Layout) -> Result<(), StoreError> {
+    let mut connection = server.connection().await?;
     for attempt in 1.. {
-        match try_to_migrate(pool, schema, layout).await {
-            Ok(()) => break,
-            // Two that create the same at once: one of them is told that it exists, or that the catalogue has changed.
-            Err(error) if attempt < ATTEMPTS && is_race(&error) => tokio::time::sleep(Duration::from_millis(50)).await,
-            Err(error) if is_forbidden(&error) => {
-                let what = "migrating the schema: this role may not; run it once as the schema's owner";
-                return Err(crate::error::unavailable(what, &error));
+        match try_to_migrate(server, &mut connection, layout).await {
+            Err(Failure::Again(_)) if attempt < ATTEMPTS => {
+                server.step(run(&mut connection, "ROLLBACK", &server.schema)).await?;
+                tokio::time::sleep(Duration::from_millis(50)).await;
             }
-            Err(error) => return Err(crate::error::unavailable("migrating the schema", &error)),
+            ended => {
+                ended?;
+                break;
+            }
         }
     }
-    recognise(pool, schema).await.map(drop)
+    recognise(server).await.map(drop)
 }
 
-fn is_race(error: &sqlx::Error) -> bool {
-    // Exists already (table, schema, type), a unique row of the catalogue, changed concurrently, lost against another.
-    matches!(code(error).as_deref(), Some("42P07" | "42P06" | "42710" | "23505" | "XX000" | "40001" | "40P01"))
+/// What the server did not do. Nothing is changed by it.
+fn failed(error: sqlx::Error) -> Failure {
+    let what = match code(&error).as_deref() {
+        // Two that create the same at once: one of them is told that it exists already (table, schema, type), of a unique row of the
+        // catalogue, or that this was changed concurrently; or it has lost against another.
+        Some("42P07" | "42P06" | "42710" | "23505" | "XX000" | "40001" | "40P01") => {
+            return Failure::Again(unavailable("migrating the schema", &error));
+        }
+        Some("42501") => "migrating the schema: this role may not; run it once as the schema's owner",
+        _ => "migrating the schema",
+    };
+    Failure::Store(unavailable(what, &error))
 }
 
-async fn try_to_migrate(pool: &PgPool, schema: &str, layout: Layout) -> Result<(), sqlx::Error> {
-    let mut connection = pool.acquire().await?;
-    let name = schema.trim_end_matches('.');
-    connection.execute(of_schema(&format!("CREATE SCHEMA IF NOT EXISTS {name}"), schema)).await?;
-    connection.execute(of_schema(ROOT, schema)).await?;
-    let row = "INSERT INTO ~clove_schema (one, version, usable_from) VALUES (1, 0, 0) ON CONFLICT (one) DO NOTHING";
-    connection.execute(of_schema(row, schema)).await?;
-    let mut transaction = sqlx::Connection::begin(&mut *connection).await?;
-    // Whoever comes second waits here, and finds it done.
+fn is_held(error: &sqlx::Error) -> bool {
+    code(error).as_deref() == Some("55P03")
+}
+
+/// Before anything is changed: whoever comes second waits here, and finds it done.
+fn failed_beside_another(error: sqlx::Error) -> Failure {
+    if is_held(&error) {
+        let what = "migrating the schema: another process has been at it for long; open again once that has ended";
+        return Failure::Again(unavailable(what, &error));
+    }
+    failed(error)
+}
+
+/// While tables are changed: whoever uses them waits behind us as long as we wait.
+fn failed_behind_others(error: sqlx::Error) -> Failure {
+    if is_held(&error) {
+        let what = "migrating the schema: others have used a table of it for longer than the time-out, and nothing was changed; \
+                    migrate when nothing reads it for long, or with a longer time-out (Options::timeout)";
+        return Failure::Store(unavailable(what, &error));
+    }
+    failed(error)
+}
+
+async fn try_to_migrate(server: &Reached, connection: &mut PgConnection, layout: Layout) -> Result<(), Failure> {
+    let Reached { pool, schema, timeout } = server;
+    let (name, millis) = (schema.trim_end_matches('.'), timeout.as_millis());
+    let limit = format!("SET LOCAL lock_timeout = {millis}");
+    for sql in [
+        format!("{limit}; CREATE SCHEMA IF NOT EXISTS {name}"),
+        format!("{limit}; {ROOT}"),
+        format!("{limit}; INSERT INTO ~clove_schema (one, version, usable_from) VALUES (1, 0, 0) ON CONFLICT (one) DO NOTHING"),
+        // Read committed: whoever has waited is to see the version as the other has left it. One that is stopped leaves it to others.
+        format!("BEGIN ISOLATION LEVEL READ COMMITTED; {limit}; SET LOCAL idle_in_transaction_session_timeout = {millis}"),
+    ] {
+        in_time(*timeout, run(connection, &sql, schema)).await?.map_err(failed_beside_another)?;
+    }
     let lock = of_schema("SELECT version, usable_from FROM ~clove_schema WHERE one = 1 FOR UPDATE", schema);
-    let row = sqlx::raw_sql(lock).fetch_one(&mut *transaction).await?;
-    let version: i64 = row.try_get_unchecked(0)?;
+    let row = in_time(*timeout, sqlx::raw_sql(lock).fetch_one(&mut *connection)).await?.map_err(failed_beside_another)?;
+    let (version, _) = versions(&row)?;
     for statements in VERSIONS.iter().skip(usize::try_from(version).unwrap_or_default()) {
-        run(&mut transaction, &laid_out(statements, layout), schema).await?;
+        // However long it takes, once it has its locks.
+        run(connection, &laid_out(statements, layout), schema).await.map_err(failed_behind_others)?;
     }
     if version < NEWEST {
         let done = format!("UPDATE ~clove_schema SET version = {NEWEST}, usable_from = {USABLE_FROM} WHERE one = 1");
-        run(&mut transaction, &done, schema).await?;
+        in_time(*timeout, run(connection, &done, schema)).await?.map_err(failed)?;
     }
-    transaction.commit().await?;
-    if crate::partitions::are_there(pool, schema).await? {
-        crate::partitions::provide(&mut connection, schema).await?;
+    in_time(*timeout, run(connection, "COMMIT", schema)).await?.map_err(failed)?;
+    if layout.partitions && server.step(partitions::are_there(pool, schema)).await? {
+        partitions::provide(connection, schema, *timeout).await?;
     }
     Ok(())
 }

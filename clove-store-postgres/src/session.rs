@@ -55,7 +55,7 @@ pub(crate) struct Session {
     pub(crate) has_partitions: bool,
     /// Whether tables of months that are over may be dropped just now.
     pub(crate) drops: Due,
-    timeout: Duration,
+    pub(crate) timeout: Duration,
     begins: [SqlStr; 3],
     /// Of the runtime that the connections belong to: callers may be on another one, or on none.
     runtime: Handle,
@@ -101,7 +101,8 @@ impl Session {
         Ok(tx)
     }
 
-    /// All rows of one statement, which only reads.
+    /// All rows of one statement, which only reads. By itself it has one snapshot at any level, so that it names none: where the server's
+    /// default is a stricter one, it may lose against others, and is tried again.
     pub(crate) async fn read<'q>(&self, make: impl Fn() -> Statement<'q>) -> Result<Vec<PgRow>, StoreError> {
         self.attempts(|| async {
             if self.is_pooled {
@@ -142,7 +143,8 @@ impl Session {
     }
 
     /// Runs one statement that writes, as a transaction of its own, on a connection that is kept for the next one. Where the answer was
-    /// lost, its outcome is unknown.
+    /// lost, its outcome is unknown. It names no level: where the server's default is a stricter one, a row that somebody has just
+    /// changed has it fail, and write nothing, where it else looked at the row anew.
     pub(crate) async fn write_once<'q>(
         &self,
         kept: &mut Option<PoolConnection<Postgres>>,
@@ -192,18 +194,18 @@ impl Session {
                 }
             }
         }
-        attempt().await.map_err(|failure| match failure {
-            Failure::Again(error) | Failure::Store(error) => error,
-        })
+        Ok(attempt().await?)
     }
 
     /// What the server has not answered in time has failed; nothing is committed by it, or nothing that can be told.
     pub(crate) async fn in_time<T>(&self, work: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, Failure> {
-        match time::timeout(self.timeout + HEAD_START, work).await {
-            Ok(done) => done.map_err(failed),
-            Err(_) => Err(Failure::Store(late(self.timeout))),
-        }
+        in_time(self.timeout, work).await?.map_err(failed)
     }
+}
+
+/// Gives work up that is not done in time, and a little more, since the server is to give up first.
+pub(crate) async fn in_time<T>(timeout: Duration, work: impl Future<Output = T>) -> Result<T, StoreError> {
+    time::timeout(timeout + HEAD_START, work).await.map_err(|_| late(timeout))
 }
 
 /// Work that finds the store's runtime wherever it is polled, and dropped.

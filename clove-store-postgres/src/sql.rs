@@ -163,47 +163,33 @@ statements! {
         "), count(*), 0, '' FROM ~keys k WHERE k.org = $1 AND k.account = $2 \
          ON CONFLICT (org, account) DO UPDATE SET open = excluded.open"
     ),
-    /// Creates keys, each where its owner's row is as it was taken to be, or is not there where it was taken for new, and where the
-    /// organization is open; of the others, the owner's row as it is. One statement is one transaction, and durable; where a row is held by
-    /// somebody for longer than 200 ms, it gives up, since others wait behind it. What it looks for in large tables it looks for row by
-    /// row, in an order that one index has, so that a plan made when they were small does not read all of them.
-    create_keys:
-        "WITH n AS (SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::boolean[], $5::bigint[], $6::bigint[], $7::bigint[], \
-         $8::bigint[], $9::bigint[], $10::text[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[], $15::uuid[], $16::text[], \
-         $17::text[], $18::text[], $19::text[], $20::bigint[], $21::bigint[], $22::text[], $23::bigint[], $24::text[], $25::bytea[], \
-         $26::text[], $27::bigint[], $28::text[], $29::bytea[], $30::uuid[], $31::uuid[], $32::bigint[], $33::text[], $34::text[], \
-         $35::text[], $36::text[], $37::text[], $38::bytea[]) \
-         AS n(place, org, account, is_new, was_held, was_records, was_limit, was_day, was_creations, was_limits, held, records, \
-         creation_day, creations, key_id, name, description, capabilities, metadata, created_at, expires_at, state, revision, limits, \
-         digest, scheme, pepper, argon2_cost, argon2_salt, event, operation, at, actor, reason, action, to_state, detail, arguments) \
-         CROSS JOIN (SELECT set_config('synchronous_commit', 'on', true) AS durable, \
-         set_config('lock_timeout', '200', true) AS waits) d), \
-         g AS (SELECT o.id FROM (SELECT DISTINCT org FROM n ORDER BY org) d CROSS JOIN LATERAL \
-         (SELECT id FROM ~organizations WHERE id = d.org AND open FOR SHARE) o), \
-         c AS (INSERT INTO ~owners (org, account, open, held, records, creation_day, creations, request_limits) \
-         SELECT n.org, n.account, true, n.held, n.records, n.creation_day, n.creations, '' FROM n JOIN g ON g.id = n.org WHERE n.is_new \
-         AND (SELECT k.account FROM ~keys k WHERE k.org = n.org AND k.account >= n.account ORDER BY k.account, k.id LIMIT 1) \
+    /// Creates keys, each for an owner without a row, where there is none still, and where the organization is open; of the others, the
+    /// owner's row as it is. One statement is one transaction, and durable; where a row is held by somebody for longer than 200 ms, it
+    /// gives up, since others wait behind it. What it looks for in large tables it looks for row by row, in an order that one index
+    /// has, so that a plan made when they were small does not read all of them.
+    create_for_new: concat!(
+        creations!("", ""),
+        "w AS (INSERT INTO ~owners (org, account, open, held, records, creation_day, creations, request_limits) \
+         SELECT n.org, n.account, true, n.held, n.records, n.creation_day, n.creations, '' FROM n JOIN g ON g.id = n.org \
+         WHERE (SELECT k.account FROM ~keys k WHERE k.org = n.org AND k.account >= n.account ORDER BY k.account, k.id LIMIT 1) \
          IS DISTINCT FROM n.account ORDER BY n.org, n.account \
-         ON CONFLICT (org, account) DO NOTHING RETURNING org, account), \
-         u AS (UPDATE ~owners AS o SET held = n.held, records = n.records, creation_day = n.creation_day, creations = n.creations \
-         FROM n JOIN g ON g.id = n.org WHERE NOT n.is_new AND o.org = n.org AND o.account = n.account AND o.open \
+         ON CONFLICT (org, account) DO NOTHING RETURNING org, account), ",
+        created!()
+    ),
+    /// The same for owners that have a row, each where it is as it was taken to be. Not in one statement with the new ones:
+    /// CockroachDB refuses to insert into a table and update it in one.
+    create_for_known: concat!(
+        creations!(
+            ", $32::bigint[], $33::bigint[], $34::bigint[], $35::bigint[], $36::bigint[], $37::text[]",
+            ", was_held, was_records, was_limit, was_day, was_creations, was_limits"
+        ),
+        "w AS (UPDATE ~owners AS o SET held = n.held, records = n.records, creation_day = n.creation_day, creations = n.creations \
+         FROM n JOIN g ON g.id = n.org WHERE o.org = n.org AND o.account = n.account AND o.open \
          AND o.held = n.was_held AND o.records = n.was_records AND o.active_limit IS NOT DISTINCT FROM n.was_limit \
          AND o.creation_day IS NOT DISTINCT FROM n.was_day AND o.creations = n.was_creations AND o.request_limits = n.was_limits \
-         RETURNING o.org, o.account), \
-         t AS (SELECT n.* FROM n JOIN (SELECT org, account FROM c UNION ALL SELECT org, account FROM u) w \
-         ON w.org = n.org AND w.account = n.account), \
-         k AS (INSERT INTO ~keys (id, org, account, name, description, capabilities, metadata, created_at, expires_at, state, \
-         expiry_latched, revision, limits) SELECT key_id, org, account, name, description, capabilities, metadata, created_at, expires_at, \
-         state, false, revision, limits FROM t), \
-         s AS (INSERT INTO ~secrets (key_id, digest, scheme, pepper, argon2_cost, argon2_salt) \
-         SELECT key_id, digest, scheme, pepper, argon2_cost, argon2_salt FROM t), \
-         p AS (INSERT INTO ~operations (id, event) SELECT operation, event FROM t), \
-         a AS (INSERT INTO ~audit (id, operation, at, actor, reason, action, org, account, key_id, key_name, to_state, changed, detail, \
-         arguments) SELECT event, operation, at, actor, reason, action, org, account, key_id, name, to_state, true, detail, arguments FROM t) \
-         SELECT o.org, o.account, o.open, o.held, o.records, o.active_limit, o.creation_day, o.creations, o.request_limits, \
-         n.place, t.place IS NOT NULL FROM n LEFT JOIN t ON t.place = n.place \
-         LEFT JOIN LATERAL (SELECT * FROM ~owners w \
-         WHERE t.place IS NULL AND w.org = n.org AND w.account = n.account ORDER BY w.org, w.account LIMIT 1) o ON true",
+         RETURNING o.org, o.account), ",
+        created!()
+    ),
     insert_keys:
         "INSERT INTO ~keys (id, org, account, name, description, capabilities, metadata, created_at, expires_at, last_used_at, state, \
          expiry_latched, revision, limits) SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], \

@@ -1,13 +1,17 @@
 //! Opening: which servers and schemas are taken, by however many at once.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
 
+#[path = "../../tests/database/mod.rs"]
+mod database;
 mod support;
 
 use clove_core::{By, Clove, NewKey, Owner, Policy, Store, StoreError};
 use clove_store_postgres::{Options, PostgresStore};
-use std::collections::BTreeSet;
-use support::{Operator, Schemas, Way, url};
+use database::Database;
+use std::{collections::BTreeSet, time::Duration};
+use support::{Operator, Role, Schemas, Way, url, wire::Wire};
+use tokio::time::timeout;
 
 fn clove(store: PostgresStore) -> Clove {
     Clove::new(store, Policy::default())
@@ -170,6 +174,102 @@ async fn a_host_s_own_pool_must_allow_four_connections() {
     create(&clove).await;
     work.rollback().await.unwrap();
     assert_eq!(one, 1);
+}
+
+/// An error and its causes.
+fn told(error: &StoreError) -> String {
+    let mut told = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(source) = cause {
+        told.push_str(&format!(": {source}"));
+        cause = source.source();
+    }
+    told
+}
+
+/// Opens a schema by a server that falls silent after each number of answers; whether each gave up in time, or `None` where it waits still.
+async fn opened_by_silent_servers(name: impl Fn() -> String, most: u64) -> Vec<Option<Result<PostgresStore, StoreError>>> {
+    let mut opening = Vec::new();
+    for answers in 0..most {
+        let wire = Wire::to(&url(Way::Direct)).await;
+        wire.stop_after(answers);
+        let options = Options::url(&wire.url).unwrap().schema(name()).timeout(Duration::from_millis(700));
+        opening.push(tokio::spawn(timeout(Duration::from_secs(12), options.open())));
+    }
+    let mut opened = Vec::new();
+    for opening in opening {
+        opened.push(opening.await.unwrap().ok());
+    }
+    opened
+}
+
+fn assert_given_up(opened: &Option<Result<PostgresStore, StoreError>>) {
+    let Some(Err(error)) = opened else { panic!("{opened:?}") };
+    // Where the pool opens another connection, it is the pool that says so.
+    let told = told(error);
+    assert!(["no answer within 700ms", "became free in time"].iter().any(|late| told.contains(late)), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_server_that_falls_silent_at_any_step_of_opening_is_given_up_in_time() {
+    let schemas = Schemas::new(Way::Direct);
+    let name = schemas.name();
+    schemas.options_of(&name).migrate_now().await.unwrap();
+    let wire = Wire::to(&url(Way::Direct)).await;
+    Options::url(&wire.url).unwrap().schema(&name).open().await.unwrap();
+    // As many as it takes, and some that come while the pool takes connections back.
+    let opened = opened_by_silent_servers(|| name.clone(), wire.answered()).await;
+    let first = opened.iter().position(|opened| matches!(opened, Some(Ok(_)))).unwrap_or(opened.len());
+    assert!(first > 40, "{first}");
+    opened[..first].iter().for_each(assert_given_up);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_server_that_falls_silent_before_it_is_asked_to_change_tables_is_given_up_in_time() {
+    let schemas = Schemas::new(Way::Direct);
+    let opened = opened_by_silent_servers(|| schemas.name(), 16).await;
+    // Changing them takes as long as it takes.
+    let waits = opened.iter().position(Option::is_none).unwrap();
+    assert!(waits > 6, "{waits}");
+    opened[..waits].iter().for_each(assert_given_up);
+    opened[waits + 1..].iter().for_each(assert_given_up);
+}
+
+#[tokio::test]
+async fn a_migration_behind_others_fails_and_says_what_to_do() {
+    let schemas = Schemas::new(Way::Direct);
+    let (name, soon) = (schemas.name(), Duration::from_millis(300));
+    let mut operator = Operator::of(&name).await;
+    // Somebody is at a table that it is to make.
+    operator.execute(&format!("CREATE SCHEMA {name}")).await;
+    operator.execute("BEGIN; CREATE TABLE ~organizations (id text)").await;
+    let refused = schemas.options_of(&name).timeout(soon).open().await.unwrap_err();
+    assert!(told(&refused).contains("nothing was changed; migrate when nothing reads it for long"), "{}", told(&refused));
+    operator.execute("ROLLBACK").await;
+    assert_eq!(operator.rows("SELECT version FROM ~clove_schema").await, ["0"]);
+    // Another one migrates.
+    operator.execute("BEGIN; SELECT version FROM ~clove_schema FOR UPDATE").await;
+    let refused = schemas.options_of(&name).timeout(soon).open().await.unwrap_err();
+    assert!(told(&refused).contains("another process has been at it for long"), "{}", told(&refused));
+    operator.execute("ROLLBACK").await;
+    schemas.options_of(&name).open().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_catalogue_is_asked_only_where_partitions_are_wanted() {
+    let role = Role::new().await;
+    let database = Database::new();
+    let mut operator = Operator::at(&database.url, "").await;
+    let (_, name) = database.url.rsplit_once('/').unwrap();
+    operator.execute(&format!("GRANT CREATE ON DATABASE {name} TO {}", role.name)).await;
+    operator.execute("REVOKE ALL ON pg_catalog.pg_class FROM PUBLIC").await;
+    let url = format!("{}/{name}", role.url().rsplit_once('/').unwrap().0);
+    let options = |partitions| Options::url(&url).unwrap().partitions(partitions);
+    for _ in 0..2 {
+        let store = options(false).open().await.unwrap();
+        create(&clove(store)).await;
+    }
+    assert!(told(&options(true).open().await.unwrap_err()).contains("42501"));
 }
 
 #[tokio::test]

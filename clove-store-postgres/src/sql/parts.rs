@@ -116,3 +116,42 @@ macro_rules! forget_slice {
         )
     };
 }
+/// Creations as `n`, with more columns where there are more arguments behind `$31`; and as `g` their organizations that are open, held.
+macro_rules! creations {
+    ($arguments:literal, $columns:literal) => {
+        concat!(
+            "WITH n AS (SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], \
+             $7::bigint[], $8::uuid[], $9::text[], $10::text[], $11::text[], $12::text[], $13::bigint[], $14::bigint[], $15::text[], \
+             $16::bigint[], $17::text[], $18::bytea[], $19::text[], $20::bigint[], $21::text[], $22::bytea[], $23::uuid[], $24::uuid[], \
+             $25::bigint[], $26::text[], $27::text[], $28::text[], $29::text[], $30::text[], $31::bytea[]",
+            $arguments,
+            ") AS n(place, org, account, held, records, creation_day, creations, key_id, name, description, capabilities, metadata, \
+             created_at, expires_at, state, revision, limits, digest, scheme, pepper, argon2_cost, argon2_salt, event, operation, at, \
+             actor, reason, action, to_state, detail, arguments",
+            $columns,
+            ") CROSS JOIN (SELECT set_config('synchronous_commit', 'on', true) AS durable, \
+             set_config('lock_timeout', '200', true) AS waits) d), \
+             g AS (SELECT o.id FROM (SELECT DISTINCT org FROM n ORDER BY org) d CROSS JOIN LATERAL \
+             (SELECT id FROM ~organizations WHERE id = d.org AND open FOR SHARE) o), "
+        )
+    };
+}
+/// Writes what comes with the owners' rows that were written, as `w`; and shows what became of each creation.
+macro_rules! created {
+    () => {
+        "t AS (SELECT n.* FROM n JOIN w ON w.org = n.org AND w.account = n.account), \
+         k AS (INSERT INTO ~keys (id, org, account, name, description, capabilities, metadata, created_at, expires_at, state, \
+         expiry_latched, revision, limits) SELECT key_id, org, account, name, description, capabilities, metadata, created_at, \
+         expires_at, state, false, revision, limits FROM t), \
+         s AS (INSERT INTO ~secrets (key_id, digest, scheme, pepper, argon2_cost, argon2_salt) \
+         SELECT key_id, digest, scheme, pepper, argon2_cost, argon2_salt FROM t), \
+         p AS (INSERT INTO ~operations (id, event) SELECT operation, event FROM t), \
+         a AS (INSERT INTO ~audit (id, operation, at, actor, reason, action, org, account, key_id, key_name, to_state, changed, \
+         detail, arguments) SELECT event, operation, at, actor, reason, action, org, account, key_id, name, to_state, true, detail, \
+         arguments FROM t) \
+         SELECT o.org, o.account, o.open, o.held, o.records, o.active_limit, o.creation_day, o.creations, o.request_limits, \
+         n.place, t.place IS NOT NULL FROM n LEFT JOIN t ON t.place = n.place \
+         LEFT JOIN LATERAL (SELECT * FROM ~owners x \
+         WHERE t.place IS NULL AND x.org = n.org AND x.account = n.account ORDER BY x.org, x.account LIMIT 1) o ON true"
+    };
+}

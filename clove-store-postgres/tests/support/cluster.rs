@@ -12,6 +12,18 @@ use std::{
 /// What ends the server and removes its folder once its input, a pipe of ours, is closed: when we drop it, and when we are killed.
 const KEEPER: &str = r#"read -r _; "$1" -D "$2/data" -m immediate stop; cd /; rm -rf "$2""#;
 
+/// Two authorities of the same name, and the server's key with a certificate of the first one, for the address that it listens on.
+const CERTIFICATES: &str = r#"set -e; cd "$1"
+    printf '[req]\ndistinguished_name=name\n[name]\n[ca]\nbasicConstraints=critical,CA:TRUE\n' > tls.cnf
+    printf '[server]\nbasicConstraints=critical,CA:FALSE\nsubjectAltName=IP:127.0.0.1\n' >> tls.cnf
+    new="openssl req -config tls.cnf -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes"
+    for authority in ca other; do
+        $new -x509 -extensions ca -days 2 -subj /CN=authority -keyout $authority.key -out $authority.crt
+    done
+    $new -subj /CN=server -keyout server.key -out server.csr
+    openssl x509 -req -in server.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 -extfile tls.cnf -extensions server -out server.crt
+    chmod 600 server.key"#;
+
 /// Gone when it is dropped.
 pub(crate) struct Cluster {
     folder: String,
@@ -59,7 +71,8 @@ impl Cluster {
         cluster
     }
 
-    fn path(&self, name: &str) -> String {
+    /// In its folder.
+    pub(crate) fn path(&self, name: &str) -> String {
         format!("{}/{name}", self.folder)
     }
 
@@ -77,6 +90,18 @@ impl Cluster {
             self.port, self.folder
         );
         self.run("pg_ctl", &[&["-D", &data, "-l", &log, "-w", "-t", "60", "-o", &options], words].concat());
+    }
+
+    /// From now on it takes encrypted connections too: `ca.crt` in its folder vouches for it, and `other.crt` does not.
+    pub(crate) async fn encrypt(&self) {
+        let made = command("sh").args(["-c", CERTIFICATES, "sh", &self.folder]).output().unwrap();
+        let said = String::from_utf8_lossy(&made.stderr);
+        assert!(made.status.success(), "no certificates by the command openssl (Debian: `apt-get install openssl`): {said}");
+        for (setting, name) in [("ssl_cert_file", "server.crt"), ("ssl_key_file", "server.key")] {
+            self.execute(&format!("ALTER SYSTEM SET {setting} = '{}'", self.path(name))).await;
+        }
+        self.execute("ALTER SYSTEM SET ssl = on").await;
+        self.control(&["restart"]);
     }
 
     pub(crate) fn port(&self) -> u16 {
