@@ -23,14 +23,11 @@ use clove_core::{
 use sqlx::{Connection, Postgres, pool::PoolConnection, postgres::PgRow};
 use std::{
     collections::{HashMap, HashSet, VecDeque},
-    hash::{BuildHasher, RandomState},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 use tokio::{sync::oneshot, time};
 
-/// How many tasks write. All creations for an owner go by one of them, and do not meet.
-const LANES: usize = 2;
 /// The most creations of one statement: others wait for no more.
 const MOST: usize = 128;
 /// The most owners that are remembered. They are forgotten all at once: it is only a matter of speed.
@@ -44,8 +41,9 @@ const TRIES: usize = 2;
 
 /// The creations of one store.
 pub(crate) struct Creations {
-    lanes: Vec<Arc<Queue<Waiting>>>,
-    hasher: RandomState,
+    /// A task each for new owners and for known ones, which are a statement each: one that wrote both would write half as many by each.
+    for_new: Arc<Queue<Waiting>>,
+    for_known: Arc<Queue<Waiting>>,
     owners: Arc<Owners>,
 }
 
@@ -81,17 +79,17 @@ enum Outcome {
 impl Creations {
     /// Starts the tasks on the current runtime.
     pub(crate) fn start(session: &Arc<Session>) -> Self {
-        let lanes: Vec<_> = (0..LANES).map(|_| Arc::new(Queue::new())).collect();
+        let (for_new, for_known) = (Arc::new(Queue::new()), Arc::new(Queue::new()));
         let owners = Arc::new(Owners::default());
-        for lane in &lanes {
-            tokio::spawn(run(Arc::clone(session), Arc::clone(&owners), Taker::of(lane)));
+        for queue in [&for_new, &for_known] {
+            tokio::spawn(run(Arc::clone(session), Arc::clone(&owners), Taker::of(queue)));
         }
-        Self { lanes, hasher: RandomState::new(), owners }
+        Self { for_new, for_known, owners }
     }
 
     pub(crate) fn close(&self) {
         // Whoever waits is told by the loss of the other end.
-        self.lanes.iter().for_each(|lane| drop(lane.close()));
+        [&self.for_new, &self.for_known].into_iter().for_each(|queue| drop(queue.close()));
     }
 
     /// Carries a transaction out, if it is a plain creation and the owner's row is found as it was remembered, or told; or refuses it,
@@ -167,12 +165,10 @@ impl Creations {
     }
 
     async fn write(&self, creation: Creation) -> Outcome {
-        let lanes = u64::try_from(self.lanes.len()).unwrap_or(1).max(1);
-        let lane = usize::try_from(self.hasher.hash_one(&creation.after.owner) % lanes).unwrap_or_default();
+        let queue = if creation.is_for_new() { &self.for_new } else { &self.for_known };
         let (answer, answered) = oneshot::channel();
-        match self.lanes.get(lane) {
-            Some(lane) if lane.push(Waiting { creation, answer }).is_ok() => {}
-            _ => return Outcome::Failed,
+        if queue.push(Waiting { creation, answer }).is_err() {
+            return Outcome::Failed;
         }
         // Its task has ended with the runtime, and may have sent it.
         answered.await.unwrap_or(Outcome::Unknown(DriverError::Other("the store was closed, or its runtime has ended")))
@@ -291,10 +287,9 @@ async fn next(
     queue.next(take).await
 }
 
-/// In order, and one for an owner: the next one goes by what that leaves. Either for new owners or for known ones, which are a
-/// statement each: the first one says which, so that the others' turn comes.
+/// In order, and one for an owner: the next one goes by what that leaves.
 fn take(waiting: &mut VecDeque<Waiting>, known: &Owners) -> Vec<Waiting> {
-    let (mut taken, mut left, mut owners) = (Vec::<Waiting>::new(), VecDeque::new(), HashSet::new());
+    let (mut taken, mut left, mut owners) = (Vec::new(), VecDeque::new(), HashSet::new());
     for next in waiting.drain(..) {
         if next.answer.is_closed() {
             continue;
@@ -304,8 +299,7 @@ fn take(waiting: &mut VecDeque<Waiting>, known: &Owners) -> Vec<Waiting> {
             let _ = next.answer.send(Outcome::Otherwise(Some(record)));
             continue;
         }
-        let is_of_these = taken.first().is_none_or(|first| first.creation.is_for_new() == next.creation.is_for_new());
-        if is_of_these && taken.len() < MOST && owners.insert(next.creation.after.owner.clone()) {
+        if taken.len() < MOST && owners.insert(next.creation.after.owner.clone()) {
             taken.push(next);
         } else {
             left.push_back(next);
