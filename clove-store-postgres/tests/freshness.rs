@@ -208,7 +208,7 @@ async fn a_node_that_is_cut_off_grants_nothing_that_begins_later_than_the_bound(
     let proxy = Proxy::before(port());
     let world = World::new(&url(Way::Direct), &url_by(proxy.port())).await;
     let mut times = Vec::new();
-    for round in 0..changes(4, 100) {
+    for round in 0..changes(4, 1000) {
         world.enable(round).await;
         let faults = world.watch.faults();
         proxy.refuse(true);
