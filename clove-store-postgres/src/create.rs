@@ -110,16 +110,9 @@ impl Creations {
                 _ => return Ok(None),
             };
             let Some(creation) = Creation::of(before.take(), owner, &changes) else { return Ok(None) };
-            let after = creation.after.clone();
             match self.write(creation).await {
-                Outcome::Written => {
-                    self.remember(after);
-                    return Ok(Some(Decision::Commit(changes)));
-                }
-                Outcome::Otherwise(Some(record)) => {
-                    self.remember(record.clone());
-                    before = Some(record);
-                }
+                Outcome::Written => return Ok(Some(Decision::Commit(changes))),
+                Outcome::Otherwise(Some(record)) => before = Some(record),
                 // It has come to be meanwhile, unseen by the statement.
                 Outcome::Otherwise(None) => match self.look(session, owner, *expired_at).await? {
                     Some(OwnerAtSight { facts: OwnerFacts { record, .. }, .. }) => before = Some(record),
@@ -252,7 +245,13 @@ async fn run(session: Arc<Session>, owners: Arc<Owners>, queue: Taker<Waiting>) 
         let (creations, answers): (Vec<_>, Vec<_>) =
             waiting.into_iter().map(|waiting| (waiting.creation, waiting.answer)).unzip();
         let outcomes = write(&session, &mut connection, &creations).await;
-        for (answer, outcome) in answers.into_iter().zip(outcomes) {
+        for ((creation, answer), outcome) in creations.into_iter().zip(answers).zip(outcomes) {
+            // Before the next ones are taken, which go by it.
+            match &outcome {
+                Outcome::Written => owners.remember(creation.after),
+                Outcome::Otherwise(Some(record)) => owners.remember(record.clone()),
+                Outcome::Otherwise(None) | Outcome::Failed | Outcome::Unknown(_) => {}
+            }
             // Whoever has gone may ask again under the operation's id.
             let _ = answer.send(outcome);
         }
