@@ -118,13 +118,10 @@ pub(crate) async fn forget(session: &Session, before: Timestamp, limit: usize) -
         return Ok(limit);
     }
     let first = GrantId::first_at(before).as_uuid();
-    let entries = session.forget(|| session.query(&session.sql.forget_access).bind(first).bind(rows_of(limit))).await?;
-    let left = limit.saturating_sub(entries);
-    if left == 0 {
-        return Ok(entries);
-    }
-    let forget_hours = || session.query(&session.sql.forget_unrecognized).bind(before.as_micros()).bind(rows_of(left));
-    Ok(entries + session.forget(forget_hours).await?)
+    let entries = session.forget(limit, |slice| session.query(&session.sql.forget_access).bind(first).bind(slice)).await?;
+    let (left, hour) = (limit.saturating_sub(entries), before.as_micros());
+    let hours = session.forget(left, |slice| session.query(&session.sql.forget_unrecognized).bind(hour).bind(slice)).await?;
+    Ok(entries + hours)
 }
 
 /// Drops a month's table, if one was over before the time and this role may; whether it did. There may be more then.
@@ -148,7 +145,7 @@ async fn over(session: &Session, of: &str, before: Timestamp) -> Result<Option<M
 pub(crate) async fn forget_audit(session: &Session, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
     let first = AuditId::first_at(before).as_uuid();
     // First: an operation whose event is gone would be neither free nor known.
-    let operations = session.forget(|| session.query(&session.sql.forget_operations).bind(first).bind(rows_of(limit))).await?;
+    let operations = session.forget(limit, |slice| session.query(&session.sql.forget_operations).bind(first).bind(slice)).await?;
     // The events of a month that is over go with its table, once none of its operations is left.
     if operations == limit && over(session, AUDIT, before).await?.is_some() {
         return Ok(limit);
@@ -156,7 +153,7 @@ pub(crate) async fn forget_audit(session: &Session, before: Timestamp, limit: us
     if operations < limit && drop_month(session, AUDIT, before).await? {
         return Ok(limit);
     }
-    session.forget(|| session.query(&session.sql.forget_audit).bind(first).bind(rows_of(limit))).await
+    session.forget(limit, |slice| session.query(&session.sql.forget_audit).bind(first).bind(slice)).await
 }
 
 /// Ascending, so that no two wait for each other.

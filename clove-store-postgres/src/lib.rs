@@ -100,12 +100,11 @@ use create::Creations;
 use lookup::Lookups;
 use partitions::Calendar;
 use session::Session;
+use sql::SLICE;
 use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
 
 /// How late another process's command is obeyed, at most, unless the policy says otherwise.
 const FRESHNESS: Duration = Duration::from_secs(2);
-/// The most last uses, or places to be given back, of one transaction: others wait for no more than that.
-const SLICE: usize = 1024;
 
 /// A store on one Postgres database. Clones share it.
 #[derive(Clone)]

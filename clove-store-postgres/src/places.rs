@@ -2,7 +2,7 @@
 
 use crate::{
     error::Failure,
-    rows::{rows_of, signed, value},
+    rows::{signed, value},
     session::{Kind, Session, Tx},
     write::column,
 };
@@ -151,5 +151,5 @@ pub(crate) async fn give_back(session: &Session, unspent: &[Unspent]) -> Result<
 
 pub(crate) async fn forget(session: &Session, now: Timestamp, limit: usize) -> Result<usize, StoreError> {
     let before = now.as_micros() - COUNT_LIFETIME_MICROS;
-    session.forget(|| session.query(&session.sql.forget_counts).bind(before).bind(rows_of(limit))).await
+    session.forget(limit, |slice| session.query(&session.sql.forget_counts).bind(before).bind(slice)).await
 }

@@ -4,7 +4,8 @@
 use crate::{
     error::{DriverError, Failure, failed, unavailable, was_cut},
     partitions::Due,
-    sql::Statements,
+    rows::rows_of,
+    sql::{SLICE, Statements},
 };
 use clove_core::StoreError;
 use sqlx::{
@@ -126,9 +127,20 @@ impl Session {
         .await
     }
 
-    /// The same of one that forgets, which may be lost with the server's memory.
-    pub(crate) async fn forget<'q>(&self, make: impl Fn() -> Statement<'q>) -> Result<usize, StoreError> {
-        self.write(Kind::Buffered, make).await.map(|rows| usize::try_from(rows).unwrap_or(usize::MAX))
+    /// Forgets rows up to a limit, a slice a statement, which is told how many it may; how many it were. It may be lost with the server's
+    /// memory.
+    pub(crate) async fn forget<'q>(&self, limit: usize, make: impl Fn(i64) -> Statement<'q>) -> Result<usize, StoreError> {
+        let mut forgotten = 0;
+        while forgotten < limit {
+            let slice = SLICE.min(limit - forgotten);
+            let rows = self.write(Kind::Buffered, || make(rows_of(slice))).await?;
+            let rows = usize::try_from(rows).unwrap_or(usize::MAX);
+            forgotten += rows;
+            if rows < slice {
+                break;
+            }
+        }
+        Ok(forgotten)
     }
 
     /// A connection for one task alone, which is closed in the end: where it is no pooler's, its statements end on the server too.

@@ -26,6 +26,9 @@ macro_rules! statements {
     };
 }
 
+/// The most last uses, places to be given back, or rows that are forgotten, of one transaction: others wait for no more than that.
+pub(crate) const SLICE: usize = slice!();
+
 /// Tables that a statement may read whole: they hold a row, one for each node, or one for each shard of owners.
 pub const READ_WHOLE: [&str; 5] = ["nodes", "freshness", "roll", "roll_nodes", "epochs"];
 
@@ -240,9 +243,7 @@ statements! {
         "UPDATE ~counts AS c SET places = CASE WHEN c.places > n.places THEN c.places - n.places ELSE 0 END \
          FROM unnest($1::bytea[], $2::bigint[], $3::bigint[], $4::bigint[]) AS n(subject, seconds, start, places) \
          WHERE c.subject = n.subject AND c.seconds = n.seconds AND c.start = n.start",
-    forget_counts:
-        "DELETE FROM ~counts WHERE (subject, seconds, start) IN \
-         (SELECT subject, seconds, start FROM ~counts WHERE ends <= $1 ORDER BY ends LIMIT $2) AND ends <= $1",
+    forget_counts: forget_rows!("counts", "subject, seconds, start", "ends", "ends <= $1"),
     count_other_nodes: "SELECT count(*) FROM ~nodes WHERE seen_at > $1 AND id <> $2",
     put_node:
         "INSERT INTO ~nodes AS n (id, seen_at) VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at",
@@ -301,11 +302,8 @@ statements! {
          FROM unnest($1::text[], $2::bigint[], $3::text[], $4::uuid[], $5::text[]) AS n(org, level, account, key_id, unit) \
          ORDER BY n.org, n.level, n.account, n.key_id, n.unit \
          ON CONFLICT (org, level, account, key_id, unit) DO UPDATE SET unit = excluded.unit",
-    // Judged again where somebody has just written the row: it is not an old one then.
-    forget_reports:
-        "DELETE FROM ~reports WHERE (grant_id, unit) IN (SELECT grant_id, unit FROM ~reports WHERE day < $1 ORDER BY day LIMIT $2) AND day < $1",
-    forget_batches:
-        "DELETE FROM ~recorders WHERE node IN (SELECT node FROM ~recorders WHERE day < $1 ORDER BY day LIMIT $2) AND day < $1",
+    forget_reports: forget_rows!("reports", "grant_id, unit", "day", "day < $1"),
+    forget_batches: forget_rows!("recorders", "node", "day", "day < $1"),
     series_of_all_units: series!("(u.account, u.key_id, u.unit) > (s.account, s.key_id, s.unit)", "s.unit"),
     series_of_one_unit: series!("(u.account, u.key_id) > (s.account, s.key_id)", "$12"),
     /// Whose key it is or was, for good.
@@ -325,19 +323,16 @@ statements! {
          (SELECT id FROM l ORDER BY id LIMIT 1) AS oldest) x LEFT JOIN (SELECT * FROM l WHERE ($4::text IS NULL OR account = $4) \
          AND ($5::uuid IS NULL OR key_id = $5) AND ($6::text IS NULL OR outcome = $6) ORDER BY id DESC LIMIT $7) m ON true \
          ORDER BY m.id DESC",
-    /// Up to the last of a slice, in the order of the index: two that forget at once do not wait for each other.
-    forget_access: forget_slice!("access", "id"),
-    forget_audit: forget_slice!("audit", "id"),
-    forget_operations: forget_slice!("operations", "event"),
+    forget_access: forget_range!("access", "id"),
+    forget_audit: forget_range!("audit", "id"),
+    forget_operations: forget_range!("operations", "event"),
     /// A count only grows.
     count_unrecognized:
         "INSERT INTO ~unrecognized AS u (hour, node, count) SELECT * FROM unnest($1::bigint[], $2::uuid[], $3::bigint[]) \
          AS n(hour, node, count) ORDER BY n.hour, n.node \
          ON CONFLICT (hour, node) DO UPDATE SET count = excluded.count WHERE excluded.count > u.count",
     unrecognized: "SELECT hour, count FROM ~unrecognized WHERE hour >= $1 AND hour < $2 ORDER BY hour",
-    forget_unrecognized:
-        "DELETE FROM ~unrecognized WHERE (hour, node) IN (SELECT hour, node FROM ~unrecognized WHERE hour < $1 ORDER BY hour LIMIT $2) \
-         AND hour < $1",
+    forget_unrecognized: forget_rows!("unrecognized", "hour, node", "hour", "hour < $1"),
 
     // Pages of whole parts, for moving to another store: from a row's own key on, by the table's key.
     export_organizations: "SELECT id, open FROM ~organizations WHERE id >= $1 ORDER BY id LIMIT $2",

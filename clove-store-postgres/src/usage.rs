@@ -185,9 +185,9 @@ pub(crate) async fn put_reports(tx: &mut Tx<'_>, reports: &[(GrantId, &Meter, Re
 
 pub(crate) async fn forget(session: &Session, before: Day, limit: usize) -> Result<usize, StoreError> {
     let before = i64::from(before.epoch_days());
-    let reports = session.forget(|| session.query(&session.sql.forget_reports).bind(before).bind(rows_of(limit))).await?;
-    let left = rows_of(limit.saturating_sub(reports));
-    let batches = session.forget(|| session.query(&session.sql.forget_batches).bind(before).bind(left)).await?;
+    let reports = session.forget(limit, |slice| session.query(&session.sql.forget_reports).bind(before).bind(slice)).await?;
+    let left = limit.saturating_sub(reports);
+    let batches = session.forget(left, |slice| session.query(&session.sql.forget_batches).bind(before).bind(slice)).await?;
     Ok(reports + batches)
 }
 

@@ -91,14 +91,28 @@ macro_rules! nil {
         "'00000000-0000-0000-0000-000000000000'"
     };
 }
-macro_rules! forget_slice {
+/// Deletes the oldest rows before `$1`, at most `$2`, in the order of the index: two that forget at once do not wait for each other. From
+/// the first of them on: of a range with two ends that it does not know yet, the server expects few rows, and so goes by the index.
+macro_rules! forget_range {
     ($table:literal, $id:literal) => {
         concat!(
             "DELETE FROM ~",
             $table,
             " WHERE ",
             $id,
-            " < $1 AND ",
+            " < $1 \
+             AND ",
+            $id,
+            " >= (SELECT ",
+            $id,
+            " FROM ~",
+            $table,
+            " WHERE ",
+            $id,
+            " < $1 ORDER BY ",
+            $id,
+            " LIMIT 1) \
+             AND ",
             $id,
             " <= (SELECT x.",
             $id,
@@ -108,11 +122,48 @@ macro_rules! forget_slice {
             $table,
             " WHERE ",
             $id,
-            " < $1 ORDER BY ",
+            " < $1 \
+             ORDER BY ",
             $id,
             " LIMIT $2) x ORDER BY x.",
             $id,
             " DESC LIMIT 1)"
+        )
+    };
+}
+/// [`SLICE`](super::SLICE), for texts.
+macro_rules! slice {
+    () => {
+        1024
+    };
+}
+/// Deletes the rows whose `$by` comes first, where `$when` holds of them, and still does: one that somebody has just written is not an
+/// old one. At most `$2` of a slice, whose size the server is told in the text: it would read a large table whole for a number that it
+/// does not see when it plans.
+macro_rules! forget_rows {
+    ($table:literal, $key:literal, $by:literal, $when:literal) => {
+        concat!(
+            "DELETE FROM ~",
+            $table,
+            " WHERE (",
+            $key,
+            ") IN (SELECT ",
+            $key,
+            " FROM (SELECT ",
+            $key,
+            ", ",
+            $by,
+            " AS first FROM ~",
+            $table,
+            " \
+             WHERE ",
+            $when,
+            " ORDER BY ",
+            $by,
+            " LIMIT ",
+            slice!(),
+            ") x ORDER BY first LIMIT $2) AND ",
+            $when
         )
     };
 }

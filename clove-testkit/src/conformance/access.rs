@@ -23,6 +23,7 @@ list_cases![
     the_log_is_scoped_filtered_and_paged,
     the_log_is_read_by_times_a_microsecond_sharp,
     old_entries_are_forgotten_the_oldest_first,
+    as_many_rows_as_asked_are_forgotten_in_one_call,
     old_events_are_forgotten_and_their_operations_are_free,
     refusals_are_counted_by_process_and_hour,
 ];
@@ -196,6 +197,16 @@ async fn old_entries_are_forgotten_the_oldest_first(bench: Arc<Bench>) {
     assert_eq!((forget(4, 9).await, left().await), (3, 2), "one more entry, and two hours");
     assert_eq!(bench.store.unrecognized(hour, micros(9).into()).await.unwrap(), []);
     assert_eq!((forget(4, 9).await, left().await), (0, 2));
+}
+
+/// Fewer than the limit are taken for all: what a store forgets in parts, it goes on with until there are as many.
+async fn as_many_rows_as_asked_are_forgotten_in_one_call(bench: Arc<Bench>) {
+    let hour = Timestamp::from(micros(0));
+    let counts: Vec<_> = (0..2_500).map(|_| UnrecognizedCount { node: NodeId::new(start()), hour, count: 1 }).collect();
+    bench.store.count_unrecognized(&counts).await.unwrap();
+    for (limit, forgotten) in [(2_200, 2_200), (1_000, 300), (1_000, 0)] {
+        assert_eq!(bench.store.forget_access(micros(1).into(), limit).await.unwrap(), forgotten);
+    }
 }
 
 async fn old_events_are_forgotten_and_their_operations_are_free(bench: Arc<Bench>) {

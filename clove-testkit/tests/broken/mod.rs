@@ -95,6 +95,7 @@ pub(crate) enum Fault {
     ForgetsReportsADayEarly,
     ForgetsReportsBeyondTheLimit,
     ForgetsSumsWithTheirKey,
+    ForgetsOneSlice,
     ForgetsTheNewest,
     ForgetsWithoutEnd,
     IgnoresKeysOfUsage,
@@ -675,6 +676,7 @@ impl Store for Broken {
     async fn forget_access(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
         let before = if self.is(Fault::ForgetsTheNewest) { DateTime::<Utc>::MAX_UTC.into() } else { before };
         let limit = if self.is(Fault::ForgetsWithoutEnd) { usize::MAX } else { limit };
+        let limit = if self.is(Fault::ForgetsOneSlice) { limit.min(1_024) } else { limit };
         self.inner.forget_access(before, limit).await
     }
     async fn forget_audit(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
