@@ -4,14 +4,15 @@
 //! the row is just that; where it is not, it tells how the row is, and the rules are asked again. Whatever is not a plain creation
 //! takes the longer way, in which rows are held before they are read (`transact.rs`).
 //!
-//! A refusal writes nothing, and so holds nothing: one snapshot that shows the owner full, and no place of it expired, is enough.
+//! A refusal writes nothing, and so holds nothing: one snapshot that shows the owner full, and no place of it expired, is enough
+//! (`sights.rs`).
 
 use crate::{
     error::{DriverError, Failure},
     queue::{Queue, Taker},
-    read::{self, OwnerAtSight},
     rows::{self, creation_day, micros, rows_of, scheme_columns, signed},
     session::Session,
+    sights::{OwnerAtSight, Sights},
     write::column,
 };
 use chrono::{DateTime, Utc};
@@ -45,6 +46,7 @@ pub(crate) struct Creations {
     for_new: Arc<Queue<Waiting>>,
     for_known: Arc<Queue<Waiting>>,
     owners: Arc<Owners>,
+    sights: Sights,
 }
 
 /// Owners' rows as they were last written or told.
@@ -84,21 +86,18 @@ impl Creations {
         for queue in [&for_new, &for_known] {
             tokio::spawn(run(Arc::clone(session), Arc::clone(&owners), Taker::of(queue)));
         }
-        Self { for_new, for_known, owners }
+        Self { for_new, for_known, owners, sights: Sights::start(session) }
     }
 
     pub(crate) fn close(&self) {
         // Whoever waits is told by the loss of the other end.
         [&self.for_new, &self.for_known].into_iter().for_each(|queue| drop(queue.close()));
+        self.sights.close();
     }
 
     /// Carries a transaction out, if it is a plain creation and the owner's row is found as it was remembered, or told; or refuses it,
     /// if that is what the rules say by one snapshot.
-    pub(crate) async fn try_to_create(
-        &self,
-        session: &Session,
-        transaction: &Transaction,
-    ) -> Result<Option<Decision>, StoreError> {
+    pub(crate) async fn try_to_create(&self, transaction: &Transaction) -> Result<Option<Decision>, StoreError> {
         let Reads::Owner { owner, expired_at } = &transaction.reads else { return Ok(None) };
         let mut before = self.owners.get(owner);
         for tried in 0..=TRIES {
@@ -106,7 +105,7 @@ impl Creations {
             let owners = before.clone().into_iter().collect();
             let changes = match transaction.decide(&Facts { organization, owners, ..Facts::default() }) {
                 Decision::Commit(changes) if expired_at.is_none() && tried < TRIES => changes,
-                Decision::Refuse(_) => return self.refuse(session, transaction, owner, *expired_at).await,
+                Decision::Refuse(_) => return self.refuse(transaction, owner, *expired_at).await,
                 _ => return Ok(None),
             };
             let Some(creation) = Creation::of(before.take(), owner, &changes) else { return Ok(None) };
@@ -114,22 +113,21 @@ impl Creations {
                 Outcome::Written => return Ok(Some(Decision::Commit(changes))),
                 Outcome::Otherwise(Some(record)) => before = Some(record),
                 // It has come to be meanwhile, unseen by the statement.
-                Outcome::Otherwise(None) => match self.look(session, owner, *expired_at).await? {
+                Outcome::Otherwise(None) => match self.look(owner, *expired_at).await? {
                     Some(OwnerAtSight { facts: OwnerFacts { record, .. }, .. }) => before = Some(record),
                     None => return Ok(None),
                 },
-                Outcome::Failed => return self.refuse(session, transaction, owner, *expired_at).await,
+                Outcome::Failed => return self.refuse(transaction, owner, *expired_at).await,
                 Outcome::Unknown(error) => return Err(StoreError::OutcomeUnknown { source: Some(error.into()) }),
             }
         }
         Ok(None)
     }
 
-    /// Refuses, if that is what the rules say by what one statement shows, and no earlier run of the command may be under way. Whatever
+    /// Refuses, if that is what the rules say by what one snapshot shows, and no earlier run of the command may be under way. Whatever
     /// else it shows is for the longer way.
     async fn refuse(
         &self,
-        session: &Session,
         transaction: &Transaction,
         owner: &Owner,
         expired_at: Option<DateTime<Utc>>,
@@ -137,22 +135,16 @@ impl Creations {
         if !transaction.is_first() {
             return Ok(None);
         }
-        let shown = self.look(session, owner, expired_at).await?;
-        let Some(OwnerAtSight { organization, facts: OwnerFacts { record, held_by_expired: 0 } }) = shown else {
+        let Some(OwnerAtSight { organization, facts }) = self.look(owner, expired_at).await? else { return Ok(None) };
+        if expired_at.is_some() && facts.held_by_expired > 0 {
             return Ok(None);
-        };
-        let facts = Facts { organization: Some(organization), owners: vec![record], ..Facts::default() };
+        }
+        let facts = Facts { organization: Some(organization), owners: vec![facts.record], ..Facts::default() };
         Ok(Some(transaction.decide(&facts)).filter(|decision| matches!(decision, Decision::Refuse(_))))
     }
 
-    async fn look(
-        &self,
-        session: &Session,
-        owner: &Owner,
-        expired_at: Option<DateTime<Utc>>,
-    ) -> Result<Option<OwnerAtSight>, StoreError> {
-        // None has expired by the beginning of time: where expired keys are not asked for, none is a fact.
-        let shown = read::owner_at_sight(session, owner, expired_at.unwrap_or(DateTime::UNIX_EPOCH)).await?;
+    async fn look(&self, owner: &Owner, expired_at: Option<DateTime<Utc>>) -> Result<Option<OwnerAtSight>, StoreError> {
+        let shown = self.sights.of(owner, expired_at).await?;
         shown.iter().for_each(|shown| self.remember(shown.facts.record.clone()));
         Ok(shown)
     }
@@ -317,9 +309,8 @@ async fn write(session: &Session, connection: &mut Option<PoolConnection<Postgre
         Ok(found) => outcomes(creations.len(), &found),
         // One of them is there already, or lost against others; which one, the longer way tells.
         Err(Failure::Again(_)) => all(|| Outcome::Failed),
-        Err(Failure::Store(StoreError::OutcomeUnknown { source })) => {
-            let said = source.as_ref().and_then(|source| source.downcast_ref::<DriverError>()).cloned();
-            let said = said.unwrap_or(DriverError::Other("the answer was lost"));
+        Err(Failure::Store(error @ StoreError::OutcomeUnknown { .. })) => {
+            let said = DriverError::said(&error);
             creations.iter().map(|_| Outcome::Unknown(said.clone())).collect()
         }
         Err(Failure::Store(_)) => all(|| Outcome::Failed),

@@ -2,6 +2,7 @@
 
 use clove_core::{StoreError, error::Unique};
 use sqlx::{error::DatabaseError, postgres::PgDatabaseError};
+use std::error::Error;
 
 /// Why a statement failed.
 pub(crate) enum Failure {
@@ -62,6 +63,14 @@ impl DriverError {
             sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => Self::Other("a column is of another type"),
             _ => Self::Other("the driver failed"),
         }
+    }
+}
+
+impl DriverError {
+    /// What an error of this store says.
+    pub(crate) fn said(error: &StoreError) -> Self {
+        let said = error.source().and_then(|source| source.downcast_ref::<Self>());
+        said.cloned().unwrap_or(Self::Other("the driver failed"))
     }
 }
 

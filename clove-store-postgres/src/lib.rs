@@ -73,6 +73,7 @@ mod rows;
 mod schema;
 mod session;
 mod share;
+mod sights;
 #[doc(hidden)]
 pub mod sql;
 mod transact;

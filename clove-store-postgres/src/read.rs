@@ -101,37 +101,14 @@ pub(crate) async fn open_flag(tx: &mut Tx<'_>, scope: &Scope) -> Result<Option<F
 }
 
 pub(crate) async fn owner_facts(session: &Session, of: &Owner, now: DateTime<Utc>) -> Result<Option<OwnerFacts>, StoreError> {
-    one(owner_row(session, of, now).await?, CorruptRow::Owner, facts_of_owner)
-}
-
-/// An owner and its organization as one snapshot shows them; nothing is held.
-pub(crate) struct OwnerAtSight {
-    pub(crate) organization: OrganizationRecord,
-    pub(crate) facts: OwnerFacts,
-}
-
-/// `None` where one of them has no row.
-pub(crate) async fn owner_at_sight(
-    session: &Session,
-    of: &Owner,
-    now: DateTime<Utc>,
-) -> Result<Option<OwnerAtSight>, StoreError> {
-    let Some(row) = owner_row(session, of, now).await? else { return Ok(None) };
-    let open = rows::value::<Option<bool>>(&row, 10, "open").map_err(corrupt(CorruptRow::Organization))?;
-    let organization = open.map(|open| OrganizationRecord { id: of.organization.clone(), open });
-    let facts = facts_of_owner(&row).map_err(corrupt(CorruptRow::Owner))?;
-    Ok(organization.map(|organization| OwnerAtSight { organization, facts }))
-}
-
-async fn owner_row(session: &Session, of: &Owner, now: DateTime<Utc>) -> Result<Option<PgRow>, StoreError> {
     let query = || {
         let query = session.query(&session.sql.owner_facts).bind(of.organization.as_str()).bind(of.account.as_str());
         query.bind(now.timestamp_micros())
     };
-    Ok(session.read(query).await?.into_iter().next())
+    one(session.read(query).await?.into_iter().next(), CorruptRow::Owner, facts_of_owner)
 }
 
-fn facts_of_owner(row: &PgRow) -> Result<OwnerFacts, Bad> {
+pub(crate) fn facts_of_owner(row: &PgRow) -> Result<OwnerFacts, Bad> {
     Ok(OwnerFacts { record: rows::owner_record(row)?, held_by_expired: rows::int(row, 9, "held_by_expired")? })
 }
 

@@ -111,7 +111,16 @@ statements! {
         owner_columns!(),
         ", (SELECT count(*) FROM ~keys k ",
         expired_places!(),
-        "), (SELECT g.open FROM ~organizations g WHERE g.id = o.org) FROM ~owners o WHERE o.org = $1 AND o.account = $2"
+        ") FROM ~owners o WHERE o.org = $1 AND o.account = $2"
+    ),
+    /// The same of many owners, and whether their organizations are open.
+    owners_at_sight: concat!(
+        owner_columns!(),
+        ", (SELECT count(*) FROM ~keys k WHERE k.org = o.org AND k.account = o.account AND ",
+        holds_place!(),
+        " AND k.expires_at IS NOT NULL AND k.expires_at <= n.latest), (SELECT g.open FROM ~organizations g WHERE g.id = o.org) \
+         FROM unnest((SELECT $1::text[]), (SELECT $2::text[]), (SELECT $3::bigint[])) AS n(org, account, latest) \
+         JOIN ~owners o ON o.org = n.org AND o.account = n.account"
     ),
     organization: "SELECT id, open FROM ~organizations WHERE id = $1",
     /// Held together with others who only need it to stay as it is.

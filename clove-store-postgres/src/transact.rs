@@ -23,7 +23,7 @@ pub(crate) async fn transact(
     creations: &Creations,
     transaction: &Transaction,
 ) -> Result<Decision, StoreError> {
-    if let Some(created) = creations.try_to_create(session, transaction).await? {
+    if let Some(created) = creations.try_to_create(transaction).await? {
         return Ok(created);
     }
     let decision = session.attempts(|| attempt(session, transaction)).await?;

@@ -12,7 +12,7 @@ use clove_store_postgres::PostgresStore;
 use clove_testkit::TestClock;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use std::{pin::pin, time::Duration};
-use support::{Schemas, Way, url};
+use support::{Operator, Schemas, Way, url};
 use tokio::time::timeout;
 
 fn by() -> By {
@@ -118,6 +118,34 @@ async fn a_full_owner_is_refused_at_sight_and_behind_its_row_only_where_the_comm
     assert!(timeout(Duration::from_millis(300), &mut repeated).await.is_err(), "an earlier run may hold the row");
     held.rollback().await.unwrap();
     assert!(matches!(repeated.await.unwrap_err(), Error::Refused(Refusal::LimitReached { active: 2, limit: 2 })));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn those_who_are_refused_at_once_are_refused_by_one_statement_and_one_that_gives_up_takes_no_other_along() {
+    let schemas = Schemas::new(Way::Direct);
+    let ([clove, _], schema) = two_nodes(&schemas).await;
+    let ada = owner("ada");
+    create(&clove, &ada).await.unwrap();
+    create(&clove, &ada).await.unwrap();
+    let mut operator = Operator::of(&schema).await;
+    let mut holder = PgConnection::connect(&url(Way::Direct)).await.unwrap();
+    let mut held = holder.begin().await.unwrap();
+    held.execute(AssertSqlSafe(format!("LOCK TABLE {schema}.owners IN ACCESS EXCLUSIVE MODE"))).await.unwrap();
+    let refused: Vec<_> = (0..100)
+        .map(|_| {
+            let (clove, ada) = (clove.clone(), ada.clone());
+            tokio::spawn(async move { create(&clove, &ada).await })
+        })
+        .collect();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let waiting = format!("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%{schema}%'");
+    assert_eq!(operator.number(&waiting).await, 1);
+    refused.iter().take(30).for_each(tokio::task::JoinHandle::abort);
+    held.rollback().await.unwrap();
+    for refused in refused.into_iter().skip(30) {
+        let refused = refused.await.unwrap().unwrap_err();
+        assert!(matches!(refused, Error::Refused(Refusal::LimitReached { active: 2, limit: 2 })), "{refused}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

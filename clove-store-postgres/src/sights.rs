@@ -1,0 +1,129 @@
+//! Owners as one snapshot shows them, without holding anything: by that a creation is refused. A task takes all who wait into one
+//! statement, and those who wait for the same owner are shown one row: whoever asks again and again for a place that there is not,
+//! costs the server little.
+
+use crate::{
+    error::DriverError,
+    queue::{Queue, Taker},
+    read::facts_of_owner,
+    rows::{self, Bad},
+    session::Session,
+};
+use chrono::{DateTime, Utc};
+use clove_core::{
+    Owner, StoreError,
+    error::CorruptRow,
+    store::{OrganizationRecord, OwnerFacts},
+};
+use sqlx::postgres::PgRow;
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    sync::Arc,
+};
+use tokio::sync::oneshot;
+
+/// The most who wait for one statement.
+const MOST: usize = 512;
+
+/// An owner and its organization.
+#[derive(Clone)]
+pub(crate) struct OwnerAtSight {
+    pub(crate) organization: OrganizationRecord,
+    /// Of its places, at least those are said to be held by expired keys that are so at the time asked for.
+    pub(crate) facts: OwnerFacts,
+}
+
+/// What is shown of an owner; `None` where it or its organization has no row.
+type Shown = Result<Option<OwnerAtSight>, Failed>;
+
+#[derive(Clone)]
+enum Failed {
+    Corrupt(CorruptRow, Bad),
+    Server(DriverError),
+}
+
+impl From<Failed> for StoreError {
+    fn from(failed: Failed) -> Self {
+        match failed {
+            Failed::Corrupt(row, what) => Self::Corrupt { row, what },
+            Failed::Server(error) => Self::unavailable("reading an owner", error),
+        }
+    }
+}
+
+struct Waiting {
+    owner: Owner,
+    expired_at: Option<DateTime<Utc>>,
+    answer: oneshot::Sender<Shown>,
+}
+
+/// The sights of one store.
+pub(crate) struct Sights(Arc<Queue<Waiting>>);
+
+impl Sights {
+    /// Starts the task on the current runtime.
+    pub(crate) fn start(session: &Arc<Session>) -> Self {
+        let queue = Arc::new(Queue::new());
+        tokio::spawn(run(Arc::clone(session), Taker::of(&queue)));
+        Self(queue)
+    }
+
+    pub(crate) fn close(&self) {
+        // Whoever waits is told by the loss of the other end.
+        drop(self.0.close());
+    }
+
+    /// Of a snapshot that is taken after this was asked.
+    pub(crate) async fn of(&self, owner: &Owner, expired_at: Option<DateTime<Utc>>) -> Result<Option<OwnerAtSight>, StoreError> {
+        let (answer, answered) = oneshot::channel();
+        let is_taken = self.0.push(Waiting { owner: owner.clone(), expired_at, answer }).is_ok();
+        let closed = Failed::Server(DriverError::Other("the store is closed, or its runtime has ended"));
+        let shown = if is_taken { answered.await.unwrap_or(Err(closed)) } else { Err(closed) };
+        Ok(shown?)
+    }
+}
+
+async fn run(session: Arc<Session>, queue: Taker<Waiting>) {
+    while let Some(waiting) = queue.next(take).await {
+        let shown = look(&session, &waiting).await;
+        for Waiting { owner, answer, .. } in waiting {
+            let shown = match &shown {
+                Ok(shown) => shown.get(&owner).cloned().unwrap_or(Ok(None)),
+                Err(error) => Err(Failed::Server(error.clone())),
+            };
+            // Whoever has gone needs no answer.
+            let _ = answer.send(shown);
+        }
+    }
+}
+
+fn take(waiting: &mut VecDeque<Waiting>) -> Vec<Waiting> {
+    let many = waiting.len().min(MOST);
+    waiting.drain(..many).filter(|waiting| !waiting.answer.is_closed()).collect()
+}
+
+async fn look(session: &Session, waiting: &[Waiting]) -> Result<HashMap<Owner, Shown>, DriverError> {
+    // Where none has expired by the latest time that somebody asks for, none has by an earlier one.
+    let mut asked: BTreeMap<&Owner, Option<DateTime<Utc>>> = BTreeMap::new();
+    for Waiting { owner, expired_at, .. } in waiting {
+        let latest = asked.entry(owner).or_default();
+        *latest = (*latest).max(*expired_at);
+    }
+    let query = || {
+        session
+            .query(&session.sql.owners_at_sight)
+            .bind(asked.keys().map(|owner| owner.organization.as_str()).collect::<Vec<_>>())
+            .bind(asked.keys().map(|owner| owner.account.as_str()).collect::<Vec<_>>())
+            .bind(asked.values().map(|latest| latest.map_or(i64::MIN, |at| at.timestamp_micros())).collect::<Vec<_>>())
+    };
+    let found = session.read(query).await.map_err(|error| DriverError::said(&error))?;
+    Ok(found.iter().filter_map(|row| Some((rows::owner(row, 0).ok()?, shown(row)))).collect())
+}
+
+fn shown(row: &PgRow) -> Shown {
+    let corrupt = |row: CorruptRow| move |what| Failed::Corrupt(row, what);
+    let open = rows::value::<Option<bool>>(row, 10, "open").map_err(corrupt(CorruptRow::Organization))?;
+    let facts = facts_of_owner(row).map_err(corrupt(CorruptRow::Owner))?;
+    let organization = open.map(|open| OrganizationRecord { id: facts.record.owner.organization.clone(), open });
+    Ok(organization.map(|organization| OwnerAtSight { organization, facts }))
+}
