@@ -21,7 +21,8 @@
 //!   within the bound of freshness, 2 seconds unless the policy says otherwise, mostly within 250 ms; `Clove::everywhere`
 //!   returns once it is a fact.
 //! - **PgBouncer** in transaction mode, and poolers like it, are recognised on opening. Point it at the primary.
-//! - **Two connections** are kept for look-ups, which verifications at the same time share; a pool needs four at least.
+//! - **Two connections** are kept for look-ups, which verifications at the same time share, and two for creations as long as these come;
+//!   a pool needs six at least.
 //! - **Errors** hold what the server said only where that names no values.
 //!
 //! # On which servers

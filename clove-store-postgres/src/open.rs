@@ -17,8 +17,9 @@ use sqlx::{
 };
 use std::{fmt, str::FromStr, sync::Arc, time::Duration};
 
-/// The fewest connections that a pool must allow: each of two tasks keeps one for look-ups.
-const FEWEST: u32 = 4;
+/// The fewest connections that a pool must allow: two tasks keep one each for look-ups, two for creations as long as these come, and the
+/// host's own work is not to leave commands and polls without any.
+const FEWEST: u32 = 6;
 /// A connection that was idle for longer is asked whether it lives before it is used.
 const TRUSTED_FOR: Duration = Duration::from_secs(1);
 /// The longest name of a schema, in bytes: Postgres cuts longer ones.
@@ -69,8 +70,8 @@ impl Options {
         Ok(Self::of(Server::Connect(Box::new(options))))
     }
 
-    /// The host's own pool, which must allow at least 4 connections: two of them are kept for look-ups. PgBouncer takes none that asks
-    /// for `extra_float_digits`, as sqlx's do unless told not to (`PgConnectOptions::extra_float_digits(None)`).
+    /// The host's own pool, which must allow at least 6 connections: two of them are kept for look-ups, and two for creations as long as these
+    /// come. PgBouncer takes none that asks for `extra_float_digits`, as sqlx's do unless told not to (`PgConnectOptions::extra_float_digits(None)`).
     /// A connection whose server has gone silent is lost to it for as long as the system takes to find out, unless its `after_release` asks,
     /// and does not wait for long.
     #[must_use]
@@ -85,7 +86,7 @@ impl Options {
         self
     }
 
-    /// How many connections a pool of its own opens at most; 10 unless set, and at least 4.
+    /// How many connections a pool of its own opens at most; 10 unless set, and at least 6.
     #[must_use]
     pub fn connections(mut self, connections: u32) -> Self {
         self.connections = connections.max(FEWEST);
@@ -242,7 +243,7 @@ impl Options {
             }
         };
         if pool.options().get_max_connections() < FEWEST {
-            let what = "the pool must allow at least 4 connections: two are kept for look-ups";
+            let what = "the pool must allow at least 6 connections: two are kept for look-ups, and two for creations as long as these come";
             return Err(StoreError::Unavailable { what, source: None });
         }
         Ok(pool)

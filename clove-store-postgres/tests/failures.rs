@@ -188,7 +188,7 @@ async fn a_caller_that_gives_up_anywhere_holds_nothing() {
         let schemas = Schemas::new(way);
         let name = schemas.name();
         let connect = url(way).parse::<PgConnectOptions>().unwrap().extra_float_digits(None).application_name(&name);
-        let pool = PgPoolOptions::new().max_connections(5).acquire_timeout(PATIENCE).connect_with(connect).await.unwrap();
+        let pool = PgPoolOptions::new().max_connections(6).acquire_timeout(PATIENCE).connect_with(connect).await.unwrap();
         let clove = clove(Options::pool(pool.clone()).schema(&name).open().await.unwrap());
         let mut operator = Operator::of(&name).await;
         create(&clove).await.unwrap();

@@ -30,7 +30,7 @@ async fn create(clove: &Clove) -> String {
 async fn opens_at_once(way: Way, partitions: bool) {
     let schemas = Schemas::new(way);
     let name = schemas.name();
-    let opening = (0..8).map(|_| tokio::spawn(schemas.options_of(&name).partitions(partitions).connections(4).open()));
+    let opening = (0..8).map(|_| tokio::spawn(schemas.options_of(&name).partitions(partitions).connections(6).open()));
     let mut called = BTreeSet::new();
     let mut stores = Vec::new();
     for opening in opening.collect::<Vec<_>>() {
@@ -158,20 +158,39 @@ async fn a_server_that_may_only_be_read_is_refused() {
 }
 
 #[tokio::test]
-async fn a_host_s_own_pool_must_allow_four_connections() {
+async fn a_host_s_own_pool_must_allow_six_connections_which_are_enough_for_all_at_once() {
     let schemas = Schemas::new(Way::Direct);
     let name = schemas.name();
     let pool = |most| sqlx::postgres::PgPoolOptions::new().max_connections(most).connect_lazy(&url(Way::Direct)).unwrap();
-    let refused = Options::pool(pool(3)).schema(&name).open().await.unwrap_err();
-    assert!(refused.to_string().contains("at least 4 connections"), "{refused}");
-    let own = pool(4);
+    let refused = Options::pool(pool(5)).schema(&name).open().await.unwrap_err();
+    assert!(refused.to_string().contains("at least 6 connections"), "{refused}");
+    let own = pool(6);
     let clove = clove(Options::pool(own.clone()).schema(&name).open().await.unwrap());
     let credential = create(&clove).await;
     // The host goes on using it.
     let mut work = own.begin().await.unwrap();
     let one: i32 = sqlx::query_scalar("SELECT 1").fetch_one(&mut *work).await.unwrap();
     assert!(clove.verify(&credential).await.unwrap().granted().is_some());
-    create(&clove).await;
+    // Creations of both kinds come without end, and what kills goes on beside them.
+    let by = || By::new("ada", "a test").unwrap();
+    let creating: Vec<_> = (0..4)
+        .map(|number| {
+            let clove = clove.clone();
+            tokio::spawn(async move {
+                for round in 0.. {
+                    let owner = Owner::new("acme", format!("owner-{number}-{}", round / 2)).unwrap();
+                    clove.create(&owner, NewKey::named("laptop").unwrap(), &by()).await.unwrap();
+                }
+            })
+        })
+        .collect();
+    let owner = Owner::new("acme", "victim").unwrap();
+    for _ in 0..20 {
+        let key = clove.create(&owner, NewKey::named("laptop").unwrap(), &by()).await.unwrap().key;
+        clove.revoke(&owner, key.id, &by()).await.unwrap();
+        clove.delete(&owner, key.id, &by()).await.unwrap();
+    }
+    creating.into_iter().for_each(|creating| creating.abort());
     work.rollback().await.unwrap();
     assert_eq!(one, 1);
 }

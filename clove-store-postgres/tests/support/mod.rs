@@ -199,7 +199,7 @@ impl Damaged {
         let schemas = Schemas::new(Way::Direct);
         let name = schemas.name();
         // Plain tables are sooner made.
-        let options = schemas.options_of(&name).partitions(false).prepared(true).connections(4);
+        let options = schemas.options_of(&name).partitions(false).prepared(true).connections(6);
         let fixture = Fixture::on(options.open().await.unwrap(), policy).unwrap();
         let mut operator = Operator::of(&name).await;
         // What a restored dump without its constraints may hold.
