@@ -1,7 +1,7 @@
 //! The access log, and what is forgotten of logs.
 
 use crate::{
-    partitions::{self, ACCESS, AUDIT, LET_BE, Month, drop_table},
+    partitions::{self, ACCESS, AUDIT, LET_BE, Month},
     read::{ABOVE_ALL_IDS, readable, scope_columns},
     rows::{self, Bad, rows_of, signed},
     session::{Kind, Session, Statement},
@@ -114,7 +114,9 @@ fn limit(row: &PgRow) -> Result<Option<AccessLimit>, Bad> {
 }
 
 pub(crate) async fn forget(session: &Session, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
-    if drop_month(session, ACCESS, before).await? {
+    if let Some(month) = over(session, ACCESS, before).await?
+        && drop_month(session, ACCESS, month).await?
+    {
         return Ok(limit);
     }
     let first = GrantId::first_at(before).as_uuid();
@@ -124,16 +126,17 @@ pub(crate) async fn forget(session: &Session, before: Timestamp, limit: usize) -
     Ok(entries + hours)
 }
 
-/// Drops a month's table, if one was over before the time and this role may; whether it did. There may be more then.
-async fn drop_month(session: &Session, of: &str, before: Timestamp) -> Result<bool, StoreError> {
-    let Some(month) = over(session, of, before).await? else { return Ok(false) };
-    let is_dropped = session.attempts(|| session.in_time(drop_table(&session.pool, &session.schema, of, month))).await?;
+/// Drops the table of a month that is over, if this role may; whether it did. There may be more then.
+async fn drop_month(session: &Session, of: &str, month: Month) -> Result<bool, StoreError> {
+    let drop = || session.in_time(partitions::drop_table(&session.pool, &session.schema, of, month));
+    let is_dropped = session.attempts(drop).await?;
     if !is_dropped {
         session.drops.put_off(LET_BE);
     }
     Ok(is_dropped)
 }
 
+/// A month that was over before the time, of which there is a table still.
 async fn over(session: &Session, of: &str, before: Timestamp) -> Result<Option<Month>, StoreError> {
     if !session.has_partitions || !session.drops.is_now() {
         return Ok(None);
@@ -141,17 +144,18 @@ async fn over(session: &Session, of: &str, before: Timestamp) -> Result<Option<M
     session.attempts(|| session.in_time(partitions::over(&session.pool, &session.schema, of, before))).await
 }
 
-/// Events, and what is known of their operations.
+/// Events, and what is known of their operations: these first, for an operation whose event is gone would be neither free nor known.
 pub(crate) async fn forget_audit(session: &Session, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
     let first = AuditId::first_at(before).as_uuid();
-    // First: an operation whose event is gone would be neither free nor known.
-    let operations = session.forget(limit, |slice| session.query(&session.sql.forget_operations).bind(first).bind(slice)).await?;
-    // The events of a month that is over go with its table, once none of its operations is left.
-    if operations == limit && over(session, AUDIT, before).await?.is_some() {
-        return Ok(limit);
-    }
-    if operations < limit && drop_month(session, AUDIT, before).await? {
-        return Ok(limit);
+    session.forget(limit, |slice| session.query(&session.sql.forget_operations).bind(first).bind(slice)).await?;
+    if let Some(month) = over(session, AUDIT, before).await?
+        && let Some(end) = month.end()
+    {
+        let left = session.read(|| session.query(&session.sql.operations_before).bind(end)).await?;
+        // The events go with their table once none of their operations is left.
+        if !left.is_empty() || drop_month(session, AUDIT, month).await? {
+            return Ok(limit);
+        }
     }
     session.forget(limit, |slice| session.query(&session.sql.forget_audit).bind(first).bind(slice)).await
 }

@@ -47,6 +47,11 @@ impl Month {
         AuditId::first_at(self.0.and_time(NaiveTime::MIN).and_utc()).as_uuid()
     }
 
+    /// The lowest id that is made after it.
+    pub(crate) fn end(self) -> Option<Uuid> {
+        self.plus(1).map(Self::first_id)
+    }
+
     fn table(self, of: &str) -> String {
         format!("{of}_{:04}_{:02}", self.0.year(), self.0.month())
     }

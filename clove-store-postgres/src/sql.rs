@@ -333,8 +333,13 @@ statements! {
          AND ($5::uuid IS NULL OR key_id = $5) AND ($6::text IS NULL OR outcome = $6) ORDER BY id DESC LIMIT $7) m ON true \
          ORDER BY m.id DESC",
     forget_access: forget_range!("access", "id"),
-    forget_audit: forget_range!("audit", "id"),
+    /// As far as no operation is left, which another node may be forgetting just now.
+    forget_audit: concat!(
+        forget_range!("audit", "id"),
+        " AND id < COALESCE((SELECT event FROM ~operations ORDER BY event LIMIT 1), $1)"
+    ),
     forget_operations: forget_range!("operations", "event"),
+    operations_before: "SELECT id FROM ~operations WHERE event < $1 LIMIT 1",
     /// A count only grows.
     count_unrecognized:
         "INSERT INTO ~unrecognized AS u (hour, node, count) SELECT * FROM unnest($1::bigint[], $2::uuid[], $3::bigint[]) \

@@ -140,6 +140,42 @@ async fn an_operation_is_free_again_when_its_event_is_forgotten_with_its_month()
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_event_stays_for_as_long_as_its_operation_which_another_node_is_forgetting() {
+    for partitions in [true, false] {
+        let schemas = Schemas::new(Way::Direct);
+        let name = schemas.name();
+        let store = schemas.options_of(&name).partitions(partitions).open().await.unwrap();
+        let (mut operator, mut other) = (Operator::of(&name).await, Operator::of(&name).await);
+        if partitions {
+            provide(&mut operator, "audit", 2020, 1).await;
+        }
+        let at = begin(2020, 1) + TimeDelta::days(3);
+        let host = clove(&store, at);
+        for _ in 0..5 {
+            host.create(&ada(), NewKey::named("a key").unwrap(), &by(OperationId::new(at))).await.unwrap();
+        }
+        // The other node has the oldest two, and has not committed.
+        other.execute("BEGIN").await;
+        other.execute("DELETE FROM ~operations WHERE event IN (SELECT event FROM ~operations ORDER BY event LIMIT 2)").await;
+        let forgetting = {
+            let store = store.clone();
+            tokio::spawn(async move { store.forget_audit(begin(2020, 3).into(), 2).await })
+        };
+        let waits = format!("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%{name}%'");
+        while operator.number(&waits).await == 0 {
+            assert!(!forgetting.is_finished(), "it waits for the other one");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        other.execute("COMMIT").await;
+        forgetting.await.unwrap().unwrap();
+        let lost = "SELECT count(*) FROM ~operations o WHERE NOT EXISTS (SELECT 1 FROM ~audit a WHERE a.id = o.event)";
+        let left = "SELECT (SELECT count(*) FROM ~operations), (SELECT count(*) FROM ~audit)";
+        assert_eq!(operator.number(lost).await, 0, "partitions: {partitions}");
+        assert_eq!(operator.rows(left).await, [if partitions { "3 5" } else { "3 3" }]);
+    }
+}
+
 #[tokio::test]
 async fn a_plain_table_forgets_by_slices() {
     let schemas = Schemas::new(Way::Direct);
