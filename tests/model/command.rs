@@ -12,10 +12,15 @@ impl World {
     pub(crate) async fn take(&mut self, step: &Step) {
         let (clove, clock) = self.processes[step.process].clone();
         let now = clove.now();
-        let operation = OperationId::new(now);
+        // A creation whose caller names no operation may be refused by a shorter way.
+        let is_named = !matches!(step.what, What::Create { .. }) || self.trail.len().is_multiple_of(2);
+        let operation = is_named.then(|| OperationId::new(now));
         let (actor, role, may_grant) = Self::actor(step.actor);
-        let by = By::new(actor, "random").unwrap().role(role).may_grant(may_grant).operation(operation);
-        self.operations.insert(operation);
+        let mut by = By::new(actor, "random").unwrap().role(role).may_grant(may_grant);
+        if let Some(operation) = operation {
+            by = by.operation(operation);
+            self.operations.insert(operation);
+        }
         let given = Given { clove, by, actor: step.actor, operation, now };
         let among = |key: usize| key % self.keys.len().max(1);
         match step.what {

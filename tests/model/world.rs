@@ -72,7 +72,7 @@ pub(crate) struct Given {
     pub(crate) clove: Clove,
     pub(crate) by: By,
     pub(crate) actor: usize,
-    pub(crate) operation: OperationId,
+    pub(crate) operation: Option<OperationId>,
     pub(crate) now: DateTime<Utc>,
 }
 
@@ -136,7 +136,7 @@ impl World {
 
     pub(crate) fn tell(&mut self, given: &Given, action: Action, owner: Option<usize>, changed: bool) {
         let account = owner.map(|owner| self.owners[owner].account.to_string());
-        let (operation, actor) = (Some(given.operation), Self::actor(given.actor).0.to_owned());
+        let (operation, actor) = (given.operation, Self::actor(given.actor).0.to_owned());
         self.trail.push(Told { operation, action, actor, at: given.now, account, key: None, changed });
     }
 

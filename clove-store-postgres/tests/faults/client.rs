@@ -51,6 +51,9 @@ pub(crate) fn policy() -> Policy {
     (0..UNITS).fold(policy, budget).build().unwrap()
 }
 
+/// Before the operation id by which a command is recorded, in the reason of one that was given none.
+pub(crate) const BY_REASON: &str = "recorded as ";
+
 pub(crate) fn by(operation: OperationId) -> By {
     By::new("client", "working").unwrap().operation(operation)
 }
@@ -191,15 +194,41 @@ impl Client {
         work: impl AsyncFn(By) -> Result<T, Error>,
     ) -> Option<T> {
         let operation = OperationId::new(self.clove.now());
+        self.ask(action, about, operation, by(operation), done, work).await
+    }
+
+    /// The same of one that clove itself gives an operation id. Its reason tells which it is.
+    async fn command_without_id<T>(
+        &self,
+        action: &str,
+        about: &str,
+        done: impl Fn(&T) -> String,
+        work: impl AsyncFn(By) -> Result<T, Error>,
+    ) -> Option<T> {
+        let operation = OperationId::new(self.clove.now());
+        let by = By::new("client", format!("{BY_REASON}{operation}")).unwrap();
+        self.ask(action, about, operation, by, done, work).await
+    }
+
+    async fn ask<T>(
+        &self,
+        action: &str,
+        about: &str,
+        operation: OperationId,
+        mut by: By,
+        done: impl Fn(&T) -> String,
+        work: impl AsyncFn(By) -> Result<T, Error>,
+    ) -> Option<T> {
         let (action, about) = (action.to_owned(), about.to_owned());
         let what = What::Command { action, operation: operation.to_string(), about };
         for _ in 0..ASKED {
             let call = self.recorder.begins(&what);
-            let result = work(by(operation)).await;
+            let result = work(by.clone()).await;
             let told = told(&result, &done);
             self.recorder.ends(call, &told);
-            if told != Told::Unknown {
-                return result.ok();
+            match result {
+                Err(Error::OutcomeUnknown { operation, .. }) => by = by.operation(operation),
+                result => return result.ok(),
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -212,8 +241,12 @@ impl Client {
                 let account = format!("owner-{number}");
                 let owner = owner(&account);
                 let create = async |by| self.clove.create(&owner, NewKey::named("a key").unwrap(), &by).await;
-                let issued =
-                    self.command("create", &account, |issued: &clove_core::Issued| issued.key.id.to_string(), create).await;
+                let done = |issued: &clove_core::Issued| issued.key.id.to_string();
+                let issued = if number % 2 == 0 {
+                    self.command("create", &account, done, create).await
+                } else {
+                    self.command_without_id("create", &account, done, create).await
+                };
                 if let Some((key, credential)) = issued.and_then(|issued| Some((issued.key, issued.credential?))) {
                     let credential = credential.reveal().to_string();
                     self.secrets.tell(&Known { key: key.id, account, revision: 1, credential });

@@ -1,7 +1,8 @@
 //! What the database holds in the end, and in which order its keys changed: triggers of the test's own write that down in the
 //! transactions that change them.
 
-use sqlx::{PgConnection, Row};
+use crate::client::BY_REASON;
+use sqlx::{AssertSqlSafe, PgConnection, Row};
 use std::collections::BTreeMap;
 
 /// Makes what keeps the order. Whatever an owner's keys go through is written behind the lock of that owner, so that the numbers
@@ -76,15 +77,22 @@ fn number(value: i64) -> u64 {
 impl Found {
     pub(crate) async fn read(connection: &mut PgConnection) -> Self {
         let mut found = Self::default();
-        let changes = "SELECT w.owner, w.key, o.operation, w.from_state, w.to_state, w.revision, w.holds FROM clove.watch w \
-                       LEFT JOIN (SELECT tx, min(operation) AS operation FROM clove.watch_operations GROUP BY tx) o ON o.tx = w.tx \
-                       ORDER BY w.number";
-        for row in sqlx::query(changes).fetch_all(&mut *connection).await.unwrap() {
+        // As it was recorded.
+        let named = format!(
+            "CASE WHEN a.reason LIKE '{BY_REASON}%' THEN substr(a.reason, {}) ELSE CAST(a.operation AS text) END",
+            BY_REASON.len() + 1
+        );
+        let changes = format!(
+            "SELECT w.owner, w.key, {named}, w.from_state, w.to_state, w.revision, w.holds FROM clove.watch w \
+             LEFT JOIN (SELECT tx, min(operation) AS operation FROM clove.watch_operations GROUP BY tx) o ON o.tx = w.tx \
+             LEFT JOIN clove.audit a ON CAST(a.operation AS text) = o.operation ORDER BY w.number"
+        );
+        for row in sqlx::query(AssertSqlSafe(changes)).fetch_all(&mut *connection).await.unwrap() {
             let (owner, key, operation, from, to) = (row.get(0), row.get(1), row.get(2), row.get(3), row.get(4));
             found.changes.push(Change { owner, key, operation, from, to, revision: number(row.get(5)), holds: row.get(6) });
         }
-        let events = "SELECT CAST(operation AS text), action, account, CAST(key_id AS text) FROM clove.audit";
-        for row in sqlx::query(events).fetch_all(&mut *connection).await.unwrap() {
+        let events = format!("SELECT {named}, a.action, a.account, CAST(a.key_id AS text) FROM clove.audit a");
+        for row in sqlx::query(AssertSqlSafe(events)).fetch_all(&mut *connection).await.unwrap() {
             let account: Option<String> = row.get(2);
             let event = Event { action: row.get(1), about: account.unwrap_or_default(), key: row.get(3) };
             found.events.entry(row.get(0)).or_default().push(event);
