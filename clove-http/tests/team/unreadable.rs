@@ -110,7 +110,11 @@ async fn a_node_that_has_not_heard_of_it_is_told_and_not_taken_for_one_that_has(
     };
     // On a slow machine the clock runs past what a poll may take: then it polls again.
     let maintenance = tokio::spawn(other.maintenance().run(|_| ()));
-    while count() == 0 {
+    for polls in 0.. {
+        if count() > 0 {
+            break;
+        }
+        assert!(polls < 30_000, "the other node has not polled within 30 seconds");
         house.clock().advance(Duration::from_millis(20));
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
