@@ -233,8 +233,9 @@ pub trait Store: Send + Sync + 'static {
     /// places may be.
     async fn give_back(&self, unspent: &[Unspent]) -> Result<(), StoreError>;
 
-    /// Forgets counts of windows that were over [`COUNT_LIFETIME_MICROS`] before `now`, at most `limit`; how many it were. Need not
-    /// be durable when it returns.
+    /// Forgets counts of windows that were over [`COUNT_LIFETIME_MICROS`] before `now`, at most `limit`; how many it were. As of all that
+    /// is forgotten, fewer than `limit` say that there are no more, or that another process is forgetting them. Need not be durable when it
+    /// returns.
     async fn forget_counts(&self, now: Timestamp, limit: usize) -> Result<usize, StoreError>;
 
     /// Writes usage, in one isolated and durable transaction.

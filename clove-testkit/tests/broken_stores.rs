@@ -176,6 +176,8 @@ caught! {
     entries_whose_windows_slide_for_themselves_are_caught: SharesNoWindows by "entries_tell_windows_that_slide_from_others";
     forgetting_the_newest_is_caught: ForgetsTheNewest by "old_entries_are_forgotten_the_oldest_first";
     forgetting_one_slice_alone_is_caught: ForgetsOneSlice by "as_many_rows_as_asked_are_forgotten_in_one_call";
+    forgetting_one_slice_of_the_trail_alone_is_caught: ForgetsOneSliceOfTheTrail by
+        "as_many_rows_as_asked_are_forgotten_in_one_call";
     an_audit_trail_that_stays_is_caught: ForgetsNoAudit by "old_events_are_forgotten_and_their_operations_are_free";
     forgetting_without_end_is_caught: ForgetsWithoutEnd by
         "old_entries_are_forgotten_the_oldest_first", "old_events_are_forgotten_and_their_operations_are_free";

@@ -199,13 +199,30 @@ async fn old_entries_are_forgotten_the_oldest_first(bench: Arc<Bench>) {
     assert_eq!((forget(4, 9).await, left().await), (0, 2));
 }
 
-/// Fewer than the limit are taken for all: what a store forgets in parts, it goes on with until there are as many.
+/// Fewer than the limit say that there are no more: what a store forgets in parts, it goes on with until there are as many.
 async fn as_many_rows_as_asked_are_forgotten_in_one_call(bench: Arc<Bench>) {
-    let hour = Timestamp::from(micros(0));
-    let counts: Vec<_> = (0..2_500).map(|_| UnrecognizedCount { node: NodeId::new(start()), hour, count: 1 }).collect();
+    let (ada, first, late) = (bench.owner("acme", "ada"), micros(0), Timestamp::from(micros(1)));
+    let counts: Vec<_> =
+        (0..1_500).map(|_| UnrecognizedCount { node: NodeId::new(start()), hour: first.into(), count: 1 }).collect();
     bench.store.count_unrecognized(&counts).await.unwrap();
-    for (limit, forgotten) in [(2_200, 2_200), (1_000, 300), (1_000, 0)] {
-        assert_eq!(bench.store.forget_access(micros(1).into(), limit).await.unwrap(), forgotten);
+    let entries: Vec<_> = (0..1_500).map(|_| entry(&ada, KeyId::new(start()), first)).collect();
+    log(&bench, &entries).await;
+    for (limit, forgotten) in [(1_200, 1_200), (1_500, 1_500), (1_000, 300), (1_000, 0)] {
+        assert_eq!(bench.store.forget_access(late, limit).await.unwrap(), forgotten);
+    }
+    let events: Vec<_> = (0..1_500)
+        .map(|_| {
+            let mut event = event(OperationId::new(start()), Action::Edit, &key(&ada));
+            (event.id, event.at) = (AuditId::new(first), first);
+            event
+        })
+        .collect();
+    let operation = events[0].operation;
+    let decide = move |_: &Facts| Decision::Commit(Changes { events: events.clone(), ..Changes::default() });
+    let reads = Reads::Owner { owner: ada.clone(), expired_at: None };
+    committed(bench.transact(Transaction::new(operation, reads, decide)).await);
+    for (limit, forgotten) in [(1_200, 1_200), (1_000, 300), (1_000, 0)] {
+        assert_eq!(bench.store.forget_audit(late, limit).await.unwrap(), forgotten);
     }
 }
 

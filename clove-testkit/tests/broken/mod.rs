@@ -96,6 +96,7 @@ pub(crate) enum Fault {
     ForgetsReportsBeyondTheLimit,
     ForgetsSumsWithTheirKey,
     ForgetsOneSlice,
+    ForgetsOneSliceOfTheTrail,
     ForgetsTheNewest,
     ForgetsWithoutEnd,
     IgnoresKeysOfUsage,
@@ -684,6 +685,7 @@ impl Store for Broken {
             return Ok(0);
         }
         let limit = if self.is(Fault::ForgetsWithoutEnd) { usize::MAX } else { limit };
+        let limit = if self.is(Fault::ForgetsOneSliceOfTheTrail) { limit.min(1_024) } else { limit };
         self.inner.forget_audit(before, limit).await
     }
     async fn count_unrecognized(&self, counts: &[UnrecognizedCount]) -> Result<(), StoreError> {
