@@ -19,7 +19,7 @@ use chrono::{DateTime, Utc};
 use clove_core::{
     ActiveLimit, Key, Owner, StoreError,
     audit::AuditEvent,
-    store::{Changes, Decision, Facts, KeyChange, OrganizationRecord, OwnerFacts, OwnerRecord, Reads, SecretRecord, Transaction},
+    store::{Changes, Decision, Facts, KeyChange, OrganizationRecord, OwnerRecord, Reads, SecretRecord, Transaction},
 };
 use sqlx::{Connection, Postgres, pool::PoolConnection, postgres::PgRow};
 use std::{
@@ -78,6 +78,15 @@ enum Outcome {
     Unknown(DriverError),
 }
 
+/// What a look at an owner says of a creation.
+enum Sight {
+    Refused(Decision),
+    /// It may be tried by this row.
+    Otherwise(OwnerRecord),
+    /// The longer way tells.
+    Unclear,
+}
+
 impl Creations {
     /// Starts the tasks on the current runtime.
     pub(crate) fn start(session: &Arc<Session>) -> Self {
@@ -86,12 +95,16 @@ impl Creations {
         for queue in [&for_new, &for_known] {
             tokio::spawn(run(Arc::clone(session), Arc::clone(&owners), Taker::of(queue)));
         }
-        Self { for_new, for_known, owners, sights: Sights::start(session) }
+        let sights = Sights::start(session, {
+            let owners = Arc::clone(&owners);
+            move |record| owners.remember(record.clone())
+        });
+        Self { for_new, for_known, owners, sights }
     }
 
     pub(crate) fn close(&self) {
-        // Whoever waits is told by the loss of the other end.
-        [&self.for_new, &self.for_known].into_iter().for_each(|queue| drop(queue.close()));
+        let never_sent = [&self.for_new, &self.for_known].into_iter().flat_map(|queue| queue.close());
+        never_sent.for_each(|waiting| drop(waiting.answer.send(Outcome::Failed)));
         self.sights.close();
     }
 
@@ -103,50 +116,51 @@ impl Creations {
         for tried in 0..=TRIES {
             let organization = Some(OrganizationRecord { id: owner.organization.clone(), open: true });
             let owners = before.clone().into_iter().collect();
-            let changes = match transaction.decide(&Facts { organization, owners, ..Facts::default() }) {
-                Decision::Commit(changes) if expired_at.is_none() && tried < TRIES => changes,
-                Decision::Refuse(_) => return self.refuse(transaction, owner, *expired_at).await,
+            let outcome = match transaction.decide(&Facts { organization, owners, ..Facts::default() }) {
+                Decision::Commit(changes) if expired_at.is_none() && tried < TRIES => {
+                    let Some(creation) = Creation::of(before.take(), owner, &changes) else { return Ok(None) };
+                    match self.write(creation).await {
+                        Outcome::Written => return Ok(Some(Decision::Commit(changes))),
+                        outcome => outcome,
+                    }
+                }
+                Decision::Refuse(_) => Outcome::Otherwise(None),
                 _ => return Ok(None),
             };
-            let Some(creation) = Creation::of(before.take(), owner, &changes) else { return Ok(None) };
-            match self.write(creation).await {
-                Outcome::Written => return Ok(Some(Decision::Commit(changes))),
-                Outcome::Otherwise(Some(record)) => before = Some(record),
-                // It has come to be meanwhile, unseen by the statement.
-                Outcome::Otherwise(None) => match self.look(owner, *expired_at).await? {
-                    Some(OwnerAtSight { facts: OwnerFacts { record, .. }, .. }) => before = Some(record),
-                    None => return Ok(None),
-                },
-                Outcome::Failed => return self.refuse(transaction, owner, *expired_at).await,
+            before = match outcome {
+                Outcome::Otherwise(Some(record)) => Some(record),
                 Outcome::Unknown(error) => return Err(StoreError::OutcomeUnknown { source: Some(error.into()) }),
-            }
+                // Or the row has come to be meanwhile, unseen by the statement.
+                seen => match (self.look(transaction, owner, *expired_at).await?, seen) {
+                    (Sight::Refused(decision), _) => return Ok(Some(decision)),
+                    (Sight::Otherwise(record), Outcome::Otherwise(None)) => Some(record),
+                    _ => return Ok(None),
+                },
+            };
         }
         Ok(None)
     }
 
-    /// Refuses, if that is what the rules say by what one snapshot shows, and no earlier run of the command may be under way. Whatever
-    /// else it shows is for the longer way.
-    async fn refuse(
+    /// Looks at the owner, and refuses, if that is what the rules say by what one snapshot shows, and no earlier run of the command may
+    /// be under way.
+    async fn look(
         &self,
         transaction: &Transaction,
         owner: &Owner,
         expired_at: Option<DateTime<Utc>>,
-    ) -> Result<Option<Decision>, StoreError> {
-        if !transaction.is_first() {
-            return Ok(None);
-        }
-        let Some(OwnerAtSight { organization, facts }) = self.look(owner, expired_at).await? else { return Ok(None) };
+    ) -> Result<Sight, StoreError> {
+        let Some(OwnerAtSight { organization, facts }) = self.sights.of(owner, expired_at).await? else {
+            return Ok(Sight::Unclear);
+        };
         if expired_at.is_some() && facts.held_by_expired > 0 {
-            return Ok(None);
+            return Ok(Sight::Unclear);
         }
-        let facts = Facts { organization: Some(organization), owners: vec![facts.record], ..Facts::default() };
-        Ok(Some(transaction.decide(&facts)).filter(|decision| matches!(decision, Decision::Refuse(_))))
-    }
-
-    async fn look(&self, owner: &Owner, expired_at: Option<DateTime<Utc>>) -> Result<Option<OwnerAtSight>, StoreError> {
-        let shown = self.sights.of(owner, expired_at).await?;
-        shown.iter().for_each(|shown| self.remember(shown.facts.record.clone()));
-        Ok(shown)
+        let shown = Facts { organization: Some(organization), owners: vec![facts.record.clone()], ..Facts::default() };
+        Ok(match transaction.decide(&shown) {
+            decision @ Decision::Refuse(_) if transaction.is_first() => Sight::Refused(decision),
+            Decision::Commit(_) => Sight::Otherwise(facts.record),
+            _ => Sight::Unclear,
+        })
     }
 
     async fn write(&self, creation: Creation) -> Outcome {

@@ -13,7 +13,7 @@ use chrono::{DateTime, Utc};
 use clove_core::{
     Owner, StoreError,
     error::CorruptRow,
-    store::{OrganizationRecord, OwnerFacts},
+    store::{OrganizationRecord, OwnerFacts, OwnerRecord},
 };
 use sqlx::postgres::PgRow;
 use std::{
@@ -22,6 +22,8 @@ use std::{
 };
 use tokio::sync::oneshot;
 
+/// How many tasks look: beside a statement that hangs, another one goes on.
+const TASKS: usize = 2;
 /// The most who wait for one statement.
 const MOST: usize = 512;
 
@@ -29,7 +31,7 @@ const MOST: usize = 512;
 #[derive(Clone)]
 pub(crate) struct OwnerAtSight {
     pub(crate) organization: OrganizationRecord,
-    /// Of its places, at least those are said to be held by expired keys that are so at the time asked for.
+    /// With places of keys that have expired by the time asked for, or a later one.
     pub(crate) facts: OwnerFacts,
 }
 
@@ -61,10 +63,12 @@ struct Waiting {
 pub(crate) struct Sights(Arc<Queue<Waiting>>);
 
 impl Sights {
-    /// Starts the task on the current runtime.
-    pub(crate) fn start(session: &Arc<Session>) -> Self {
+    /// Starts the tasks on the current runtime. They tell of each row before those who wait for it.
+    pub(crate) fn start(session: &Arc<Session>, tell: impl Fn(&OwnerRecord) + Clone + Send + Sync + 'static) -> Self {
         let queue = Arc::new(Queue::new());
-        tokio::spawn(run(Arc::clone(session), Taker::of(&queue)));
+        for _ in 0..TASKS {
+            tokio::spawn(run(Arc::clone(session), Taker::of(&queue), tell.clone()));
+        }
         Self(queue)
     }
 
@@ -83,9 +87,10 @@ impl Sights {
     }
 }
 
-async fn run(session: Arc<Session>, queue: Taker<Waiting>) {
+async fn run(session: Arc<Session>, queue: Taker<Waiting>, tell: impl Fn(&OwnerRecord)) {
     while let Some(waiting) = queue.next(take).await {
-        let shown = look(&session, &waiting).await;
+        let shown = look(&session, &asked(&waiting)).await;
+        shown.iter().flatten().filter_map(|(_, shown)| shown.as_ref().ok()?.as_ref()).for_each(|shown| tell(&shown.facts.record));
         for Waiting { owner, answer, .. } in waiting {
             let shown = match &shown {
                 Ok(shown) => shown.get(&owner).cloned().unwrap_or(Ok(None)),
@@ -102,13 +107,17 @@ fn take(waiting: &mut VecDeque<Waiting>) -> Vec<Waiting> {
     waiting.drain(..many).filter(|waiting| !waiting.answer.is_closed()).collect()
 }
 
-async fn look(session: &Session, waiting: &[Waiting]) -> Result<HashMap<Owner, Shown>, DriverError> {
-    // Where none has expired by the latest time that somebody asks for, none has by an earlier one.
+/// Each owner once, and the latest of the times that it is asked for: where none has expired by that, none has by an earlier one.
+fn asked(waiting: &[Waiting]) -> BTreeMap<&Owner, Option<DateTime<Utc>>> {
     let mut asked: BTreeMap<&Owner, Option<DateTime<Utc>>> = BTreeMap::new();
     for Waiting { owner, expired_at, .. } in waiting {
         let latest = asked.entry(owner).or_default();
         *latest = (*latest).max(*expired_at);
     }
+    asked
+}
+
+async fn look(session: &Session, asked: &BTreeMap<&Owner, Option<DateTime<Utc>>>) -> Result<HashMap<Owner, Shown>, DriverError> {
     let query = || {
         session
             .query(&session.sql.owners_at_sight)
@@ -126,4 +135,33 @@ fn shown(row: &PgRow) -> Shown {
     let facts = facts_of_owner(row).map_err(corrupt(CorruptRow::Owner))?;
     let organization = open.map(|open| OrganizationRecord { id: facts.record.owner.organization.clone(), open });
     Ok(organization.map(|organization| OwnerAtSight { organization, facts }))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    fn waiting(account: &str, expired_at: Option<i64>) -> Waiting {
+        let expired_at = expired_at.map(|at| DateTime::from_timestamp_micros(at).unwrap());
+        Waiting { owner: Owner::new("acme", account).unwrap(), expired_at, answer: oneshot::channel().0 }
+    }
+
+    #[test]
+    fn an_owner_that_several_wait_for_is_asked_for_once_and_at_the_latest_time() {
+        for times in [[None, Some(1), Some(2)], [Some(2), None, Some(1)], [Some(1), Some(2), None]] {
+            let waiting: Vec<_> = times.map(|time| waiting("ada", time)).into_iter().chain([waiting("ben", None)]).collect();
+            let asked: Vec<_> = asked(&waiting).into_iter().map(|(owner, at)| (owner.account.as_str(), at)).collect();
+            assert_eq!(asked, [("ada", DateTime::from_timestamp_micros(2)), ("ben", None)]);
+        }
+    }
+
+    #[test]
+    fn all_who_wait_are_taken_but_those_who_have_gone() {
+        let (answer, _stays) = oneshot::channel();
+        let mut queue: VecDeque<_> =
+            [waiting("gone", None), Waiting { answer, ..waiting("ada", None) }, waiting("gone", None)].into();
+        let taken: Vec<_> = take(&mut queue).into_iter().map(|waiting| waiting.owner.account.as_str().to_owned()).collect();
+        assert_eq!((taken, queue.len()), (vec!["ada".to_owned()], 0));
+    }
 }
