@@ -339,7 +339,7 @@ statements! {
         " AND id < COALESCE((SELECT event FROM ~operations ORDER BY event LIMIT 1), $1)"
     ),
     forget_operations: forget_range!("operations", "event"),
-    operations_before: "SELECT id FROM ~operations WHERE event < $1 LIMIT 1",
+    operations_before: "SELECT id FROM ~operations WHERE event < $1 ORDER BY event LIMIT 1",
     /// A count only grows.
     count_unrecognized:
         "INSERT INTO ~unrecognized AS u (hour, node, count) SELECT * FROM unnest($1::bigint[], $2::uuid[], $3::bigint[]) \

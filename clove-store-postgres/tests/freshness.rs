@@ -232,7 +232,7 @@ async fn a_node_that_cannot_poll_reads_each_row_once_the_bound_has_passed() {
     let world = World::of(open(&url(Way::Direct), &schema).await, serve(role.store_of(&schema).await)).await;
     let mut operator = Operator::of(&schema).await;
     let mut times = Vec::new();
-    for round in 0..changes(4, 100) {
+    for round in 0..changes(4, 1000) {
         world.enable(round).await;
         operator.execute(&format!("REVOKE SELECT ON ~epochs FROM {}", role.name)).await;
         let cut = Instant::now();

@@ -168,6 +168,9 @@ const ID: &str = "(lpad(to_hex((extract(epoch FROM date_trunc('month', now())) *
 const FORCED: &str = "SET enable_seqscan = off; SET enable_sort = off; SET enable_hashjoin = off; SET enable_mergejoin = off; \
                       SET jit = off; SET plan_cache_mode = force_generic_plan";
 
+/// With nothing switched off.
+const FREE: &str = "SET jit = off; SET plan_cache_mode = force_generic_plan";
+
 struct Server {
     connection: PgConnection,
     prefix: String,
@@ -175,15 +178,19 @@ struct Server {
 }
 
 impl Server {
-    async fn new(partitions: bool) -> Self {
+    async fn new(partitions: bool, settings: &str, many: Option<u64>) -> Self {
         let schemas = Schemas::new(Way::Direct);
         let name = schemas.name();
         let options = Options::url(&url(Way::Direct)).unwrap().schema(name.as_str()).partitions(partitions);
         options.migrate_now().await.unwrap();
         let mut connection = PgConnection::connect(&url(Way::Direct)).await.unwrap();
         let prefix = format!("{name}.");
-        connection.execute(AssertSqlSafe(ROWS.replace("{n}", ID).replace('~', &prefix))).await.unwrap();
-        connection.execute(FORCED).await.unwrap();
+        let mut rows = ROWS.replace("{n}", ID).replace('~', &prefix);
+        if let Some(many) = many {
+            rows = rows.replace(", 20000)", &format!(", {many})")).replace(", 5000)", &format!(", {many})"));
+        }
+        connection.execute(AssertSqlSafe(rows)).await.unwrap();
+        connection.execute(AssertSqlSafe(settings.to_owned())).await.unwrap();
         Self { connection, prefix, _schemas: schemas }
     }
 
@@ -239,12 +246,25 @@ async fn assert_plans(mut server: Server) {
 
 #[tokio::test]
 async fn each_statement_goes_by_its_indexes_in_plain_tables() {
-    assert_plans(Server::new(false).await).await;
+    assert_plans(Server::new(false, FORCED, None).await).await;
 }
 
 #[tokio::test]
 async fn each_statement_goes_by_its_indexes_in_partitions() {
-    assert_plans(Server::new(true).await).await;
+    assert_plans(Server::new(true, FORCED, None).await).await;
+}
+
+#[tokio::test]
+async fn no_large_table_is_read_whole_though_the_planner_is_free_to() {
+    for partitions in [false, true] {
+        let mut server = Server::new(partitions, FREE, Some(100_000)).await;
+        for (name, sql) in ALL {
+            let steps = server.plan(sql).await;
+            let read = steps.iter().filter_map(|step| word_after(step, "Seq Scan on "));
+            let large: Vec<_> = read.filter(|table| !READ_WHOLE.contains(table)).collect();
+            assert!(large.is_empty(), "{name} reads {large:?} whole\n{}", steps.join("\n"));
+        }
+    }
 }
 
 #[test]
