@@ -53,8 +53,7 @@ pub(crate) fn sha256(text: impl AsRef<[u8]>) -> [u8; 32] {
     Sha256::digest(text.as_ref()).into()
 }
 
-/// Profile A, with any number of keys.
-/// No limit, and no request windows.
+/// Profile A, with any number of keys and no request windows.
 pub(crate) fn policy() -> Policy {
     let policy = Policy::builder().active_limit(clove_core::ActiveLimit::Unlimited).limits(clove_core::Tier::unlimited());
     policy.max_records(None).max_creations_per_day(None).build().expect("a legal policy")

@@ -40,6 +40,12 @@ pub enum DriverError {
 const NAMES_NO_VALUES: [&str; 9] = ["08", "28", "3D", "3F", "40", "42", "53", "55", "57"];
 
 impl DriverError {
+    /// What an error of this store says.
+    pub(crate) fn said(error: &StoreError) -> Self {
+        let said = error.source().and_then(|source| source.downcast_ref::<Self>());
+        said.cloned().unwrap_or(Self::Other("the driver failed"))
+    }
+
     pub(crate) fn of(error: &sqlx::Error) -> Self {
         match error {
             sqlx::Error::Database(error) => {
@@ -63,14 +69,6 @@ impl DriverError {
             sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => Self::Other("a column is of another type"),
             _ => Self::Other("the driver failed"),
         }
-    }
-}
-
-impl DriverError {
-    /// What an error of this store says.
-    pub(crate) fn said(error: &StoreError) -> Self {
-        let said = error.source().and_then(|source| source.downcast_ref::<Self>());
-        said.cloned().unwrap_or(Self::Other("the driver failed"))
     }
 }
 
