@@ -168,10 +168,12 @@ macro_rules! forget_rows {
     };
 }
 /// Creations as `n`, with more columns where there are more arguments behind `$31`; and as `g` their organizations that are open, held.
+/// How many they are is hidden from the planner as for look-ups: else it makes a plan for each one creation that comes alone, which takes
+/// as long as the creation.
 macro_rules! creations {
     ($arguments:literal, $columns:literal) => {
         concat!(
-            "WITH n AS (SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], \
+            "WITH n AS (SELECT * FROM unnest((SELECT $1::bigint[]), $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], \
              $7::bigint[], $8::uuid[], $9::text[], $10::text[], $11::text[], $12::text[], $13::bigint[], $14::bigint[], $15::text[], \
              $16::bigint[], $17::text[], $18::bytea[], $19::text[], $20::bigint[], $21::text[], $22::bytea[], $23::uuid[], $24::uuid[], \
              $25::bigint[], $26::text[], $27::text[], $28::text[], $29::text[], $30::text[], $31::bytea[]",
