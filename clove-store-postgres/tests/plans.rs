@@ -267,6 +267,55 @@ async fn no_large_table_is_read_whole_though_the_planner_is_free_to() {
     }
 }
 
+/// Stands in each argument that is shown where a plan was made for it alone.
+const MARK: &str = "6d61726b";
+
+/// An argument of a type as its statement names it.
+fn argument(sql: &str, number: usize) -> String {
+    let place = format!("${number}::");
+    let of = sql.split_once(&place).unwrap_or_else(|| panic!("{place} in {sql}")).1;
+    let of: String = of.chars().take_while(|char| char.is_alphanumeric() || "[]".contains(*char)).collect();
+    let one = match of.trim_end_matches("[]") {
+        "uuid" => format!("01900000-0000-7000-8000-0000{MARK}"),
+        "bytea" => format!("\\\\x{MARK}"),
+        "bigint" => "1".to_owned(),
+        "text" => MARK.to_owned(),
+        other => panic!("{other}"),
+    };
+    let one = if of.ends_with("[]") { format!("{{{one}}}") } else { one };
+    format!("'{one}'::{of}")
+}
+
+/// To make a plan costs more than to look a key up by it, and as much as to create one.
+#[tokio::test]
+async fn what_is_waited_for_goes_by_a_plan_that_is_kept_however_few_wait() {
+    let mut server = Server::new(false, "SET jit = off", Some(100_000)).await;
+    let mut wrong = Vec::new();
+    for (name, sql) in ALL {
+        if !["find_by_id", "find_one_by_id", "find_by_digest", "owners_at_sight", "create_for_new", "create_for_known"]
+            .contains(name)
+        {
+            continue;
+        }
+        let arguments = (1..).take_while(|number| sql.contains(&format!("${number}"))).map(|number| argument(sql, number));
+        let arguments = arguments.collect::<Vec<_>>().join(", ");
+        let prepare = format!("DEALLOCATE ALL; PREPARE asked AS {}", sql.replace('~', &server.prefix));
+        server.connection.execute(AssertSqlSafe(prepare)).await.unwrap();
+        let mut steps = Vec::new();
+        // The first five are made for their arguments, whatever comes of it.
+        for _ in 0..6 {
+            let explain = AssertSqlSafe(format!("EXPLAIN (VERBOSE, COSTS OFF) EXECUTE asked({arguments})"));
+            let rows = sqlx::raw_sql(explain).fetch_all(&mut server.connection).await.unwrap();
+            steps.push(rows.iter().map(|row| row.get::<String, _>(0)).collect::<Vec<_>>().join("\n"));
+        }
+        assert!(steps[0].contains(MARK), "{name}: the mark is shown\n{}", steps[0]);
+        if steps[5].contains(MARK) {
+            wrong.push(*name);
+        }
+    }
+    assert!(wrong.is_empty(), "planned anew each time: {wrong:?}");
+}
+
 #[test]
 fn no_statement_is_left_out_above() {
     let names = |list: &[(&'static str, &str)]| list.iter().map(|(name, _)| *name).collect::<Vec<_>>();
