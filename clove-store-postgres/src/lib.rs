@@ -47,8 +47,8 @@
 //! their connections, and creations theirs where there is no pooler.
 //!
 //! An idle node sends some 4 statements a second, by which what it remembers stays fresh (`idle-statements`), and 1,000 granted requests from
-//! memory call the store some 13 times, at limits of 100,000 (`store-calls-per-1000-pg`). Neither is more with 1,000,000 keys than with
-//! 1,000: `scale-1m-idle-statements` and `scale-1m-store-calls` of `--scale --keys 1000000`.
+//! memory call the store some 13 times, at limits of 100,000 (`store-calls-per-1000-pg`). Neither is more with 10,000,000 keys than with
+//! 1,000: `scale-10m-idle-statements` and `scale-10m-store-calls` of `--scale`.
 //!
 //! # As which role
 //!
