@@ -213,7 +213,7 @@ async fn opened_by_silent_servers(name: impl Fn() -> String, most: u64) -> Vec<O
         let wire = Wire::to(&url(Way::Direct)).await;
         wire.stop_after(answers);
         let options = Options::url(&wire.url).unwrap().schema(name()).timeout(Duration::from_millis(700));
-        opening.push(tokio::spawn(timeout(Duration::from_secs(12), options.open())));
+        opening.push(tokio::spawn(timeout(Duration::from_secs(25), options.open())));
     }
     let mut opened = Vec::new();
     for opening in opening {
