@@ -246,12 +246,18 @@ async fn a_server_that_falls_silent_at_any_step_of_opening_is_given_up_in_time()
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_server_that_falls_silent_before_it_is_asked_to_change_tables_is_given_up_in_time() {
     let schemas = Schemas::new(Way::Direct);
-    let opened = opened_by_silent_servers(|| schemas.name(), 16).await;
-    // Changing them takes as long as it takes.
-    let waits = opened.iter().position(Option::is_none).unwrap();
-    assert!(waits > 6, "{waits}");
-    opened[..waits].iter().for_each(assert_given_up);
-    opened[waits + 1..].iter().for_each(assert_given_up);
+    // An answer that comes in two pieces counts twice, so that none may be the last one before the change.
+    for _ in 0..5 {
+        let opened = opened_by_silent_servers(|| schemas.name(), 16).await;
+        opened.iter().filter(|opened| opened.is_some()).for_each(assert_given_up);
+        // Changing them takes as long as it takes.
+        let waits: Vec<usize> = (0..opened.len()).filter(|answers| opened[*answers].is_none()).collect();
+        assert!(waits.len() <= 2 && waits.iter().all(|answers| *answers > 6), "{waits:?}");
+        if !waits.is_empty() {
+            return;
+        }
+    }
+    panic!("no opening has come as far as the change");
 }
 
 #[tokio::test]
