@@ -130,6 +130,8 @@ impl Creations {
             before = match outcome {
                 Outcome::Otherwise(Some(record)) => Some(record),
                 Outcome::Unknown(error) => return Err(StoreError::OutcomeUnknown { source: Some(error.into()) }),
+                // All that a look could say then is that it is refused.
+                Outcome::Failed if !transaction.is_first() => return Ok(None),
                 // Or the row has come to be meanwhile, unseen by the statement.
                 seen => match (self.look(transaction, owner, *expired_at).await?, seen) {
                     (Sight::Refused(decision), _) => return Ok(Some(decision)),

@@ -80,10 +80,10 @@ impl Sights {
     /// Of a snapshot that is taken after this was asked.
     pub(crate) async fn of(&self, owner: &Owner, expired_at: Option<DateTime<Utc>>) -> Result<Option<OwnerAtSight>, StoreError> {
         let (answer, answered) = oneshot::channel();
-        let is_taken = self.0.push(Waiting { owner: owner.clone(), expired_at, answer }).is_ok();
+        // A closed queue gives it back, and it tells so by its loss.
+        drop(self.0.push(Waiting { owner: owner.clone(), expired_at, answer }));
         let closed = Failed::Server(DriverError::Other("the store is closed, or its runtime has ended"));
-        let shown = if is_taken { answered.await.unwrap_or(Err(closed)) } else { Err(closed) };
-        Ok(shown?)
+        Ok(answered.await.unwrap_or(Err(closed))?)
     }
 }
 
