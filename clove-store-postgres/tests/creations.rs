@@ -137,14 +137,13 @@ async fn those_who_are_refused_at_once_share_statements_and_one_that_gives_up_ta
             tokio::spawn(async move { create(&clove, &ada).await })
         })
         .collect();
-    let waiting = format!("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%{schema}%'");
-    while operator.number(&waiting).await == 0 {
+    while operator.waiting().await == 0 {
         assert!(!refused.iter().all(tokio::task::JoinHandle::is_finished), "they wait for the table");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     // Long enough for more of them, of which there are six connections.
     tokio::time::sleep(Duration::from_millis(300)).await;
-    assert!(operator.number(&waiting).await <= 2, "each of two tasks has one");
+    assert!(operator.waiting().await <= 2, "each of two tasks has one");
     refused.iter().take(30).for_each(tokio::task::JoinHandle::abort);
     held.rollback().await.unwrap();
     for refused in refused.into_iter().skip(30) {

@@ -162,8 +162,7 @@ async fn an_event_stays_for_as_long_as_its_operation_which_another_node_is_forge
             let store = store.clone();
             tokio::spawn(async move { store.forget_audit(begin(2020, 3).into(), 2).await })
         };
-        let waits = format!("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%{name}%'");
-        while operator.number(&waits).await == 0 {
+        while operator.waiting().await == 0 {
             assert!(!forgetting.is_finished(), "it waits for the other one");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }

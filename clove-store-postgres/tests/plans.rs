@@ -194,16 +194,26 @@ impl Server {
         Self { connection, prefix, _schemas: schemas }
     }
 
-    /// The steps of a statement's plan, for any arguments.
-    async fn plan(&mut self, sql: &str) -> Vec<String> {
-        let arguments = (1..).take_while(|number| sql.contains(&format!("${number}"))).count();
+    async fn prepare(&mut self, sql: &str) {
         let prepare = format!("DEALLOCATE ALL; PREPARE asked AS {}", sql.replace('~', &self.prefix));
         self.connection.execute(AssertSqlSafe(prepare)).await.unwrap_or_else(|error| panic!("{error}\n{sql}"));
-        let arguments = if arguments == 0 { String::new() } else { format!("({})", vec!["NULL"; arguments].join(", ")) };
-        // Parts that these arguments would not come to are of the plan as well.
-        let explain = format!("SET enable_partition_pruning = off; EXPLAIN (COSTS OFF) EXECUTE asked{arguments}");
-        let rows = sqlx::raw_sql(AssertSqlSafe(explain)).fetch_all(&mut self.connection).await.unwrap();
+    }
+
+    /// The steps by which what was prepared would be done with these arguments.
+    async fn explain(&mut self, options: &str, arguments: &[String]) -> Vec<String> {
+        let arguments = if arguments.is_empty() { String::new() } else { format!("({})", arguments.join(", ")) };
+        let explain = AssertSqlSafe(format!("EXPLAIN ({options}) EXECUTE asked{arguments}"));
+        let rows = sqlx::raw_sql(explain).fetch_all(&mut self.connection).await.unwrap();
         rows.iter().map(|row| row.get::<String, _>(0)).collect()
+    }
+
+    /// The steps of a statement's plan, for any arguments.
+    async fn plan(&mut self, sql: &str) -> Vec<String> {
+        self.prepare(sql).await;
+        // Parts that these arguments would not come to are of the plan as well.
+        self.connection.execute("SET enable_partition_pruning = off").await.unwrap();
+        let arguments: Vec<String> = numbers(sql).map(|_| "NULL".to_owned()).collect();
+        self.explain("COSTS OFF", &arguments).await
     }
 
     /// The index of the whole table that each partition's belongs to.
@@ -213,6 +223,11 @@ impl Server {
         let rows = sqlx::raw_sql(sql).fetch_all(&mut self.connection).await.unwrap();
         rows.iter().map(|row| (row.get(0), row.get(1))).collect()
     }
+}
+
+/// Of its arguments.
+fn numbers(sql: &str) -> impl Iterator<Item = usize> {
+    (1..).take_while(|number| sql.contains(&format!("${number}")))
 }
 
 fn word_after<'s>(step: &'s str, before: &str) -> Option<&'s str> {
@@ -297,16 +312,12 @@ async fn what_is_waited_for_goes_by_a_plan_that_is_kept_however_few_wait() {
         {
             continue;
         }
-        let arguments = (1..).take_while(|number| sql.contains(&format!("${number}"))).map(|number| argument(sql, number));
-        let arguments = arguments.collect::<Vec<_>>().join(", ");
-        let prepare = format!("DEALLOCATE ALL; PREPARE asked AS {}", sql.replace('~', &server.prefix));
-        server.connection.execute(AssertSqlSafe(prepare)).await.unwrap();
+        let arguments: Vec<String> = numbers(sql).map(|number| argument(sql, number)).collect();
+        server.prepare(sql).await;
         let mut steps = Vec::new();
         // The first five are made for their arguments, whatever comes of it.
         for _ in 0..6 {
-            let explain = AssertSqlSafe(format!("EXPLAIN (VERBOSE, COSTS OFF) EXECUTE asked({arguments})"));
-            let rows = sqlx::raw_sql(explain).fetch_all(&mut server.connection).await.unwrap();
-            steps.push(rows.iter().map(|row| row.get::<String, _>(0)).collect::<Vec<_>>().join("\n"));
+            steps.push(server.explain("VERBOSE, COSTS OFF", &arguments).await.join("\n"));
         }
         assert!(steps[0].contains(MARK), "{name}: the mark is shown\n{}", steps[0]);
         if steps[5].contains(MARK) {

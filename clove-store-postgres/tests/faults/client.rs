@@ -58,6 +58,11 @@ pub(crate) fn by(operation: OperationId) -> By {
     By::new("client", "working").unwrap().operation(operation)
 }
 
+/// One whose command clove itself gives an operation id. Its reason tells how it is recorded.
+fn by_without_id(operation: OperationId) -> By {
+    By::new("client", format!("{BY_REASON}{operation}")).unwrap()
+}
+
 pub(crate) fn owner(name: impl std::fmt::Display) -> Owner {
     Owner::new("acme", name.to_string()).unwrap()
 }
@@ -193,32 +198,20 @@ impl Client {
         done: impl Fn(&T) -> String,
         work: impl AsyncFn(By) -> Result<T, Error>,
     ) -> Option<T> {
-        let operation = OperationId::new(self.clove.now());
-        self.ask(action, about, operation, by(operation), done, work).await
+        self.command_by(by, action, about, done, work).await
     }
 
-    /// The same of one that clove itself gives an operation id. Its reason tells which it is.
-    async fn command_without_id<T>(
+    /// The same by an actor that is made of the operation id that it is recorded by, and may be given none.
+    async fn command_by<T>(
         &self,
+        by: fn(OperationId) -> By,
         action: &str,
         about: &str,
         done: impl Fn(&T) -> String,
         work: impl AsyncFn(By) -> Result<T, Error>,
     ) -> Option<T> {
         let operation = OperationId::new(self.clove.now());
-        let by = By::new("client", format!("{BY_REASON}{operation}")).unwrap();
-        self.ask(action, about, operation, by, done, work).await
-    }
-
-    async fn ask<T>(
-        &self,
-        action: &str,
-        about: &str,
-        operation: OperationId,
-        mut by: By,
-        done: impl Fn(&T) -> String,
-        work: impl AsyncFn(By) -> Result<T, Error>,
-    ) -> Option<T> {
+        let mut by = by(operation);
         let (action, about) = (action.to_owned(), about.to_owned());
         let what = What::Command { action, operation: operation.to_string(), about };
         for _ in 0..ASKED {
@@ -242,11 +235,8 @@ impl Client {
                 let owner = owner(&account);
                 let create = async |by| self.clove.create(&owner, NewKey::named("a key").unwrap(), &by).await;
                 let done = |issued: &clove_core::Issued| issued.key.id.to_string();
-                let issued = if number % 2 == 0 {
-                    self.command("create", &account, done, create).await
-                } else {
-                    self.command_without_id("create", &account, done, create).await
-                };
+                let by = if number % 2 == 0 { by } else { by_without_id };
+                let issued = self.command_by(by, "create", &account, done, create).await;
                 if let Some((key, credential)) = issued.and_then(|issued| Some((issued.key, issued.credential?))) {
                     let credential = credential.reveal().to_string();
                     self.secrets.tell(&Known { key: key.id, account, revision: 1, credential });

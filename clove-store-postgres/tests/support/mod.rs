@@ -114,6 +114,13 @@ impl Operator {
     pub(crate) async fn number(&mut self, sql: &str) -> i64 {
         self.rows(sql).await[0].parse().unwrap()
     }
+
+    /// How many statements on the schema wait for a lock.
+    pub(crate) async fn waiting(&mut self) -> i64 {
+        let schema = self.prefix.trim_end_matches('.');
+        let waiting = format!("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%{schema}%'");
+        self.number(&waiting).await
+    }
 }
 
 impl Drop for Schemas {
