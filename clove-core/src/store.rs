@@ -106,7 +106,7 @@ pub trait Store: Send + Sync + 'static {
     fn find_by_digest(&self, digests: &[Digest]) -> Lookup<'_>;
 
     /// Runs `transaction`: reads [`Reads`], calls [`Transaction::decide`] with the facts, and on [`Decision::Commit`]
-    /// writes all its changes and events; on anything else, nothing. Returns the decision once it is durable.
+    /// writes all its changes and events; on anything else, nothing of them. Returns the decision once it is durable.
     ///
     /// - **Isolated**: the outcome is that of running transactions one after another. `decide` may be called again if the
     ///   store has to start over; only the last call's decision counts.
@@ -115,6 +115,8 @@ pub trait Store: Send + Sync + 'static {
     /// - **Unique**: key ids, digests, operation ids and audit ids. A second one is [`StoreError::Conflict`], and nothing
     ///   is written.
     /// - **Epochs**: those of [`Changes::outdates`] move with the changes, and no others; telemetry moves none.
+    /// - **Refused**: from then on no earlier run of the same operation is written, also one whose outcome was unknown and that arrives
+    ///   late. A later run may be.
     /// - **Cancelled** at any point, it has happened whole or not at all; running the same transaction again tells.
     ///
     /// Where rows are locked, the order is organization, owner, key.
@@ -261,7 +263,7 @@ pub trait Store: Send + Sync + 'static {
     async fn usage(&self, query: &UsageQuery) -> Result<UsagePage, StoreError>;
 
     /// Forgets what the ledger knows of grants of days before `before`, and of nodes whose last batch was made before it, at most
-    /// `limit` rows; how many it were. Sums stay. Need not be durable when it returns.
+    /// `limit` rows; how many it were, as for [`Store::forget_counts`]. Sums stay. Need not be durable when it returns.
     ///
     /// # Errors
     /// [`Unavailable`](StoreError::Unavailable) or [`OutcomeUnknown`](StoreError::OutcomeUnknown): it may be done again.
@@ -299,7 +301,7 @@ pub trait Store: Send + Sync + 'static {
     async fn access_log(&self, query: &AccessQuery) -> Result<AccessPage, StoreError>;
 
     /// Forgets at most `limit` entries of the access log whose ids were made before `before`, the oldest first, and after them
-    /// counts of hours that began before it; how many rows it were. A store that keeps its log in a table for each month may instead
+    /// counts of hours that began before it; how many rows it were, as for [`Store::forget_counts`]. A store that keeps its log in a table for each month may instead
     /// forget a month that was over before `before` at once, however many entries it had, and says `limit` then: there may be more.
     /// Need not be durable when it returns.
     ///

@@ -10,8 +10,8 @@
 use crate::{
     error::{DriverError, Failure},
     queue::{Queue, Taker},
-    rows::{self, creation_day, micros, rows_of, scheme_columns, signed},
-    session::Session,
+    rows::{self, OwnerRow, creation_day, micros, rows_of, scheme_columns, signed},
+    session::{Session, late},
     sights::{OwnerAtSight, Sights},
     write::column,
 };
@@ -25,12 +25,14 @@ use sqlx::{Connection, Postgres, pool::PoolConnection, postgres::PgRow};
 use std::{
     collections::{HashMap, HashSet, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::{sync::oneshot, time};
 
 /// The most creations of one statement: others wait for no more.
 const MOST: usize = 128;
+/// After so many conflicts the rest of a statement goes the longer way: enough to find one among the most.
+const MOST_CONFLICTS: u32 = 8;
 /// The most owners that are remembered. They are forgotten all at once: it is only a matter of speed.
 const REMEMBERED: usize = 8192;
 /// How long a task keeps the connection that it has written by: the pool asks each one that comes back, which costs as much as to write.
@@ -47,22 +49,24 @@ pub(crate) struct Creations {
     for_known: Arc<Queue<Waiting>>,
     owners: Arc<Owners>,
     sights: Sights,
+    timeout: Duration,
 }
 
 /// Owners' rows as they were last written or told.
 #[derive(Default)]
-struct Owners(Mutex<HashMap<Owner, OwnerRecord>>);
+struct Owners(Mutex<HashMap<Owner, OwnerRow>>);
 
 struct Waiting {
     creation: Creation,
+    since: Instant,
     answer: oneshot::Sender<Outcome>,
 }
 
 /// A creation as it is to be written, and by what it was decided.
 struct Creation {
     /// The owner's row as it is taken to be; `None` where there is none.
-    before: Option<OwnerRecord>,
-    after: OwnerRecord,
+    before: Option<OwnerRow>,
+    after: OwnerRow,
     key: Key,
     secret: SecretRecord,
     event: AuditEvent,
@@ -71,9 +75,11 @@ struct Creation {
 enum Outcome {
     Written,
     /// Nothing was written: the owner's row is this one, if there is one.
-    Otherwise(Option<OwnerRecord>),
+    Otherwise(Option<OwnerRow>),
     /// Nothing was written, and the longer way tells why.
     Failed,
+    /// Nothing was sent: those before it were not answered in time.
+    Late,
     /// The answer was lost.
     Unknown(DriverError),
 }
@@ -82,7 +88,7 @@ enum Outcome {
 enum Sight {
     Refused(Decision),
     /// It may be tried by this row.
-    Otherwise(OwnerRecord),
+    Otherwise(OwnerRow),
     /// The longer way tells.
     Unclear,
 }
@@ -97,9 +103,9 @@ impl Creations {
         }
         let sights = Sights::start(session, {
             let owners = Arc::clone(&owners);
-            move |record| owners.remember(record.clone())
+            move |row| owners.remember(row.clone())
         });
-        Self { for_new, for_known, owners, sights }
+        Self { for_new, for_known, owners, sights, timeout: session.timeout }
     }
 
     pub(crate) fn close(&self) {
@@ -115,10 +121,10 @@ impl Creations {
         let mut before = self.owners.get(owner);
         for tried in 0..=TRIES {
             let organization = Some(OrganizationRecord { id: owner.organization.clone(), open: true });
-            let owners = before.clone().into_iter().collect();
+            let owners = before.iter().map(|row| row.record.clone()).collect();
             let outcome = match transaction.decide(&Facts { organization, owners, ..Facts::default() }) {
                 Decision::Commit(changes) if expired_at.is_none() && tried < TRIES => {
-                    let Some(creation) = Creation::of(before.take(), owner, &changes) else { return Ok(None) };
+                    let Some(creation) = Creation::of(before.clone(), owner, &changes) else { return Ok(None) };
                     match self.write(creation).await {
                         Outcome::Written => return Ok(Some(Decision::Commit(changes))),
                         outcome => outcome,
@@ -128,14 +134,15 @@ impl Creations {
                 _ => return Ok(None),
             };
             before = match outcome {
-                Outcome::Otherwise(Some(record)) => Some(record),
+                Outcome::Otherwise(Some(row)) if before.as_ref() != Some(&row) => Some(row),
+                Outcome::Late => return Err(late(self.timeout)),
                 Outcome::Unknown(error) => return Err(StoreError::OutcomeUnknown { source: Some(error.into()) }),
                 // All that a look could say then is that it is refused.
                 Outcome::Failed if !transaction.is_first() => return Ok(None),
-                // Or the row has come to be meanwhile, unseen by the statement.
+                // Or the row has come to be meanwhile, unseen by the statement; or its organization is closed, of which that does not tell.
                 seen => match (self.look(transaction, owner, *expired_at).await?, seen) {
                     (Sight::Refused(decision), _) => return Ok(Some(decision)),
-                    (Sight::Otherwise(record), Outcome::Otherwise(None)) => Some(record),
+                    (Sight::Otherwise(row), Outcome::Otherwise(_)) => Some(row),
                     _ => return Ok(None),
                 },
             };
@@ -151,16 +158,16 @@ impl Creations {
         owner: &Owner,
         expired_at: Option<DateTime<Utc>>,
     ) -> Result<Sight, StoreError> {
-        let Some(OwnerAtSight { organization, facts }) = self.sights.of(owner, expired_at).await? else {
+        let Some(OwnerAtSight { organization, row, held_by_expired }) = self.sights.of(owner, expired_at).await? else {
             return Ok(Sight::Unclear);
         };
-        if expired_at.is_some() && facts.held_by_expired > 0 {
+        if expired_at.is_some() && held_by_expired > 0 {
             return Ok(Sight::Unclear);
         }
-        let shown = Facts { organization: Some(organization), owners: vec![facts.record.clone()], ..Facts::default() };
+        let shown = Facts { organization: Some(organization), owners: vec![row.record.clone()], ..Facts::default() };
         Ok(match transaction.decide(&shown) {
             decision @ Decision::Refuse(_) if transaction.is_first() => Sight::Refused(decision),
-            Decision::Commit(_) => Sight::Otherwise(facts.record),
+            Decision::Commit(_) => Sight::Otherwise(row),
             _ => Sight::Unclear,
         })
     }
@@ -168,7 +175,7 @@ impl Creations {
     async fn write(&self, creation: Creation) -> Outcome {
         let queue = if creation.is_for_new() { &self.for_new } else { &self.for_known };
         let (answer, answered) = oneshot::channel();
-        if queue.push(Waiting { creation, answer }).is_err() {
+        if queue.push(Waiting { creation, since: Instant::now(), answer }).is_err() {
             return Outcome::Failed;
         }
         // Its task has ended with the runtime, and may have sent it.
@@ -176,31 +183,31 @@ impl Creations {
     }
 
     /// Takes note of an owner's row as it was written or told.
-    pub(crate) fn remember(&self, record: OwnerRecord) {
-        self.owners.remember(record);
+    pub(crate) fn remember(&self, row: OwnerRow) {
+        self.owners.remember(row);
     }
 }
 
 impl Owners {
-    fn lock(&self) -> MutexGuard<'_, HashMap<Owner, OwnerRecord>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Owner, OwnerRow>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn get(&self, owner: &Owner) -> Option<OwnerRecord> {
+    fn get(&self, owner: &Owner) -> Option<OwnerRow> {
         self.lock().get(owner).cloned()
     }
 
-    fn remember(&self, record: OwnerRecord) {
+    fn remember(&self, row: OwnerRow) {
         let mut owners = self.lock();
         if owners.len() >= REMEMBERED {
             owners.clear();
         }
-        owners.insert(record.owner.clone(), record);
+        owners.insert(row.record.owner.clone(), row);
     }
 
     /// What the owner's row is known to be, where a creation goes by another one: it would be sent in vain.
-    fn otherwise(&self, creation: &Creation) -> Option<OwnerRecord> {
-        self.get(&creation.after.owner).filter(|known| creation.before.as_ref() != Some(known))
+    fn otherwise(&self, creation: &Creation) -> Option<OwnerRow> {
+        self.get(&creation.after.record.owner).filter(|known| creation.before.as_ref() != Some(known))
     }
 }
 
@@ -216,7 +223,7 @@ impl Creation {
     }
 
     /// `None` where the changes are more than one new key with one secret, and what that counts.
-    fn of(before: Option<OwnerRecord>, owner: &Owner, changes: &Changes) -> Option<Self> {
+    fn of(before: Option<OwnerRow>, owner: &Owner, changes: &Changes) -> Option<Self> {
         let Changes { organization: None, owners, owner_flag: None, budget: None, keys, events, outdates } = changes else {
             return None;
         };
@@ -229,7 +236,7 @@ impl Creation {
             records: after.records,
             creation_day: after.creation_day,
             creations: after.creations,
-            ..before.clone().unwrap_or_else(|| OwnerRecord::new(owner.clone()))
+            ..before.as_ref().map_or_else(|| OwnerRecord::new(owner.clone()), |row| row.record.clone())
         };
         let is_plain = *after == counted
             && counted.open
@@ -242,26 +249,39 @@ impl Creation {
             && event.organization == owner.organization
             && event.account.as_ref() == Some(&owner.account)
             && event.key.as_ref().is_some_and(|told| told.id == key.id && told.name == key.name && told.from.is_none());
-        (is_plain && is_told).then(|| Self { before, after: counted, key: key.clone(), secret: *secret, event: event.clone() })
+        let after = OwnerRow { record: counted, generation: before.as_ref().map_or(0, |row| row.generation) };
+        (is_plain && is_told).then(|| Self { before, after, key: key.clone(), secret: *secret, event: event.clone() })
     }
 }
 
 async fn run(session: Arc<Session>, owners: Arc<Owners>, queue: Taker<Waiting>) {
     let (mut connection, mut written) = (None, 0_u64);
-    let take = |waiting: &mut VecDeque<Waiting>| take(waiting, &owners);
+    let take = |waiting: &mut VecDeque<Waiting>| take(waiting, &owners, session.timeout);
     while let Some(waiting) = next(&queue, &mut connection, take).await {
-        let (creations, answers): (Vec<_>, Vec<_>) =
-            waiting.into_iter().map(|waiting| (waiting.creation, waiting.answer)).unzip();
-        let outcomes = write(&session, &mut connection, &creations).await;
-        for ((creation, answer), outcome) in creations.into_iter().zip(answers).zip(outcomes) {
-            // Before the next ones are taken, which go by it.
-            match &outcome {
-                Outcome::Written => owners.remember(creation.after),
-                Outcome::Otherwise(Some(record)) => owners.remember(record.clone()),
-                Outcome::Otherwise(None) | Outcome::Failed | Outcome::Unknown(_) => {}
+        let (mut parts, mut conflicts) = (vec![waiting], 0);
+        while let Some(mut part) = parts.pop() {
+            let outcomes = match write(&session, &mut connection, &part).await {
+                Ok(outcomes) => outcomes,
+                // One of them is there already: it is to take no other along the longer way.
+                Err(Failure::Store(StoreError::Conflict(_))) if part.len() > 1 && conflicts < MOST_CONFLICTS => {
+                    conflicts += 1;
+                    let second = part.split_off(part.len() / 2);
+                    parts.extend([second, part]);
+                    continue;
+                }
+                Err(Failure::Store(error @ StoreError::OutcomeUnknown { .. })) => {
+                    conflicts = MOST_CONFLICTS;
+                    let said = DriverError::said(&error);
+                    part.iter().map(|_| Outcome::Unknown(said.clone())).collect()
+                }
+                // Which of them lost against others, and what failed, the longer way tells.
+                Err(_) => part.iter().map(|_| Outcome::Failed).collect(),
+            };
+            answer(part, outcomes, &owners);
+            // A server that hangs, or has most of them already, is not asked for each.
+            if conflicts == MOST_CONFLICTS {
+                parts.drain(..).flatten().for_each(|waiting| drop(waiting.answer.send(Outcome::Failed)));
             }
-            // Whoever has gone may ask again under the operation's id.
-            let _ = answer.send(outcome);
         }
         written = written.saturating_add(1);
         if written >= PLANNED_ANEW && written.is_power_of_two() {
@@ -294,19 +314,24 @@ async fn next(
     queue.next(take).await
 }
 
-/// In order, and one for an owner: the next one goes by what that leaves.
-fn take(waiting: &mut VecDeque<Waiting>, known: &Owners) -> Vec<Waiting> {
+/// In order, and one for an owner: the next one goes by what that leaves. Who has waited for too long is told so: however many wait for a
+/// server that does not answer, none waits for all of them.
+fn take(waiting: &mut VecDeque<Waiting>, known: &Owners, timeout: Duration) -> Vec<Waiting> {
     let (mut taken, mut left, mut owners) = (Vec::new(), VecDeque::new(), HashSet::new());
     for next in waiting.drain(..) {
         if next.answer.is_closed() {
             continue;
         }
-        if let Some(record) = known.otherwise(&next.creation) {
-            // Whoever has gone needs no answer.
-            let _ = next.answer.send(Outcome::Otherwise(Some(record)));
+        if next.since.elapsed() > timeout {
+            let _ = next.answer.send(Outcome::Late);
             continue;
         }
-        if taken.len() < MOST && owners.insert(next.creation.after.owner.clone()) {
+        if let Some(row) = known.otherwise(&next.creation) {
+            // Whoever has gone needs no answer.
+            let _ = next.answer.send(Outcome::Otherwise(Some(row)));
+            continue;
+        }
+        if taken.len() < MOST && owners.insert(next.creation.after.record.owner.clone()) {
             taken.push(next);
         } else {
             left.push_back(next);
@@ -314,23 +339,32 @@ fn take(waiting: &mut VecDeque<Waiting>, known: &Owners) -> Vec<Waiting> {
     }
     *waiting = left;
     // In one order on all nodes, as far as the statement keeps it.
-    taken.sort_by(|one, other| one.creation.after.owner.cmp(&other.creation.after.owner));
+    taken.sort_by(|one, other| one.creation.after.record.owner.cmp(&other.creation.after.record.owner));
     taken
 }
 
-/// One outcome for each; they are all for new owners, or all for known ones.
-async fn write(session: &Session, connection: &mut Option<PoolConnection<Postgres>>, creations: &[Creation]) -> Vec<Outcome> {
-    let all = |outcome: fn() -> Outcome| creations.iter().map(|_| outcome()).collect();
-    match session.write_once(connection, || statement(session, creations)).await {
-        Ok(found) => outcomes(creations.len(), &found),
-        // One of them is there already, or lost against others; which one, the longer way tells.
-        Err(Failure::Again(_)) => all(|| Outcome::Failed),
-        Err(Failure::Store(error @ StoreError::OutcomeUnknown { .. })) => {
-            let said = DriverError::said(&error);
-            creations.iter().map(|_| Outcome::Unknown(said.clone())).collect()
+/// Before the next ones are taken, which go by what they leave.
+fn answer(written: Vec<Waiting>, outcomes: Vec<Outcome>, owners: &Owners) {
+    for (Waiting { creation, answer, .. }, outcome) in written.into_iter().zip(outcomes) {
+        match &outcome {
+            Outcome::Written => owners.remember(creation.after),
+            Outcome::Otherwise(Some(row)) => owners.remember(row.clone()),
+            Outcome::Otherwise(None) | Outcome::Failed | Outcome::Late | Outcome::Unknown(_) => {}
         }
-        Err(Failure::Store(_)) => all(|| Outcome::Failed),
+        // Whoever has gone may ask again under the operation's id.
+        let _ = answer.send(outcome);
     }
+}
+
+/// One outcome for each; they are all for new owners, or all for known ones.
+async fn write(
+    session: &Session,
+    connection: &mut Option<PoolConnection<Postgres>>,
+    waiting: &[Waiting],
+) -> Result<Vec<Outcome>, Failure> {
+    let creations: Vec<&Creation> = waiting.iter().map(|waiting| &waiting.creation).collect();
+    let found = session.write_once(connection, || statement(session, &creations)).await?;
+    Ok(outcomes(creations.len(), &found))
 }
 
 fn outcomes(creations: usize, found: &[PgRow]) -> Vec<Outcome> {
@@ -340,27 +374,27 @@ fn outcomes(creations: usize, found: &[PgRow]) -> Vec<Outcome> {
         let Some(outcome) = place.ok().and_then(|place| outcomes.get_mut(place)) else { continue };
         *outcome = match rows::value::<bool>(row, 10, "written") {
             Ok(true) => Outcome::Written,
-            Ok(false) => Outcome::Otherwise(rows::owner_record(row).ok()),
+            Ok(false) => Outcome::Otherwise(OwnerRow::of(row, 11).ok()),
             Err(_) => Outcome::Failed,
         };
     }
     outcomes
 }
 
-fn statement<'q>(session: &Session, creations: &'q [Creation]) -> crate::session::Statement<'q> {
+fn statement<'q>(session: &Session, creations: &[&'q Creation]) -> crate::session::Statement<'q> {
     let places = (0..creations.len()).map(rows_of).collect::<Vec<_>>();
     let schemes = column(creations, |new| scheme_columns(&new.secret.scheme));
-    let are_new = creations.first().is_none_or(Creation::is_for_new);
+    let are_new = creations.first().is_none_or(|new| new.is_for_new());
     let text = if are_new { &session.sql.create_for_new } else { &session.sql.create_for_known };
     let statement = session
         .query(text)
         .bind(places)
-        .bind(column(creations, |new| new.after.owner.organization.as_str()))
-        .bind(column(creations, |new| new.after.owner.account.as_str()))
-        .bind(column(creations, |new| i64::from(new.after.held)))
-        .bind(column(creations, |new| i64::from(new.after.records)))
-        .bind(column(creations, |new| creation_day(&new.after)))
-        .bind(column(creations, |new| i64::from(new.after.creations)))
+        .bind(column(creations, |new| new.after.record.owner.organization.as_str()))
+        .bind(column(creations, |new| new.after.record.owner.account.as_str()))
+        .bind(column(creations, |new| i64::from(new.after.record.held)))
+        .bind(column(creations, |new| i64::from(new.after.record.records)))
+        .bind(column(creations, |new| creation_day(&new.after.record)))
+        .bind(column(creations, |new| i64::from(new.after.record.creations)))
         .bind(column(creations, |new| new.key.id.as_uuid()))
         .bind(column(creations, |new| new.key.name.as_str()))
         .bind(column(creations, |new| new.key.description.as_str()))
@@ -388,12 +422,13 @@ fn statement<'q>(session: &Session, creations: &'q [Creation]) -> crate::session
     if are_new {
         return statement;
     }
-    let before = |of: fn(&OwnerRecord) -> i64| column(creations, |new| new.before.as_ref().map(of));
+    let before = |of: fn(&OwnerRow) -> i64| column(creations, |new| new.before.as_ref().map(of));
     statement
-        .bind(before(|row| i64::from(row.held)))
-        .bind(before(|row| i64::from(row.records)))
-        .bind(column(creations, |new| new.before.as_ref().and_then(|row| row.limit).map(ActiveLimit::to_stored)))
-        .bind(column(creations, |new| new.before.as_ref().and_then(creation_day)))
-        .bind(before(|row| i64::from(row.creations)))
-        .bind(column(creations, |new| new.before.as_ref().map(|row| row.request_limits.to_stored())))
+        .bind(before(|row| i64::from(row.record.held)))
+        .bind(before(|row| i64::from(row.record.records)))
+        .bind(column(creations, |new| new.before.as_ref().and_then(|row| row.record.limit).map(ActiveLimit::to_stored)))
+        .bind(column(creations, |new| new.before.as_ref().and_then(|row| creation_day(&row.record))))
+        .bind(before(|row| i64::from(row.record.creations)))
+        .bind(column(creations, |new| new.before.as_ref().map(|row| row.record.request_limits.to_stored())))
+        .bind(before(|row| row.generation))
 }

@@ -1,7 +1,10 @@
 //! What the driver and the server say, as far as it holds no value of a row.
 
 use clove_core::{StoreError, error::Unique};
-use sqlx::{error::DatabaseError, postgres::PgDatabaseError};
+use sqlx::{
+    error::DatabaseError,
+    postgres::{PgDatabaseError, PgSeverity},
+};
 use std::error::Error;
 
 /// Why a statement failed.
@@ -106,6 +109,13 @@ pub(crate) fn was_cut(error: &sqlx::Error) -> bool {
         sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => true,
         _ => false,
     }
+}
+
+/// Whether the server ended the session by saying so. A commit may be done all the same: that the log could not be flushed is a PANIC,
+/// and the server recovers by that log.
+pub(crate) fn was_last(error: &sqlx::Error) -> bool {
+    let said = error.as_database_error().and_then(|error| error.try_downcast_ref::<PgDatabaseError>());
+    !is_undone(error) && said.is_some_and(|error| matches!(error.severity(), PgSeverity::Fatal | PgSeverity::Panic))
 }
 
 /// Which of what is to be unique is there already.

@@ -189,6 +189,20 @@ pub(crate) fn creation_day(record: &OwnerRecord) -> Option<i64> {
     record.creation_day.map(|day| i64::from(day.to_epoch_days()))
 }
 
+/// An owner's row, and which generation of it: what goes by another one is out of date, however alike they are.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct OwnerRow {
+    pub(crate) record: OwnerRecord,
+    pub(crate) generation: i64,
+}
+
+impl OwnerRow {
+    /// With its generation in this column.
+    pub(crate) fn of(row: &PgRow, generation: usize) -> Result<Self, Bad> {
+        Ok(Self { record: owner_record(row)?, generation: value(row, generation, "generation")? })
+    }
+}
+
 pub(crate) fn owner_record(row: &PgRow) -> Result<OwnerRecord, Bad> {
     Ok(OwnerRecord {
         owner: owner(row, 0)?,

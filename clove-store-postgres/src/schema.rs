@@ -4,12 +4,11 @@ use crate::{
     error::{Failure, code, unavailable},
     open::Reached,
     partitions,
-    session::{in_time, opening},
+    session::{in_time, jitter, opening},
     sql::of_schema,
 };
 use clove_core::StoreError;
 use sqlx::{Executor, PgConnection, Row};
-use std::time::Duration;
 
 /// Each version's statements, from version 1 on.
 const VERSIONS: [&str; 1] = [include_str!("schema/v1.sql")];
@@ -24,6 +23,8 @@ pub(crate) const ROOT: &str = "CREATE TABLE IF NOT EXISTS ~clove_schema (one big
 
 /// How often creating what several create at once is tried.
 const ATTEMPTS: usize = 20;
+/// The longest pause in between.
+const PAUSE_MICROS: u64 = 100_000;
 
 /// How tables are made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,7 +63,7 @@ pub(crate) async fn migrate(server: &Reached, layout: Layout) -> Result<(), Stor
         match try_to_migrate(server, &mut connection, layout).await {
             Err(Failure::Again(_)) if attempt < ATTEMPTS => {
                 server.step(run(&mut connection, "ROLLBACK", &server.schema)).await?;
-                tokio::time::sleep(Duration::from_millis(50)).await;
+                tokio::time::sleep(jitter(PAUSE_MICROS)).await;
             }
             ended => {
                 ended?;

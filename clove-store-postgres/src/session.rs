@@ -2,7 +2,7 @@
 //! and what is tried again.
 
 use crate::{
-    error::{DriverError, Failure, failed, unavailable, was_cut},
+    error::{DriverError, Failure, failed, unavailable, was_cut, was_last},
     partitions::Due,
     rows::rows_of,
     sql::{SLICE, Statements},
@@ -24,8 +24,8 @@ use tokio::{runtime::Handle, time};
 
 /// How often a transaction is begun that loses against others, or whose connection is lost before it commits.
 pub(crate) const ATTEMPTS: u32 = 8;
-/// The longest pause before the second attempt; it doubles with each further one.
-const FIRST_PAUSE_MICROS: u64 = 2_000;
+/// The longest pause before the second attempt, in microseconds; it doubles with each further one.
+pub(crate) const FIRST_PAUSE_MICROS: u64 = 2_000;
 /// How much sooner the server gives up than its client does: then it is known what became of the statement.
 const HEAD_START: Duration = Duration::from_millis(250);
 
@@ -172,7 +172,7 @@ impl Session {
             None => self.in_time(self.pool.acquire()).await?,
         };
         let said = match time::timeout(self.timeout + HEAD_START, make().fetch_all(&mut *connection)).await {
-            Ok(Err(error)) if was_cut(&error) => DriverError::of(&error),
+            Ok(Err(error)) if was_cut(&error) || was_last(&error) => DriverError::of(&error),
             Ok(answered) => {
                 *kept = Some(connection);
                 return answered.map_err(failed);
@@ -251,7 +251,7 @@ pub(crate) fn late(timeout: Duration) -> StoreError {
 }
 
 /// Half of it at least: those that met once are not to meet again.
-fn jitter(micros: u64) -> Duration {
+pub(crate) fn jitter(micros: u64) -> Duration {
     let mut random = [0; 8];
     // Without randomness they may meet again, and go on all the same.
     let _ = getrandom::fill(&mut random);
@@ -301,6 +301,12 @@ impl<'s> Tx<'s> {
         Ok(PgQueryResult::rows_affected(&done))
     }
 
+    /// What it writes may be lost with the server's memory after all.
+    pub(crate) async fn be_buffered(&mut self) -> Result<(), Failure> {
+        let not_durable = SqlStr::from_static("SET LOCAL synchronous_commit = off");
+        self.session.in_time((&mut *self.connection).execute(not_durable)).await.map(drop)
+    }
+
     /// Once the commit has been sent, only its answer tells. What has only read needs none.
     pub(crate) async fn commit(mut self) -> Result<(), Failure> {
         let commit = (&mut *self.connection).execute(SqlStr::from_static("COMMIT"));
@@ -325,9 +331,9 @@ impl<'s> Tx<'s> {
     }
 }
 
-/// Whether the backend was told to end: it may have committed before.
+/// Whether the backend was told to end, or has ended: it may have committed before.
 fn is_ending(error: &sqlx::Error) -> bool {
-    crate::error::code(error).is_some_and(|code| code.starts_with("57") || code.starts_with("08"))
+    was_last(error) || crate::error::code(error).is_some_and(|code| code.starts_with("57") || code.starts_with("08"))
 }
 
 /// What failed while opening.

@@ -6,19 +6,16 @@ use crate::{
     error::DriverError,
     queue::{Queue, Taker},
     read::facts_of_owner,
-    rows::{self, Bad},
+    rows::{self, Bad, OwnerRow},
     session::Session,
 };
 use chrono::{DateTime, Utc};
-use clove_core::{
-    Owner, StoreError,
-    error::CorruptRow,
-    store::{OrganizationRecord, OwnerFacts, OwnerRecord},
-};
+use clove_core::{Owner, StoreError, error::CorruptRow, store::OrganizationRecord};
 use sqlx::postgres::PgRow;
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     sync::Arc,
+    time::{Duration, Instant},
 };
 use tokio::sync::oneshot;
 
@@ -31,8 +28,9 @@ const MOST: usize = 512;
 #[derive(Clone)]
 pub(crate) struct OwnerAtSight {
     pub(crate) organization: OrganizationRecord,
-    /// With places of keys that have expired by the time asked for, or a later one.
-    pub(crate) facts: OwnerFacts,
+    pub(crate) row: OwnerRow,
+    /// Places of keys that have expired by the time asked for, or a later one.
+    pub(crate) held_by_expired: u32,
 }
 
 /// What is shown of an owner; `None` where it or its organization has no row.
@@ -56,6 +54,7 @@ impl From<Failed> for StoreError {
 struct Waiting {
     owner: Owner,
     expired_at: Option<DateTime<Utc>>,
+    since: Instant,
     answer: oneshot::Sender<Shown>,
 }
 
@@ -64,7 +63,7 @@ pub(crate) struct Sights(Arc<Queue<Waiting>>);
 
 impl Sights {
     /// Starts the tasks on the current runtime. They tell of each row before those who wait for it.
-    pub(crate) fn start(session: &Arc<Session>, tell: impl Fn(&OwnerRecord) + Clone + Send + Sync + 'static) -> Self {
+    pub(crate) fn start(session: &Arc<Session>, tell: impl Fn(&OwnerRow) + Clone + Send + Sync + 'static) -> Self {
         let queue = Arc::new(Queue::new());
         for _ in 0..TASKS {
             tokio::spawn(run(Arc::clone(session), Taker::of(&queue), tell.clone()));
@@ -81,16 +80,17 @@ impl Sights {
     pub(crate) async fn of(&self, owner: &Owner, expired_at: Option<DateTime<Utc>>) -> Result<Option<OwnerAtSight>, StoreError> {
         let (answer, answered) = oneshot::channel();
         // A closed queue gives it back, and it tells so by its loss.
-        drop(self.0.push(Waiting { owner: owner.clone(), expired_at, answer }));
+        drop(self.0.push(Waiting { owner: owner.clone(), expired_at, since: Instant::now(), answer }));
         let closed = Failed::Server(DriverError::Other("the store is closed, or its runtime has ended"));
         Ok(answered.await.unwrap_or(Err(closed))?)
     }
 }
 
-async fn run(session: Arc<Session>, queue: Taker<Waiting>, tell: impl Fn(&OwnerRecord)) {
+async fn run(session: Arc<Session>, queue: Taker<Waiting>, tell: impl Fn(&OwnerRow)) {
+    let take = |waiting: &mut VecDeque<Waiting>| take(waiting, session.timeout);
     while let Some(waiting) = queue.next(take).await {
         let shown = look(&session, &asked(&waiting)).await;
-        shown.iter().flatten().filter_map(|(_, shown)| shown.as_ref().ok()?.as_ref()).for_each(|shown| tell(&shown.facts.record));
+        shown.iter().flatten().filter_map(|(_, shown)| shown.as_ref().ok()?.as_ref()).for_each(|shown| tell(&shown.row));
         for Waiting { owner, answer, .. } in waiting {
             let shown = match &shown {
                 Ok(shown) => shown.get(&owner).cloned().unwrap_or(Ok(None)),
@@ -102,9 +102,18 @@ async fn run(session: Arc<Session>, queue: Taker<Waiting>, tell: impl Fn(&OwnerR
     }
 }
 
-fn take(waiting: &mut VecDeque<Waiting>) -> Vec<Waiting> {
+/// Who has waited for too long is told so, as in [`Creations`](crate::create::Creations).
+fn take(waiting: &mut VecDeque<Waiting>, timeout: Duration) -> Vec<Waiting> {
     let many = waiting.len().min(MOST);
-    waiting.drain(..many).filter(|waiting| !waiting.answer.is_closed()).collect()
+    let mut taken = Vec::with_capacity(many);
+    for next in waiting.drain(..many).filter(|waiting| !waiting.answer.is_closed()) {
+        if next.since.elapsed() > timeout {
+            let _ = next.answer.send(Err(Failed::Server(DriverError::Timeout(timeout))));
+        } else {
+            taken.push(next);
+        }
+    }
+    taken
 }
 
 /// Each owner once, and the latest of the times that it is asked for: where none has expired by that, none has by an earlier one.
@@ -132,9 +141,10 @@ async fn look(session: &Session, asked: &BTreeMap<&Owner, Option<DateTime<Utc>>>
 fn shown(row: &PgRow) -> Shown {
     let corrupt = |row: CorruptRow| move |what| Failed::Corrupt(row, what);
     let open = rows::value::<Option<bool>>(row, 10, "open").map_err(corrupt(CorruptRow::Organization))?;
-    let facts = facts_of_owner(row).map_err(corrupt(CorruptRow::Owner))?;
-    let organization = open.map(|open| OrganizationRecord { id: facts.record.owner.organization.clone(), open });
-    Ok(organization.map(|organization| OwnerAtSight { organization, facts }))
+    let held_by_expired = facts_of_owner(row).map_err(corrupt(CorruptRow::Owner))?.held_by_expired;
+    let row = OwnerRow::of(row, 11).map_err(corrupt(CorruptRow::Owner))?;
+    let organization = open.map(|open| OrganizationRecord { id: row.record.owner.organization.clone(), open });
+    Ok(organization.map(|organization| OwnerAtSight { organization, row, held_by_expired }))
 }
 
 #[cfg(test)]
@@ -144,7 +154,7 @@ mod tests {
 
     fn waiting(account: &str, expired_at: Option<i64>) -> Waiting {
         let expired_at = expired_at.map(|at| DateTime::from_timestamp_micros(at).unwrap());
-        Waiting { owner: Owner::new("acme", account).unwrap(), expired_at, answer: oneshot::channel().0 }
+        Waiting { owner: Owner::new("acme", account).unwrap(), expired_at, since: Instant::now(), answer: oneshot::channel().0 }
     }
 
     #[test]
@@ -157,11 +167,20 @@ mod tests {
     }
 
     #[test]
+    fn who_has_waited_for_too_long_is_told_so() {
+        let (answer, mut answered) = oneshot::channel();
+        let mut queue: VecDeque<_> = [Waiting { answer, ..waiting("ada", None) }].into();
+        assert!(take(&mut queue, Duration::ZERO).is_empty() && queue.is_empty());
+        assert!(matches!(answered.try_recv().unwrap(), Err(Failed::Server(DriverError::Timeout(Duration::ZERO)))));
+    }
+
+    #[test]
     fn all_who_wait_are_taken_but_those_who_have_gone() {
         let (answer, _stays) = oneshot::channel();
         let mut queue: VecDeque<_> =
             [waiting("gone", None), Waiting { answer, ..waiting("ada", None) }, waiting("gone", None)].into();
-        let taken: Vec<_> = take(&mut queue).into_iter().map(|waiting| waiting.owner.account.as_str().to_owned()).collect();
+        let taken: Vec<_> =
+            take(&mut queue, Duration::MAX).into_iter().map(|waiting| waiting.owner.account.as_str().to_owned()).collect();
         assert_eq!((taken, queue.len()), (vec!["ada".to_owned()], 0));
     }
 }

@@ -95,7 +95,7 @@ statements! {
         "SELECT s.digest, s.scheme, s.pepper, s.argon2_cost, s.argon2_salt, s.valid_until, s.key_id FROM ~secrets s \
          WHERE s.key_id = ANY($1)",
     /// Held until the end of the transaction: whoever changes anything of an owner holds its row.
-    lock_owner: concat!(owner_columns!(), " FROM ~owners o WHERE o.org = $1 AND o.account = $2 FOR UPDATE"),
+    lock_owner: concat!(owner_columns!(), ", o.generation FROM ~owners o WHERE o.org = $1 AND o.account = $2 FOR UPDATE"),
     /// In one order, so that no two wait for each other.
     lock_owners: concat!(
         owner_columns!(),
@@ -105,6 +105,8 @@ statements! {
     claim_owner:
         "INSERT INTO ~owners (org, account, open, held, records, creations, request_limits) VALUES ($1, $2, true, 0, 0, 0, '') \
          ON CONFLICT (org, account) DO NOTHING",
+    /// Whoever goes by the row as it was until now, finds another one.
+    move_owner: "UPDATE ~owners SET generation = generation + 1 WHERE org = $1 AND account = $2",
     unclaim_owner: "DELETE FROM ~owners WHERE org = $1 AND account = $2",
     /// The row, and how many of its places are held by keys that have expired: one statement sees one snapshot.
     owner_facts: concat!(
@@ -118,8 +120,8 @@ statements! {
         owner_columns!(),
         ", (SELECT count(*) FROM ~keys k WHERE k.org = o.org AND k.account = o.account AND ",
         holds_place!(),
-        " AND k.expires_at IS NOT NULL AND k.expires_at <= n.latest), (SELECT g.open FROM ~organizations g WHERE g.id = o.org) \
-         FROM unnest((SELECT $1::text[]), (SELECT $2::text[]), (SELECT $3::bigint[])) AS n(org, account, latest) \
+        " AND k.expires_at IS NOT NULL AND k.expires_at <= n.latest), (SELECT g.open FROM ~organizations g WHERE g.id = o.org), \
+         o.generation FROM unnest((SELECT $1::text[]), (SELECT $2::text[]), (SELECT $3::bigint[])) AS n(org, account, latest) \
          JOIN ~owners o ON o.org = n.org AND o.account = n.account"
     ),
     organization: "SELECT id, open FROM ~organizations WHERE id = $1",
@@ -192,14 +194,14 @@ statements! {
     /// CockroachDB refuses to insert into a table and update it in one.
     create_for_known: concat!(
         creations!(
-            ", $32::bigint[], $33::bigint[], $34::bigint[], $35::bigint[], $36::bigint[], $37::text[]",
-            ", was_held, was_records, was_limit, was_day, was_creations, was_limits"
+            ", $32::bigint[], $33::bigint[], $34::bigint[], $35::bigint[], $36::bigint[], $37::text[], $38::bigint[]",
+            ", was_held, was_records, was_limit, was_day, was_creations, was_limits, was_generation"
         ),
         "w AS (UPDATE ~owners AS o SET held = n.held, records = n.records, creation_day = n.creation_day, creations = n.creations \
          FROM n JOIN g ON g.id = n.org WHERE o.org = n.org AND o.account = n.account AND o.open \
          AND o.held = n.was_held AND o.records = n.was_records AND o.active_limit IS NOT DISTINCT FROM n.was_limit \
          AND o.creation_day IS NOT DISTINCT FROM n.was_day AND o.creations = n.was_creations AND o.request_limits = n.was_limits \
-         RETURNING o.org, o.account), ",
+         AND o.generation = n.was_generation RETURNING o.org, o.account), ",
         created!()
     ),
     insert_keys:

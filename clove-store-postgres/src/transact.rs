@@ -4,7 +4,7 @@ use crate::{
     create::Creations,
     error::Failure,
     read::{corrupt, key_within, open_flag, readable, scope_columns, state_names},
-    rows::{self, Bad, rows_of},
+    rows::{self, Bad, OwnerRow, rows_of},
     session::{Kind, Session, Tx},
     write,
 };
@@ -12,7 +12,7 @@ use chrono::{DateTime, Utc};
 use clove_core::{
     KeyId, KeyState, Owner, Scope, StoreError,
     error::CorruptRow,
-    store::{Decision, Facts, OwnerRecord, Reads, SecretRecord, StoredKey, Transaction},
+    store::{Changes, Decision, Facts, OwnerRecord, Reads, SecretRecord, StoredKey, Transaction},
 };
 use sqlx::postgres::PgRow;
 use std::collections::{BTreeSet, HashMap};
@@ -26,16 +26,17 @@ pub(crate) async fn transact(
     if let Some(created) = creations.try_to_create(transaction).await? {
         return Ok(created);
     }
-    let decision = session.attempts(|| attempt(session, transaction)).await?;
-    if let Decision::Commit(changes) = &decision {
-        changes.owners.iter().cloned().for_each(|record| creations.remember(record));
+    let (decision, generation) = session.attempts(|| attempt(session, transaction)).await?;
+    if let (Decision::Commit(changes), Some(generation)) = (&decision, generation) {
+        changes.owners.iter().cloned().for_each(|record| creations.remember(OwnerRow { record, generation }));
     }
     Ok(decision)
 }
 
-async fn attempt(session: &Session, transaction: &Transaction) -> Result<Decision, Failure> {
+/// The decision; and where it is about one owner, the generation of that one's row.
+async fn attempt(session: &Session, transaction: &Transaction) -> Result<(Decision, Option<i64>), Failure> {
     let mut tx = session.begin(Kind::Durable).await?;
-    let (facts, claims) = facts(&mut tx, transaction).await?;
+    let (facts, claims, generation) = facts(&mut tx, transaction).await?;
     let decision = transaction.decide(&facts);
     match &decision {
         Decision::Commit(changes) => {
@@ -45,9 +46,22 @@ async fn attempt(session: &Session, transaction: &Transaction) -> Result<Decisio
             write::changes(&mut tx, organization, changes).await?;
             tx.commit().await?;
         }
+        // An earlier run, which was sent as one statement and given up before the server saw it, may arrive after this was told: it goes by
+        // the row as it was until now, or by none. Where the server loses this with its memory, it loses what is on its way as well.
+        Decision::Refuse(_) if let (false, Reads::Owner { owner, .. }) = (transaction.is_first(), &transaction.reads) => {
+            tx.be_buffered().await?;
+            // Of an owner that has no row, none is left but where its organization is closed: where that is open, what arrives later was
+            // decided by just these facts, and not refused.
+            if facts.organization.as_ref().is_none_or(|organization| organization.open) {
+                claims.give_up_unused(&mut tx, &Changes::default()).await?;
+            }
+            let moves = tx.query(&tx.sql().move_owner).bind(owner.organization.as_str()).bind(owner.account.as_str());
+            tx.execute(moves).await?;
+            tx.commit().await?;
+        }
         _ => tx.rollback().await?,
     }
-    Ok(decision)
+    Ok((decision, generation))
 }
 
 /// Rows that were written only to be held, since there were none: nobody else sees them before the commit.
@@ -58,7 +72,7 @@ struct Claims {
 }
 
 impl Claims {
-    async fn give_up_unused(self, tx: &mut Tx<'_>, changes: &clove_core::store::Changes) -> Result<(), Failure> {
+    async fn give_up_unused(self, tx: &mut Tx<'_>, changes: &Changes) -> Result<(), Failure> {
         let sql = tx.sql();
         if let Some(organization) = self.organization.filter(|_| changes.organization.is_none()) {
             tx.execute(tx.query(&sql.unclaim_organization).bind(organization)).await?;
@@ -75,22 +89,24 @@ impl Claims {
     }
 }
 
-async fn facts(tx: &mut Tx<'_>, transaction: &Transaction) -> Result<(Facts, Claims), Failure> {
-    let (mut facts, mut claims) = (Facts::default(), Claims::default());
+async fn facts(tx: &mut Tx<'_>, transaction: &Transaction) -> Result<(Facts, Claims, Option<i64>), Failure> {
+    let (mut facts, mut claims, mut generation) = (Facts::default(), Claims::default(), None);
     match &transaction.reads {
-        Reads::Owner { owner, expired_at } => add_owner(tx, &mut facts, &mut claims, owner, *expired_at).await?,
+        Reads::Owner { owner, expired_at } => {
+            generation = Some(add_owner(tx, &mut facts, &mut claims, owner, *expired_at).await?);
+        }
         Reads::Budget { scope, unit } => facts.budget = unless_corrupt(crate::budgets::chosen_and_held(tx, scope, unit).await)?,
         Reads::Flag(scope) => facts.flag = open_flag(tx, scope).await?,
         Reads::Key { scope, id, expired_at } => {
             if let Some(owner) = owner_of(tx, scope, *id).await? {
-                add_owner(tx, &mut facts, &mut claims, &owner, *expired_at).await?;
+                generation = Some(add_owner(tx, &mut facts, &mut claims, &owner, *expired_at).await?);
                 facts.keys.extend(stored_key(tx, scope, *id).await?);
             }
         }
         Reads::Remains { scope, id } => {
             if let Some(owner) = owner_of(tx, scope, *id).await? {
                 let record = unless_corrupt(held_owner(tx, &owner).await)?;
-                facts.owners.extend(record.flatten());
+                facts.owners.extend(record.flatten().map(|row| row.record));
                 facts.remains = crate::read::remains(tx, scope, *id).await?;
             }
         }
@@ -99,7 +115,7 @@ async fn facts(tx: &mut Tx<'_>, transaction: &Transaction) -> Result<(Facts, Cla
     // Read last: whoever held these rows before has written it by now.
     let replayed = tx.row(tx.query(&tx.sql().event_by_operation).bind(transaction.operation.as_uuid())).await?;
     facts.replayed = replayed.map(|row| rows::event(&row)).transpose().map_err(corrupt(CorruptRow::AuditEvent))?;
-    Ok((facts, claims))
+    Ok((facts, claims, generation))
 }
 
 /// Whose key it is, which never changes, if it lies within the scope.
@@ -138,13 +154,13 @@ pub(crate) async fn secrets_of(tx: &mut Tx<'_>, ids: &[KeyId]) -> Result<Secrets
     Ok(secrets)
 }
 
-async fn held_owner(tx: &mut Tx<'_>, owner: &Owner) -> Result<Option<OwnerRecord>, Failure> {
+async fn held_owner(tx: &mut Tx<'_>, owner: &Owner) -> Result<Option<OwnerRow>, Failure> {
     let lock = tx.query(&tx.sql().lock_owner).bind(owner.organization.as_str().to_owned());
     let found = tx.row(lock.bind(owner.account.as_str().to_owned())).await?;
-    Ok(found.map(|row| rows::owner_record(&row)).transpose().map_err(corrupt(CorruptRow::Owner))?)
+    Ok(found.map(|row| OwnerRow::of(&row, 9)).transpose().map_err(corrupt(CorruptRow::Owner))?)
 }
 
-/// The rows of the owner and its organization, held. Rows that are not there yet are facts too, and are held as well, unless there
+/// The rows of the owner and its organization, held; the generation of the owner's. Rows that are not there yet are facts too, and are held as well, unless there
 /// are keys already: they are lost then.
 async fn add_owner(
     tx: &mut Tx<'_>,
@@ -152,7 +168,7 @@ async fn add_owner(
     claims: &mut Claims,
     owner: &Owner,
     expired_at: Option<DateTime<Utc>>,
-) -> Result<(), Failure> {
+) -> Result<i64, Failure> {
     let sql = tx.sql();
     let (organization, account) = (owner.organization.as_str().to_owned(), owner.account.as_str().to_owned());
     let mut row = tx.row(tx.query(&sql.share_organization).bind(organization.clone())).await?;
@@ -168,15 +184,16 @@ async fn add_owner(
         let key = tx.row(tx.query(&sql.key_of_organization).bind(organization.clone())).await?;
         unless_lost(key.as_ref(), CorruptRow::Organization)?;
     }
-    let mut record = held_owner(tx, owner).await?;
-    if record.is_none() {
+    let mut row = held_owner(tx, owner).await?;
+    if row.is_none() {
         if tx.execute(tx.query(&sql.claim_owner).bind(organization.clone()).bind(account.clone())).await? == 1 {
             claims.owner = Some(owner.clone());
         } else {
-            record = held_owner(tx, owner).await?;
+            row = held_owner(tx, owner).await?;
         }
     }
-    facts.owners.extend(record);
+    let generation = row.as_ref().map_or(0, |row| row.generation);
+    facts.owners.extend(row.map(|row| row.record));
     if facts.owners.is_empty() {
         let key = tx.row(tx.query(&sql.key_of_owner).bind(organization.clone()).bind(account.clone())).await?;
         unless_lost(key.as_ref(), CorruptRow::Owner)?;
@@ -185,7 +202,7 @@ async fn add_owner(
         let expired = tx.query(&sql.expired_places).bind(organization).bind(account).bind(now.timestamp_micros());
         facts.expired = readable(&tx.rows(expired).await?, rows::key);
     }
-    Ok(())
+    Ok(generation)
 }
 
 /// A key whose owner or organization has no row: it is lost.

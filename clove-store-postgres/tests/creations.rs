@@ -8,11 +8,11 @@ use chrono::TimeDelta;
 use clove_core::{
     ActiveLimit, By, Clove, Error, Expiry, ListKeys, NewKey, OperationId, Owner, Policy, Refusal, StoreError, error::CorruptRow,
 };
-use clove_store_postgres::PostgresStore;
+use clove_store_postgres::{Options, PostgresStore};
 use clove_testkit::TestClock;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use std::{pin::pin, time::Duration};
-use support::{Operator, Schemas, Way, url};
+use support::{Operator, Schemas, Way, url, wire::Wire};
 use tokio::time::timeout;
 
 fn by() -> By {
@@ -68,6 +68,21 @@ async fn nothing_is_created_behind_what_another_node_has_closed() {
     assert!(matches!(create(&one, &ada).await.unwrap_err(), Error::Refused(Refusal::OwnerClosed)));
     other.close_organization(&ada.organization, &by()).await.unwrap();
     assert!(matches!(create(&one, &bob).await.unwrap_err(), Error::Refused(Refusal::OwnerClosed)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_creation_in_a_closed_organization_is_refused_at_sight() {
+    let schemas = Schemas::new(Way::Direct);
+    let ([one, other], schema) = two_nodes(&schemas).await;
+    let ada = owner("ada");
+    create(&one, &ada).await.unwrap();
+    other.close_organization(&ada.organization, &by()).await.unwrap();
+    let mut holder = PgConnection::connect(&url(Way::Direct)).await.unwrap();
+    let mut held = holder.begin().await.unwrap();
+    held.execute(AssertSqlSafe(format!("SELECT 1 FROM {schema}.owners FOR UPDATE"))).await.unwrap();
+    let refused = timeout(Duration::from_secs(4), create(&one, &ada)).await.unwrap().unwrap_err();
+    assert!(matches!(refused, Error::Refused(Refusal::OwnerClosed)), "{refused}");
+    held.rollback().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -141,7 +156,7 @@ async fn those_who_are_refused_at_once_share_statements_and_one_that_gives_up_ta
         assert!(!refused.iter().all(tokio::task::JoinHandle::is_finished), "they wait for the table");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    // Long enough for more of them, of which there are six connections.
+    // Long enough for more of them, of which there are eight connections.
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert!(operator.waiting().await <= 2, "each of two tasks has one");
     refused.iter().take(30).for_each(tokio::task::JoinHandle::abort);
@@ -172,7 +187,9 @@ async fn a_creation_that_is_repeated_is_carried_out_once() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_creation_that_fails_takes_no_other_with_it() {
     let schemas = Schemas::new(Way::Direct);
-    let ([one, other], _) = two_nodes(&schemas).await;
+    let ([_, other], schema) = two_nodes(&schemas).await;
+    let wire = Wire::to(&url(Way::Direct)).await;
+    let one = Clove::new(Options::url(&wire.url).unwrap().schema(schema).open().await.unwrap(), Policy::profile_a());
     create(&one, &owner("first")).await.unwrap();
     let used = by().operation(OperationId::new(chrono::Utc::now()));
     other.create(&owner("used"), NewKey::named("laptop").unwrap(), &used).await.unwrap();
@@ -183,12 +200,15 @@ async fn one_creation_that_fails_takes_no_other_with_it() {
             clove.create(&owner(&format!("of-{place}")), NewKey::named("laptop").unwrap(), by).await.is_ok()
         })
     });
-    let mut created = Vec::new();
+    let (mut created, before) = (Vec::new(), wire.answered());
     for creation in creations.collect::<Vec<_>>() {
         created.push(creation.await.unwrap());
     }
     assert_eq!(created.iter().position(|created| !created), Some(20));
     assert_eq!(created.iter().filter(|created| **created).count(), 63);
+    // Nor along the longer way, which is six round trips for each.
+    let answers = wire.answered() - before;
+    assert!(answers < 80, "{answers}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

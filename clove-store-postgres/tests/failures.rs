@@ -36,7 +36,7 @@ fn clove(store: impl Store) -> Clove {
 
 /// Whose connections tell of themselves by this name.
 fn named(name: &str) -> Options {
-    Options::url(&format!("{}?application_name={name}", url(Way::Direct))).unwrap().schema(name).connections(6)
+    Options::url(&format!("{}?application_name={name}", url(Way::Direct))).unwrap().schema(name).connections(8)
 }
 
 /// Ends all connections of that name that are in some state; how many those were.
@@ -137,6 +137,25 @@ async fn a_commit_of_which_nothing_is_heard_is_unknown_and_is_found_out_by_its_o
 }
 
 #[tokio::test]
+async fn a_server_that_panics_behind_a_commit_may_have_committed() {
+    let schemas = Schemas::new(Way::Direct);
+    let name = schemas.name();
+    let wire = Wire::to(&url(Way::Direct)).await;
+    let store = Options::url(&wire.url).unwrap().schema(&name).open().await.unwrap();
+    wire.panic_behind("COMMIT\0");
+    let called = store.call_roll().await;
+    assert!(matches!(called, Err(StoreError::OutcomeUnknown { .. })), "{called:?}");
+    // A creation is one statement, which commits by itself.
+    let clove = clove(store);
+    for keys in 1..4 {
+        wire.panic_behind("a key");
+        create(&clove).await.unwrap();
+        let rows = "SELECT (SELECT count(*) FROM ~keys), (SELECT held FROM ~owners), (SELECT count(*) FROM ~audit)";
+        assert_eq!(Operator::of(&name).await.rows(rows).await, [format!("{keys} {keys} {keys}")]);
+    }
+}
+
+#[tokio::test]
 async fn a_lock_that_another_session_holds_ends_in_an_error_in_time() {
     for way in [Way::Direct, Way::Pooled] {
         let schemas = Schemas::new(way);
@@ -188,7 +207,7 @@ async fn a_caller_that_gives_up_anywhere_holds_nothing() {
         let schemas = Schemas::new(way);
         let name = schemas.name();
         let connect = url(way).parse::<PgConnectOptions>().unwrap().extra_float_digits(None).application_name(&name);
-        let pool = PgPoolOptions::new().max_connections(6).acquire_timeout(PATIENCE).connect_with(connect).await.unwrap();
+        let pool = PgPoolOptions::new().max_connections(8).acquire_timeout(PATIENCE).connect_with(connect).await.unwrap();
         let clove = clove(Options::pool(pool.clone()).schema(&name).open().await.unwrap());
         let mut operator = Operator::of(&name).await;
         create(&clove).await.unwrap();

@@ -51,7 +51,7 @@ pub(crate) async fn fill(schema: &Schema, crowd: Crowd) {
     execute(&mut connection, format!("INSERT INTO {name}.organizations (id, open) VALUES ('acme-corporation', true)")).await;
     copy(&mut connection, &format!("{name}.owners"), crowd.owners(), |number, line| {
         let owner = crowd.owner_of(number);
-        let _ = writeln!(line, "{}\t{}\tt\t2\t2\t\\N\t20454\t2\t", owner.organization, owner.account);
+        let _ = writeln!(line, "{}\t{}\tt\t2\t2\t\\N\t20454\t2\t\t0", owner.organization, owner.account);
     })
     .await;
     let now = chrono::Utc::now();

@@ -16,6 +16,7 @@ CREATE TABLE ~owners (
     creation_day   bigint,           -- days since the Unix epoch
     creations      bigint NOT NULL,
     request_limits text COLLATE "C" NOT NULL, -- '': as the policy says
+    generation     bigint NOT NULL DEFAULT 0, -- moves where a creation is refused that may arrive later
     PRIMARY KEY (org, account)
 ) /*FILLFACTOR*/;
 

@@ -91,7 +91,7 @@ macro_rules! nil {
         "'00000000-0000-0000-0000-000000000000'"
     };
 }
-/// Deletes the oldest rows before `$1`, at most `$2`, in the order of the index: two that forget at once do not wait for each other. From
+/// Deletes the oldest rows before `$1`, at most `$2`, in the order of the index, so that two that forget at once may wait for each other, and never both. From
 /// the first of them on: of a range with two ends that it does not know yet, the server expects few rows, and so goes by the index.
 macro_rules! forget_range {
     ($table:literal, $id:literal) => {
@@ -203,7 +203,7 @@ macro_rules! created {
          detail, arguments) SELECT event, operation, at, actor, reason, action, org, account, key_id, name, to_state, true, detail, \
          arguments FROM t) \
          SELECT o.org, o.account, o.open, o.held, o.records, o.active_limit, o.creation_day, o.creations, o.request_limits, \
-         n.place, t.place IS NOT NULL FROM n LEFT JOIN t ON t.place = n.place \
+         n.place, t.place IS NOT NULL, o.generation FROM n LEFT JOIN t ON t.place = n.place \
          LEFT JOIN LATERAL (SELECT * FROM ~owners x \
          WHERE t.place IS NULL AND x.org = n.org AND x.account = n.account ORDER BY x.org, x.account LIMIT 1) o ON true"
     };

@@ -98,6 +98,10 @@ impl<'c> Nemesis<'c> {
                 self.nodes[node].proxy.lose(Lost::Commit, commits);
                 self.pause(500, 900).await;
             }
+            Fault::LateCommits { node, commits } => {
+                self.nodes[node].proxy.lose(Lost::Time, commits);
+                self.pause(500, 900).await;
+            }
             Fault::KillProcess { node } => {
                 self.nodes[node].child.kill().unwrap();
                 self.nodes[node].child.wait().unwrap();

@@ -106,13 +106,14 @@ pub(crate) enum Fault {
     Silence { node: usize },
     LoseAnswers { node: usize, commits: usize },
     LoseCommits { node: usize, commits: usize },
+    LateCommits { node: usize, commits: usize },
     KillProcess { node: usize },
     StopProcess { node: usize },
 }
 
 impl Fault {
     pub(crate) fn next(seed: &mut Seed, nodes: usize) -> Self {
-        let what = seed.below(16);
+        let what = seed.below(18);
         let node = usize::try_from(seed.below(u64::try_from(nodes).unwrap())).unwrap();
         let commits = 2 + usize::try_from(seed.below(5)).unwrap();
         match what {
@@ -125,7 +126,8 @@ impl Fault {
             8 => Self::Silence { node },
             9..=11 => Self::LoseAnswers { node, commits },
             12 => Self::LoseCommits { node, commits },
-            13..=14 => Self::KillProcess { node },
+            13..=14 => Self::LateCommits { node, commits },
+            15..=16 => Self::KillProcess { node },
             _ => Self::StopProcess { node },
         }
     }
@@ -141,6 +143,7 @@ impl Fault {
             Self::Silence { .. } => "silence",
             Self::LoseAnswers { .. } => "lose answers",
             Self::LoseCommits { .. } => "lose commits",
+            Self::LateCommits { .. } => "late commits",
             Self::KillProcess { .. } => "kill process",
             Self::StopProcess { .. } => "stop process",
         }

@@ -10,6 +10,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread,
+    time::Duration,
 };
 
 /// Which way something goes.
@@ -26,7 +27,12 @@ pub(crate) enum Lost {
     Answer,
     /// The commit itself: the server rolls back.
     Commit,
+    /// Nothing but its time: it arrives when nobody waits for it any more.
+    Time,
 }
+
+/// How late that is: longer than a statement may take.
+const LATE: Duration = Duration::from_secs(7);
 
 /// Listens until it is dropped.
 pub(crate) struct Proxy {
@@ -195,7 +201,7 @@ impl Shared {
         }
         // A side that has gone silent is not told that the other went.
         while pair.is_silent.load(Ordering::SeqCst) && !self.state.lock().unwrap().has_ended {
-            thread::sleep(std::time::Duration::from_millis(200));
+            thread::sleep(Duration::from_millis(200));
         }
         pair.cut();
         self.state.lock().unwrap().pairs.retain(|other| !Arc::ptr_eq(other, pair));
@@ -224,7 +230,11 @@ impl Shared {
         let Some((lost, left @ 1..)) = state.loses else { return true };
         state.loses = Some((lost, left - 1));
         state.lost += 1;
+        drop(state);
         pair.loses_answer.store(lost == Lost::Answer, Ordering::SeqCst);
-        lost == Lost::Answer
+        if lost == Lost::Time {
+            thread::sleep(LATE);
+        }
+        lost != Lost::Commit && !pair.is_cut.load(Ordering::SeqCst)
     }
 }
