@@ -21,8 +21,8 @@
 //!   within the bound of freshness, 2 seconds unless the policy says otherwise, mostly within 250 ms; `Clove::everywhere`
 //!   returns once it is a fact.
 //! - **PgBouncer** in transaction mode, and poolers like it, are recognised on opening. Point it at the primary.
-//! - **Two connections** are kept for look-ups, which verifications at the same time share, and two for creations as long as these come;
-//!   a pool needs six at least.
+//! - **Two connections** are kept for look-ups, which verifications at the same time share, two for creations as long as these come, and
+//!   two are taken where creations are refused; a pool needs eight at least.
 //! - **Errors** hold what the server said only where that names no values.
 //!
 //! # On which servers
@@ -45,8 +45,8 @@
 //! | another command: disable | 15 | 13 | 26 | `round-trips-disable` |
 //!
 //! Through a pooler a statement that is alone stands between `BEGIN` and `COMMIT`, and each is prepared anew, which is a round trip of its
-//! own. The pool asks a connection whether it lives as it gives it out and as it takes it back, which are two more; verifications keep
-//! their connections, and creations theirs where there is no pooler.
+//! own. The pool asks each connection that comes back, twice, whether it lives, which are two more; verifications keep their connections, and
+//! creations theirs where there is no pooler.
 //!
 //! An idle node sends some 4 statements a second, by which what it remembers stays fresh (`idle-statements`), and 1,000 granted requests from
 //! memory call the store some 13 times, at limits of 100,000 (`store-calls-per-1000-pg`). Neither is more with 10,000,000 keys than with

@@ -17,9 +17,11 @@ use sqlx::{
 };
 use std::{fmt, str::FromStr, sync::Arc, time::Duration};
 
-/// The fewest connections that a pool must allow: two tasks keep one each for look-ups, two for creations as long as these come, and the
-/// host's own work is not to leave commands and polls without any.
-const FEWEST: u32 = 6;
+/// The fewest connections that a pool must allow: two tasks keep one each for look-ups, two for creations as long as these come, two take
+/// one each for as long as they look at owners that are full, and commands and polls are not to be left without any.
+const FEWEST: u32 = 8;
+/// The longest that a statement may be given: the server counts its milliseconds in 31 bits, and nobody waits for so long.
+const LONGEST: Duration = Duration::from_secs(3600);
 /// A connection that was idle for longer is asked whether it lives before it is used.
 const TRUSTED_FOR: Duration = Duration::from_secs(1);
 /// The longest name of a schema, in bytes: Postgres cuts longer ones.
@@ -70,8 +72,8 @@ impl Options {
         Ok(Self::of(Server::Connect(Box::new(options))))
     }
 
-    /// The host's own pool, which must allow at least 6 connections: two of them are kept for look-ups, and two for creations as long as these
-    /// come. PgBouncer takes none that asks for `extra_float_digits`, as sqlx's do unless told not to (`PgConnectOptions::extra_float_digits(None)`).
+    /// The host's own pool, which must allow at least 8 connections: two of them are kept for look-ups, two for creations as long as these
+    /// come, and two are taken for a moment each where creations are refused. PgBouncer takes none that asks for `extra_float_digits`, as sqlx's do unless told not to (`PgConnectOptions::extra_float_digits(None)`).
     /// A connection whose server has gone silent is lost to it for as long as the system takes to find out, unless its `after_release` asks,
     /// and does not wait for long.
     #[must_use]
@@ -86,19 +88,19 @@ impl Options {
         self
     }
 
-    /// How many connections a pool of its own opens at most; 10 unless set, and at least 6.
+    /// How many connections a pool of its own opens at most; 10 unless set, and at least 8.
     #[must_use]
     pub fn connections(mut self, connections: u32) -> Self {
         self.connections = connections.max(FEWEST);
         self
     }
 
-    /// How long a statement may take, or wait for a lock, before it has failed; 5 seconds unless set, at least a millisecond. A look-up
+    /// How long a statement may take, or wait for a lock, before it has failed; 5 seconds unless set, from a millisecond to an hour. A look-up
     /// has a second at most. So long may each step of opening take, too, but for what changes the schema, which takes its time once it
     /// has its locks, and waits for each of them no longer.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = timeout.max(Duration::from_millis(1));
+        self.timeout = timeout.clamp(Duration::from_millis(1), LONGEST);
         self
     }
 
@@ -243,7 +245,8 @@ impl Options {
             }
         };
         if pool.options().get_max_connections() < FEWEST {
-            let what = "the pool must allow at least 6 connections: two are kept for look-ups, and two for creations as long as these come";
+            let what = "the pool must allow at least 8 connections: two are kept for look-ups, two for creations as long as these come, and two \
+                        are taken where creations are refused";
             return Err(StoreError::Unavailable { what, source: None });
         }
         Ok(pool)

@@ -23,7 +23,7 @@ const LATE: Duration = Duration::from_secs(2);
 const LONG: Duration = Duration::from_secs(20);
 
 async fn open(url: &str, schema: &str) -> Clove {
-    let store = Options::url(url).unwrap().schema(schema).connections(6).open().await.unwrap();
+    let store = Options::url(url).unwrap().schema(schema).connections(8).open().await.unwrap();
     let policy = Policy::builder().limits(Tier::unlimited()).max_creations_per_day(None).max_records(None).build().unwrap();
     let clove = Clove::new(store, policy);
     clove.maintenance().spawn_thread(|_| {}).unwrap();

@@ -36,7 +36,7 @@ impl Strict {
     fn options(&self, way: Way) -> (Options, String) {
         let schema = format!("clove{}", self.schemas.fetch_add(1, Ordering::SeqCst));
         let url = format!("{}/{}", url(way).rsplit_once('/').unwrap().0, name_of(&self.database));
-        (Options::url(&url).unwrap().schema(&schema).connections(6), schema)
+        (Options::url(&url).unwrap().schema(&schema).connections(8), schema)
     }
 
     async fn operator(&self, schema: &str) -> Operator {

@@ -28,7 +28,7 @@ fn changes(short: usize, long: usize) -> usize {
 }
 
 async fn open(url: &str, schema: &str) -> Clove {
-    serve(Options::url(url).unwrap().schema(schema).connections(6).open().await.unwrap())
+    serve(Options::url(url).unwrap().schema(schema).connections(8).open().await.unwrap())
 }
 
 fn serve(store: PostgresStore) -> Clove {

@@ -6,12 +6,20 @@
 mod database;
 mod support;
 
-use clove_core::{By, Clove, NewKey, Owner, Policy, Store, StoreError};
+use clove_core::{By, Clove, Error, NewKey, Owner, Policy, Refusal, Store, StoreError};
 use clove_store_postgres::{Options, PostgresStore};
 use database::Database;
-use std::{collections::BTreeSet, time::Duration};
+use sqlx::postgres::PgPoolOptions;
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 use support::{Operator, Role, Schemas, Way, url, wire::Wire};
-use tokio::time::timeout;
+use tokio::{task::JoinSet, time::timeout};
 
 fn clove(store: PostgresStore) -> Clove {
     Clove::new(store, Policy::default())
@@ -30,7 +38,7 @@ async fn create(clove: &Clove) -> String {
 async fn opens_at_once(way: Way, partitions: bool) {
     let schemas = Schemas::new(way);
     let name = schemas.name();
-    let opening = (0..8).map(|_| tokio::spawn(schemas.options_of(&name).partitions(partitions).connections(6).open()));
+    let opening = (0..8).map(|_| tokio::spawn(schemas.options_of(&name).partitions(partitions).connections(8).open()));
     let mut called = BTreeSet::new();
     let mut stores = Vec::new();
     for opening in opening.collect::<Vec<_>>() {
@@ -158,41 +166,66 @@ async fn a_server_that_may_only_be_read_is_refused() {
 }
 
 #[tokio::test]
-async fn a_host_s_own_pool_must_allow_six_connections_which_are_enough_for_all_at_once() {
+async fn a_host_s_own_pool_must_allow_eight_connections_by_which_all_goes_on_at_once() {
     let schemas = Schemas::new(Way::Direct);
     let name = schemas.name();
-    let pool = |most| sqlx::postgres::PgPoolOptions::new().max_connections(most).connect_lazy(&url(Way::Direct)).unwrap();
-    let refused = Options::pool(pool(5)).schema(&name).open().await.unwrap_err();
-    assert!(refused.to_string().contains("at least 6 connections"), "{refused}");
-    let own = pool(6);
+    let pool = |most| PgPoolOptions::new().max_connections(most).connect_lazy(&url(Way::Direct)).unwrap();
+    let refused = Options::pool(pool(7)).schema(&name).open().await.unwrap_err();
+    assert!(refused.to_string().contains("at least 8 connections"), "{refused}");
+    let own = pool(8);
     let clove = clove(Options::pool(own.clone()).schema(&name).open().await.unwrap());
     let credential = create(&clove).await;
     // The host goes on using it.
     let mut work = own.begin().await.unwrap();
     let one: i32 = sqlx::query_scalar("SELECT 1").fetch_one(&mut *work).await.unwrap();
-    assert!(clove.verify(&credential).await.unwrap().granted().is_some());
-    // Creations of both kinds come without end, and what kills goes on beside them.
+    // Creations of both kinds, refusals and look-ups come without end, and what kills goes on beside them.
     let by = || By::new("ada", "a test").unwrap();
-    let creating: Vec<_> = (0..4)
-        .map(|number| {
-            let clove = clove.clone();
-            tokio::spawn(async move {
-                for round in 0.. {
-                    let owner = Owner::new("acme", format!("owner-{number}-{}", round / 2)).unwrap();
-                    clove.create(&owner, NewKey::named("laptop").unwrap(), &by()).await.unwrap();
-                }
-            })
-        })
-        .collect();
-    let owner = Owner::new("acme", "victim").unwrap();
-    for _ in 0..20 {
-        let key = clove.create(&owner, NewKey::named("laptop").unwrap(), &by()).await.unwrap().key;
-        clove.revoke(&owner, key.id, &by()).await.unwrap();
-        clove.delete(&owner, key.id, &by()).await.unwrap();
+    let (full, ends) = (Owner::new("acme", "full").unwrap(), Arc::new(AtomicBool::new(false)));
+    for _ in 0..2 {
+        clove.create(&full, NewKey::named("laptop").unwrap(), &by()).await.unwrap();
     }
-    creating.into_iter().for_each(|creating| creating.abort());
+    let mut busy = JoinSet::new();
+    for number in 0..12 {
+        let (clove, full, ends, credential) = (clove.clone(), full.clone(), Arc::clone(&ends), credential.clone());
+        busy.spawn(async move {
+            for round in 0.. {
+                if ends.load(Ordering::SeqCst) {
+                    break;
+                }
+                let owner = Owner::new("acme", format!("owner-{number}-{}", round / 2)).unwrap();
+                match number % 3 {
+                    0 => drop(clove.create(&owner, NewKey::named("laptop").unwrap(), &by()).await.unwrap()),
+                    1 => {
+                        let refused = clove.create(&full, NewKey::named("laptop").unwrap(), &by()).await.unwrap_err();
+                        assert!(matches!(refused, Error::Refused(Refusal::LimitReached { .. })), "{refused}");
+                    }
+                    _ => drop(clove.verify(&credential).await.unwrap()),
+                }
+            }
+        });
+    }
+    let owner = Owner::new("acme", "victim").unwrap();
+    let kills = async {
+        for _ in 0..20 {
+            let key = clove.create(&owner, NewKey::named("laptop").unwrap(), &by()).await.unwrap().key;
+            clove.revoke(&owner, key.id, &by()).await.unwrap();
+            clove.delete(&owner, key.id, &by()).await.unwrap();
+        }
+    };
+    timeout(Duration::from_secs(60), kills).await.unwrap();
+    ends.store(true, Ordering::SeqCst);
+    while let Some(ended) = busy.join_next().await {
+        ended.unwrap();
+    }
     work.rollback().await.unwrap();
     assert_eq!(one, 1);
+}
+
+#[tokio::test]
+async fn the_longest_time_out_is_one_that_the_server_takes() {
+    let schemas = Schemas::new(Way::Direct);
+    let clove = clove(schemas.options().timeout(Duration::MAX).open().await.unwrap());
+    create(&clove).await;
 }
 
 /// An error and its causes.

@@ -31,7 +31,7 @@ fn owner(number: usize) -> Owner {
 
 async fn open(schema: &str) -> Clove {
     // Eight processes on a busy machine: none is to give up early.
-    let options = Options::url(&url(Way::Direct)).unwrap().schema(schema).connections(6).timeout(Duration::from_secs(60));
+    let options = Options::url(&url(Way::Direct)).unwrap().schema(schema).connections(8).timeout(Duration::from_secs(60));
     Clove::new(options.open().await.unwrap(), policy())
 }
 

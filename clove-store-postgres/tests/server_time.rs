@@ -42,7 +42,7 @@ fn now() -> i64 {
 }
 
 async fn node(schema: &str, ahead: i64) -> Clove {
-    let store = Options::url(&url(Way::Direct)).unwrap().schema(schema).connections(6).open().await.unwrap();
+    let store = Options::url(&url(Way::Direct)).unwrap().schema(schema).connections(8).open().await.unwrap();
     let limits = Limits::new([Window::new(1_000_000, Duration::from_secs(5)).unwrap()]).unwrap();
     let policy = Policy::builder().limits(Tier { key: limits, account: None }).build().unwrap();
     let clove = Clove::with_clock(store, policy, Wrong(ahead));

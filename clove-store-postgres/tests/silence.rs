@@ -20,7 +20,7 @@ const TIMEOUT: Duration = Duration::from_millis(500);
 async fn a_node_goes_on_over_new_connections_however_often_the_old_ones_fall_silent() {
     let cluster = Cluster::start();
     let proxy = Proxy::before(cluster.port());
-    let store = Options::url(&Cluster::url(proxy.port())).unwrap().connections(6).timeout(TIMEOUT).open().await.unwrap();
+    let store = Options::url(&Cluster::url(proxy.port())).unwrap().connections(8).timeout(TIMEOUT).open().await.unwrap();
     let policy = Policy::builder().limits(Tier::unlimited()).max_creations_per_day(None).max_records(None).build().unwrap();
     let clove = Clove::new(store, policy);
     tokio::spawn(clove.maintenance().run(|_| {}));

@@ -19,7 +19,7 @@ pub(crate) fn run(variable: &str, steps: &[Step]) {
     let name = format!("clove_model_{}", OperationId::new(chrono::Utc::now()).to_string().replace('-', ""));
     let open = || {
         // Plain tables are sooner made.
-        let options = Options::url(&url(variable)).unwrap().schema(&name).partitions(false).connections(6);
+        let options = Options::url(&url(variable)).unwrap().schema(&name).partitions(false).connections(8);
         Box::new(runtime.block_on(options.open()).unwrap()) as Box<dyn Store>
     };
     let ran = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| crate::run([open(), open()], steps)));

@@ -62,7 +62,7 @@ impl Schemas {
 
     /// Of a schema of this name.
     pub(crate) fn options_of(&self, name: &str) -> Options {
-        Options::url(&url(self.way)).unwrap().schema(name).connections(6)
+        Options::url(&url(self.way)).unwrap().schema(name).connections(8)
     }
 
     pub(crate) fn options(&self) -> Options {
@@ -177,7 +177,7 @@ impl Role {
     }
 
     pub(crate) async fn store_of(&self, schema: &str) -> PostgresStore {
-        Options::url(&self.url()).unwrap().schema(schema).connections(6).migrate(false).open().await.unwrap()
+        Options::url(&self.url()).unwrap().schema(schema).connections(8).migrate(false).open().await.unwrap()
     }
 }
 
@@ -206,7 +206,7 @@ impl Damaged {
         let schemas = Schemas::new(Way::Direct);
         let name = schemas.name();
         // Plain tables are sooner made.
-        let options = schemas.options_of(&name).partitions(false).prepared(true).connections(6);
+        let options = schemas.options_of(&name).partitions(false).prepared(true).connections(8);
         let fixture = Fixture::on(options.open().await.unwrap(), policy).unwrap();
         let mut operator = Operator::of(&name).await;
         // What a restored dump without its constraints may hold.
