@@ -127,8 +127,8 @@ impl Asked {
     fn order(&self, known: Option<OperationId>) -> Result<Order, Problem> {
         let reason = headers::reason(&self.parts.headers)?;
         let by = self.visitor.by(&reason).map_err(|_| headers::bad_reason())?;
-        let operation = known.unwrap_or_else(|| OperationId::new(self.clove.now()));
-        Ok(Order { by: by.operation(operation), is_repeatable: known.is_some() })
+        // Without one of the client's the command is given one, which nobody can have used before: what is refused then, is refused sooner.
+        Ok(Order { by: if let Some(known) = known { by.operation(known) } else { by }, is_repeatable: known.is_some() })
     }
 }
 
@@ -150,10 +150,10 @@ impl Order {
     where
         F: Future<Output = Result<T, Error>>,
     {
-        let mut answer = command(self.by.clone()).await;
-        if matches!(answer, Err(Error::OutcomeUnknown { .. })) && !self.is_repeatable {
-            answer = command(self.by).await;
-        }
+        let answer = match command(self.by.clone()).await {
+            Err(Error::OutcomeUnknown { operation, .. }) if !self.is_repeatable => command(self.by.operation(operation)).await,
+            answer => answer,
+        };
         answer.map_err(Problem::from)
     }
 }
