@@ -41,7 +41,7 @@
 //! |---|---|---|---|---|
 //! | a verification that reads | 1 | 1 | 4 | `round-trips-verify` |
 //! | a creation where a place is free | 1 | 1 | 6 | `round-trips-create` |
-//! | one at the limit, refused | 6 | 2 | 12 | `round-trips-refused-creation` |
+//! | one at the limit, refused, under no operation id of the host's own | 6 | 2 | 12 | `round-trips-refused-creation` |
 //! | another command: disable | 15 | 13 | 26 | `round-trips-disable` |
 //!
 //! Through a pooler a statement that is alone stands between `BEGIN` and `COMMIT`, and each is prepared anew, which is a round trip of its
