@@ -116,7 +116,7 @@ pub trait Store: Send + Sync + 'static {
     ///   is written.
     /// - **Epochs**: those of [`Changes::outdates`] move with the changes, and no others; telemetry moves none.
     /// - **Refused**: from then on no earlier run of the same operation is written, also one whose outcome was unknown and that arrives
-    ///   late. A later run may be.
+    ///   late. A later run may be. A store may keep a row of an owner that had none, with nothing in it, if that is how it rules this out.
     /// - **Cancelled** at any point, it has happened whole or not at all; running the same transaction again tells.
     ///
     /// Where rows are locked, the order is organization, owner, key.

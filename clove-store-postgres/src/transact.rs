@@ -50,9 +50,9 @@ async fn attempt(session: &Session, transaction: &Transaction) -> Result<(Decisi
         // the row as it was until now, or by none. Where the server loses this with its memory, it loses what is on its way as well.
         Decision::Refuse(_) if let (false, Reads::Owner { owner, .. }) = (transaction.is_first(), &transaction.reads) => {
             tx.be_buffered().await?;
-            // Of an owner that has no row, none is left but where its organization is closed: where that is open, what arrives later was
-            // decided by just these facts, and not refused.
-            if facts.organization.as_ref().is_none_or(|organization| organization.open) {
+            // Of an owner that had no row, one with nothing in it stays; but where its organization has none either, by which a statement of a
+            // creation writes nothing.
+            if facts.organization.is_none() {
                 claims.give_up_unused(&mut tx, &Changes::default()).await?;
             }
             let moves = tx.query(&tx.sql().move_owner).bind(owner.organization.as_str()).bind(owner.account.as_str());

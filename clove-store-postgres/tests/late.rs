@@ -111,6 +111,27 @@ async fn nor_is_the_first_of_an_owner() {
     assert!(names(&near, &ada).await.is_empty());
 }
 
+/// What it is refused for may be no row's.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nor_is_the_first_of_an_owner_that_another_policy_has_refused() {
+    let (schemas, ada) = (Schemas::new(Way::Direct), owner("ada"));
+    let (name, wire) = (schemas.name(), Wire::to(&url(Way::Direct)).await);
+    let far = Options::url(&wire.url).unwrap().schema(&name).timeout(TIMEOUT).open().await.unwrap();
+    let far = Clove::new(far, Policy::profile_a());
+    let none = Policy::builder().active_limit(ActiveLimit::AtMost(0)).build().unwrap();
+    let strict = Clove::new(schemas.options_of(&name).open().await.unwrap(), none);
+    create(&far, &owner("ben"), "of another").await.unwrap();
+    let by_operation = by().operation(clove_core::OperationId::new(far.now()));
+    let again = async |clove: &Clove| clove.create(&ada, NewKey::named(LATE).unwrap(), &by_operation).await.map(drop);
+    wire.hold(LATE);
+    assert!(tokio::time::timeout(TIMEOUT / 4, again(&far)).await.is_err());
+    wire.is_holding().await;
+    let told = again(&strict).await;
+    assert!(matches!(told, Err(Error::Refused(Refusal::LimitReached { .. }))), "{told:?}");
+    wire.release().await;
+    assert!(names(&strict, &ada).await.is_empty());
+}
+
 /// A host that asks again asks any of its nodes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nor_is_one_that_was_refused_by_another_node_behind_a_pooler() {

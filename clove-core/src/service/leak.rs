@@ -42,7 +42,7 @@ impl Clove {
             let rule = "must be at most 65536 bytes: give it in parts";
             return Err(Invalid::new("report of a leak", rule, size(text)).into());
         }
-        let (mut order, mut failed, mut seen) = (None, None, BTreeSet::new());
+        let (mut order, mut first, mut failed, mut seen) = (None, None, None, BTreeSet::new());
         let whole = self.parse(text.trim_ascii());
         if let Some(whole) = &whole
             && self.report(whole, order.get_or_insert_with(|| Order::new(by, self.now()))).await?
@@ -58,6 +58,7 @@ impl Clove {
                 break;
             }
             let order = order.get_or_insert_with(|| Order::new(by, self.now()));
+            first.get_or_insert(order.operation);
             let with_id = credential::id_before(before).map(|id| Presented::WithId(id, secret));
             // The whole text was tried already, and to prove a secret may take a slow hash.
             let untried = with_id.into_iter().chain([Presented::Bare(secret)]).filter(|presented| whole != Some(*presented));
@@ -74,9 +75,9 @@ impl Clove {
         }
         match failed {
             None => Ok(()),
-            // Repeated under the caller's id, what was done is answered from its event, and the rest is done again.
+            // Repeated under the first id, what was done by it is answered from its event, and the rest is done again.
             Some(Error::OutcomeUnknown { source, operation }) => {
-                Err(Error::OutcomeUnknown { source, operation: by.operation.unwrap_or(operation) })
+                Err(Error::OutcomeUnknown { source, operation: first.unwrap_or(operation) })
             }
             Some(error) => Err(error),
         }

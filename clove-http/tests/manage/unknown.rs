@@ -2,7 +2,7 @@ use crate::{
     host::Host,
     support::{Ending, Mode, spied},
 };
-use clove_core::Policy;
+use clove_core::{KeyState, Policy};
 use serde_json::json;
 
 /// As often as the core itself runs a transaction whose outcome is unknown.
@@ -31,6 +31,21 @@ async fn an_unknown_outcome_is_asked_for_once_more_where_the_client_cannot() {
     assert_eq!(host.ask("POST", &format!("{path}/disable")).send().await.is(200).json()["changed"], json!(true));
     spy.end(unknown(COMMITTED, RUNS));
     host.ask("DELETE", &path).send().await.is(204);
+}
+
+#[tokio::test]
+async fn a_report_of_two_leaks_is_finished_where_the_outcome_of_the_second_was_unknown() {
+    let (fixture, spy) = spied(Policy::profile_a());
+    let host = Host::on(fixture);
+    let mut text = String::new();
+    for name in ["one", "other"] {
+        let made = host.ask("POST", "/keys").json(json!({"name": name})).send().await.is(201).json();
+        text.push_str(&format!("{}\n", made["secret"].as_str().unwrap()));
+    }
+    spy.end(std::iter::once(Ending::Commits).chain(unknown(COMMITTED, RUNS)));
+    host.ask("POST", "/leaks").json(json!({"text": text})).send().await.is(204);
+    let keys = host.fixture.keys().await.unwrap();
+    assert!(keys.len() == 2 && keys.iter().all(|key| key.state == KeyState::Compromised), "{keys:?}");
 }
 
 #[tokio::test]
