@@ -301,9 +301,9 @@ pub trait Store: Send + Sync + 'static {
     async fn access_log(&self, query: &AccessQuery) -> Result<AccessPage, StoreError>;
 
     /// Forgets at most `limit` entries of the access log whose ids were made before `before`, the oldest first, and after them
-    /// counts of hours that began before it; how many rows it were, as for [`Store::forget_counts`]. A store that keeps its log in a table for each month may instead
-    /// forget a month that was over before `before` at once, however many entries it had, and says `limit` then: there may be more.
-    /// Need not be durable when it returns.
+    /// counts of hours that began before it; how many rows it were, as for [`Store::forget_counts`]. A store that keeps
+    /// its log in a table for each month may instead forget a month that was over before `before` at once, however many entries it had, and
+    /// says `limit` then: there may be more. Need not be durable when it returns.
     ///
     /// # Errors
     /// [`Unavailable`](StoreError::Unavailable) or [`OutcomeUnknown`](StoreError::OutcomeUnknown); it may be done again.

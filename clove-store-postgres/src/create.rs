@@ -258,31 +258,7 @@ async fn run(session: Arc<Session>, owners: Arc<Owners>, queue: Taker<Waiting>) 
     let (mut connection, mut written) = (None, 0_u64);
     let take = |waiting: &mut VecDeque<Waiting>| take(waiting, &owners, session.timeout);
     while let Some(waiting) = next(&queue, &mut connection, take).await {
-        let (mut parts, mut conflicts) = (vec![waiting], 0);
-        while let Some(mut part) = parts.pop() {
-            let outcomes = match write(&session, &mut connection, &part).await {
-                Ok(outcomes) => outcomes,
-                // One of them is there already: it is to take no other along the longer way.
-                Err(Failure::Store(StoreError::Conflict(_))) if part.len() > 1 && conflicts < MOST_CONFLICTS => {
-                    conflicts += 1;
-                    let second = part.split_off(part.len() / 2);
-                    parts.extend([second, part]);
-                    continue;
-                }
-                Err(Failure::Store(error @ StoreError::OutcomeUnknown { .. })) => {
-                    conflicts = MOST_CONFLICTS;
-                    let said = DriverError::said(&error);
-                    part.iter().map(|_| Outcome::Unknown(said.clone())).collect()
-                }
-                // Which of them lost against others, and what failed, the longer way tells.
-                Err(_) => part.iter().map(|_| Outcome::Failed).collect(),
-            };
-            answer(part, outcomes, &owners);
-            // A server that hangs, or has most of them already, is not asked for each.
-            if conflicts == MOST_CONFLICTS {
-                parts.drain(..).flatten().for_each(|waiting| drop(waiting.answer.send(Outcome::Failed)));
-            }
-        }
+        write_all(&session, &mut connection, waiting, &owners).await;
         written = written.saturating_add(1);
         if written >= PLANNED_ANEW && written.is_power_of_two() {
             plan_anew(&mut connection).await;
@@ -343,9 +319,40 @@ fn take(waiting: &mut VecDeque<Waiting>, known: &Owners, timeout: Duration) -> V
     taken
 }
 
+/// Writes all by one statement, and answers each. Where one of them is there already, which is to take no other along the longer way, halves
+/// are tried by themselves.
+async fn write_all(session: &Session, connection: &mut Option<PoolConnection<Postgres>>, waiting: Vec<Waiting>, owners: &Owners) {
+    let (mut parts, mut conflicts) = (vec![waiting], 0);
+    while let Some(mut part) = parts.pop() {
+        let written = write(session, connection, &part).await;
+        let is_there = matches!(written, Err(Failure::Store(StoreError::Conflict(_))));
+        if is_there && part.len() > 1 && conflicts < MOST_CONFLICTS {
+            conflicts += 1;
+            let second = part.split_off(part.len() / 2);
+            parts.extend([second, part]);
+            continue;
+        }
+        let hangs = matches!(written, Err(Failure::Store(StoreError::OutcomeUnknown { .. })));
+        answer(part, written, owners);
+        // A server that hangs, or has most of them already, is not asked for each.
+        if hangs || conflicts == MOST_CONFLICTS {
+            parts.drain(..).flatten().for_each(|waiting| drop(waiting.answer.send(Outcome::Failed)));
+        }
+    }
+}
+
 /// Before the next ones are taken, which go by what they leave.
-fn answer(written: Vec<Waiting>, outcomes: Vec<Outcome>, owners: &Owners) {
-    for (Waiting { creation, answer, .. }, outcome) in written.into_iter().zip(outcomes) {
+fn answer(part: Vec<Waiting>, written: Result<Vec<PgRow>, Failure>, owners: &Owners) {
+    let outcomes: Vec<Outcome> = match written {
+        Ok(found) => outcomes(part.len(), &found),
+        Err(Failure::Store(error @ StoreError::OutcomeUnknown { .. })) => {
+            let said = DriverError::said(&error);
+            part.iter().map(|_| Outcome::Unknown(said.clone())).collect()
+        }
+        // Which of them lost against others, and what failed, the longer way tells.
+        Err(_) => part.iter().map(|_| Outcome::Failed).collect(),
+    };
+    for (Waiting { creation, answer, .. }, outcome) in part.into_iter().zip(outcomes) {
         match &outcome {
             Outcome::Written => owners.remember(creation.after),
             Outcome::Otherwise(Some(row)) => owners.remember(row.clone()),
@@ -356,15 +363,14 @@ fn answer(written: Vec<Waiting>, outcomes: Vec<Outcome>, owners: &Owners) {
     }
 }
 
-/// One outcome for each; they are all for new owners, or all for known ones.
+/// A row for each; they are all for new owners, or all for known ones.
 async fn write(
     session: &Session,
     connection: &mut Option<PoolConnection<Postgres>>,
     waiting: &[Waiting],
-) -> Result<Vec<Outcome>, Failure> {
+) -> Result<Vec<PgRow>, Failure> {
     let creations: Vec<&Creation> = waiting.iter().map(|waiting| &waiting.creation).collect();
-    let found = session.write_once(connection, || statement(session, &creations)).await?;
-    Ok(outcomes(creations.len(), &found))
+    session.write_once(connection, || statement(session, &creations)).await
 }
 
 fn outcomes(creations: usize, found: &[PgRow]) -> Vec<Outcome> {

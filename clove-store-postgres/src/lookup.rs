@@ -6,7 +6,7 @@ use crate::{
     error::{may_pass, unavailable},
     queue::Queue,
     rows::{self, CANDIDATE_ASKED},
-    session::{ATTEMPTS, FIRST_PAUSE_MICROS, Session, jitter, late},
+    session::{Session, jitter, late, pauses},
     share::Share,
 };
 use clove_core::{
@@ -168,14 +168,12 @@ impl Lane {
 
     /// Asks again where the connection was lost, which a look-up may be: a server that was restarted has ended all of the pool.
     async fn look_up(&mut self, waiting: &[Waiting]) -> Result<Rows, Failed> {
-        let mut pause = FIRST_PAUSE_MICROS;
-        for _ in 1..ATTEMPTS {
+        for pause in pauses() {
             match self.try_to_look_up(waiting).await {
                 Err(error) if may_pass(&error) => {
                     self.discard();
                     // All nodes have lost theirs.
                     time::sleep(jitter(pause)).await;
-                    pause = pause.saturating_mul(2);
                 }
                 outcome => return outcome.map_err(|error| Failed::Server(Arc::new(error))),
             }

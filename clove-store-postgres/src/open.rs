@@ -73,7 +73,8 @@ impl Options {
     }
 
     /// The host's own pool, which must allow at least 8 connections: two of them are kept for look-ups, two for creations as long as these
-    /// come, and two are taken for a moment each where creations are refused. PgBouncer takes none that asks for `extra_float_digits`, as sqlx's do unless told not to (`PgConnectOptions::extra_float_digits(None)`).
+    /// come, and two are taken for a moment each where creations are refused. PgBouncer takes none that asks for
+    /// `extra_float_digits`, as sqlx's do unless told not to (`PgConnectOptions::extra_float_digits(None)`).
     /// A connection whose server has gone silent is lost to it for as long as the system takes to find out, unless its `after_release` asks,
     /// and does not wait for long.
     #[must_use]

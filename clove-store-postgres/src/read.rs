@@ -108,7 +108,7 @@ pub(crate) async fn owner_facts(session: &Session, of: &Owner, now: DateTime<Utc
     one(session.read(query).await?.into_iter().next(), CorruptRow::Owner, facts_of_owner)
 }
 
-pub(crate) fn facts_of_owner(row: &PgRow) -> Result<OwnerFacts, Bad> {
+fn facts_of_owner(row: &PgRow) -> Result<OwnerFacts, Bad> {
     Ok(OwnerFacts { record: rows::owner_record(row)?, held_by_expired: rows::int(row, 9, "held_by_expired")? })
 }
 

@@ -23,9 +23,9 @@ use std::{
 use tokio::{runtime::Handle, time};
 
 /// How often a transaction is begun that loses against others, or whose connection is lost before it commits.
-pub(crate) const ATTEMPTS: u32 = 8;
+const ATTEMPTS: u32 = 8;
 /// The longest pause before the second attempt, in microseconds; it doubles with each further one.
-pub(crate) const FIRST_PAUSE_MICROS: u64 = 2_000;
+const FIRST_PAUSE_MICROS: u64 = 2_000;
 /// How much sooner the server gives up than its client does: then it is known what became of the statement.
 const HEAD_START: Duration = Duration::from_millis(250);
 
@@ -195,15 +195,11 @@ impl Session {
     where
         F: Future<Output = Result<T, Failure>>,
     {
-        let mut pause = FIRST_PAUSE_MICROS;
-        for _ in 1..ATTEMPTS {
+        for pause in pauses() {
             match attempt().await {
                 Ok(done) => return Ok(done),
                 Err(Failure::Store(error)) => return Err(error),
-                Err(Failure::Again(_)) => {
-                    time::sleep(jitter(pause)).await;
-                    pause = pause.saturating_mul(2);
-                }
+                Err(Failure::Again(_)) => time::sleep(jitter(pause)).await,
             }
         }
         Ok(attempt().await?)
@@ -248,6 +244,11 @@ impl<F> Drop for On<'_, F> {
 
 pub(crate) fn late(timeout: Duration) -> StoreError {
     StoreError::unavailable("waiting for the server", DriverError::Timeout(timeout))
+}
+
+/// The longest pause after each attempt but the last, in microseconds.
+pub(crate) fn pauses() -> impl Iterator<Item = u64> {
+    (1..ATTEMPTS).map(|attempt| FIRST_PAUSE_MICROS << (attempt - 1))
 }
 
 /// Half of it at least: those that met once are not to meet again.

@@ -5,7 +5,6 @@
 use crate::{
     error::DriverError,
     queue::{Queue, Taker},
-    read::facts_of_owner,
     rows::{self, Bad, OwnerRow},
     session::Session,
 };
@@ -141,7 +140,7 @@ async fn look(session: &Session, asked: &BTreeMap<&Owner, Option<DateTime<Utc>>>
 fn shown(row: &PgRow) -> Shown {
     let corrupt = |row: CorruptRow| move |what| Failed::Corrupt(row, what);
     let open = rows::value::<Option<bool>>(row, 10, "open").map_err(corrupt(CorruptRow::Organization))?;
-    let held_by_expired = facts_of_owner(row).map_err(corrupt(CorruptRow::Owner))?.held_by_expired;
+    let held_by_expired = rows::int(row, 9, "held_by_expired").map_err(corrupt(CorruptRow::Owner))?;
     let row = OwnerRow::of(row, 11).map_err(corrupt(CorruptRow::Owner))?;
     let organization = open.map(|open| OrganizationRecord { id: row.record.owner.organization.clone(), open });
     Ok(organization.map(|organization| OwnerAtSight { organization, row, held_by_expired }))

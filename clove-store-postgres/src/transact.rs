@@ -160,8 +160,8 @@ async fn held_owner(tx: &mut Tx<'_>, owner: &Owner) -> Result<Option<OwnerRow>, 
     Ok(found.map(|row| OwnerRow::of(&row, 9)).transpose().map_err(corrupt(CorruptRow::Owner))?)
 }
 
-/// The rows of the owner and its organization, held; the generation of the owner's. Rows that are not there yet are facts too, and are held as well, unless there
-/// are keys already: they are lost then.
+/// The rows of the owner and its organization, held; the generation of the owner's. Rows that are not there yet are facts too, and are
+/// held as well, unless there are keys already: they are lost then.
 async fn add_owner(
     tx: &mut Tx<'_>,
     facts: &mut Facts,

@@ -77,12 +77,11 @@ async fn a_creation_in_a_closed_organization_is_refused_at_sight() {
     let ada = owner("ada");
     create(&one, &ada).await.unwrap();
     other.close_organization(&ada.organization, &by()).await.unwrap();
-    let mut holder = PgConnection::connect(&url(Way::Direct)).await.unwrap();
-    let mut held = holder.begin().await.unwrap();
-    held.execute(AssertSqlSafe(format!("SELECT 1 FROM {schema}.owners FOR UPDATE"))).await.unwrap();
+    let mut holder = Operator::of(&schema).await;
+    holder.execute("BEGIN; SELECT 1 FROM ~owners FOR UPDATE").await;
     let refused = timeout(Duration::from_secs(4), create(&one, &ada)).await.unwrap().unwrap_err();
     assert!(matches!(refused, Error::Refused(Refusal::OwnerClosed)), "{refused}");
-    held.rollback().await.unwrap();
+    holder.execute("ROLLBACK").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -120,9 +119,8 @@ async fn a_full_owner_is_refused_at_sight_and_behind_its_row_only_where_the_comm
     let ada = owner("ada");
     create(&one, &ada).await.unwrap();
     create(&one, &ada).await.unwrap();
-    let mut holder = PgConnection::connect(&url(Way::Direct)).await.unwrap();
-    let mut held = holder.begin().await.unwrap();
-    held.execute(AssertSqlSafe(format!("SELECT 1 FROM {schema}.owners FOR UPDATE"))).await.unwrap();
+    let mut holder = Operator::of(&schema).await;
+    holder.execute("BEGIN; SELECT 1 FROM ~owners FOR UPDATE").await;
     for clove in [&one, &other] {
         // The second node has never seen the row, and finds out by a statement that waits for it a moment.
         let refused = timeout(Duration::from_secs(4), create(clove, &ada)).await.unwrap().unwrap_err();
@@ -131,7 +129,7 @@ async fn a_full_owner_is_refused_at_sight_and_behind_its_row_only_where_the_comm
     let by = by().operation(OperationId::new(chrono::Utc::now()));
     let mut repeated = pin!(one.create(&ada, NewKey::named("laptop").unwrap(), &by));
     assert!(timeout(Duration::from_millis(300), &mut repeated).await.is_err(), "an earlier run may hold the row");
-    held.rollback().await.unwrap();
+    holder.execute("ROLLBACK").await;
     assert!(matches!(repeated.await.unwrap_err(), Error::Refused(Refusal::LimitReached { active: 2, limit: 2 })));
 }
 

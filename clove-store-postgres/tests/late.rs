@@ -32,10 +32,15 @@ async fn names(clove: &Clove, owner: &Owner) -> Vec<String> {
 
 /// A node whose creations may be late, and one whose are not.
 async fn nodes(schemas: &Schemas) -> (Wire, Clove, Clove) {
+    nodes_beside(schemas, Way::Direct, Policy::profile_a()).await
+}
+
+/// The same, the other one by this way and policy.
+async fn nodes_beside(schemas: &Schemas, way: Way, policy: Policy) -> (Wire, Clove, Clove) {
     let (name, wire) = (schemas.name(), Wire::to(&url(Way::Direct)).await);
     let far = Options::url(&wire.url).unwrap().schema(&name).timeout(TIMEOUT).open().await.unwrap();
-    let near = schemas.options_of(&name).open().await.unwrap();
-    (wire, Clove::new(far, Policy::profile_a()), Clove::new(near, Policy::profile_a()))
+    let near = Options::url(&url(way)).unwrap().schema(&name).open().await.unwrap();
+    (wire, Clove::new(far, Policy::profile_a()), Clove::new(near, policy))
 }
 
 /// A creation that is held up on its way until it was given up; what was told of it.
@@ -115,11 +120,8 @@ async fn nor_is_the_first_of_an_owner() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nor_is_the_first_of_an_owner_that_another_policy_has_refused() {
     let (schemas, ada) = (Schemas::new(Way::Direct), owner("ada"));
-    let (name, wire) = (schemas.name(), Wire::to(&url(Way::Direct)).await);
-    let far = Options::url(&wire.url).unwrap().schema(&name).timeout(TIMEOUT).open().await.unwrap();
-    let far = Clove::new(far, Policy::profile_a());
     let none = Policy::builder().active_limit(ActiveLimit::AtMost(0)).build().unwrap();
-    let strict = Clove::new(schemas.options_of(&name).open().await.unwrap(), none);
+    let (wire, far, strict) = nodes_beside(&schemas, Way::Direct, none).await;
     create(&far, &owner("ben"), "of another").await.unwrap();
     let by_operation = by().operation(clove_core::OperationId::new(far.now()));
     let again = async |clove: &Clove| clove.create(&ada, NewKey::named(LATE).unwrap(), &by_operation).await.map(drop);
@@ -136,11 +138,7 @@ async fn nor_is_the_first_of_an_owner_that_another_policy_has_refused() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nor_is_one_that_was_refused_by_another_node_behind_a_pooler() {
     let (schemas, ada) = (Schemas::new(Way::Direct), owner("ada"));
-    let (name, wire) = (schemas.name(), Wire::to(&url(Way::Direct)).await);
-    let far = Options::url(&wire.url).unwrap().schema(&name).timeout(TIMEOUT).open().await.unwrap();
-    let far = Clove::new(far, Policy::profile_a());
-    let pooled = Options::url(&url(Way::Pooled)).unwrap().schema(&name).open().await.unwrap();
-    let pooled = Clove::new(pooled, Policy::profile_a());
+    let (wire, far, pooled) = nodes_beside(&schemas, Way::Pooled, Policy::profile_a()).await;
     create(&far, &ada, "one").await.unwrap();
     let other = create(&far, &ada, "other").await.unwrap();
     far.disable(&ada, other, &by()).await.unwrap();

@@ -39,7 +39,8 @@ impl Transaction {
     }
 
     /// Whether nothing of this operation can be under way, or have been written. Then a store may refuse it by rows that it has read in
-    /// one snapshot and does not hold: it was refused at that moment. Of any other, an earlier run might be written after it, which a refusal is to rule out.
+    /// one snapshot and does not hold: it was refused at that moment. Of any other, an earlier run might be written after
+    /// it, which a refusal is to rule out.
     #[must_use]
     pub fn is_first(&self) -> bool {
         self.is_first

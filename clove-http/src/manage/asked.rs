@@ -127,8 +127,11 @@ impl Asked {
     fn order(&self, known: Option<OperationId>) -> Result<Order, Problem> {
         let reason = headers::reason(&self.parts.headers)?;
         let by = self.visitor.by(&reason).map_err(|_| headers::bad_reason())?;
-        // Without one of the client's the command is given one, which nobody can have used before: what is refused then, is refused sooner.
-        Ok(Order { by: if let Some(known) = known { by.operation(known) } else { by }, is_repeatable: known.is_some() })
+        // Without one of the client's the core gives it one that nobody can have used before: what is refused then, is refused sooner.
+        Ok(match known {
+            Some(known) => Order { by: by.operation(known), is_repeatable: true },
+            None => Order { by, is_repeatable: false },
+        })
     }
 }
 

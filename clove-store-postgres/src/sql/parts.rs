@@ -91,8 +91,8 @@ macro_rules! nil {
         "'00000000-0000-0000-0000-000000000000'"
     };
 }
-/// Deletes the oldest rows before `$1`, at most `$2`, in the order of the index, so that two that forget at once may wait for each other, and never both. From
-/// the first of them on: of a range with two ends that it does not know yet, the server expects few rows, and so goes by the index.
+/// Deletes the oldest rows before `$1`, at most `$2`, in the order of the index, so that two that forget at once may wait for each
+/// other, and never both. From the first of them on: of a range with two ends that it does not know yet, the server expects few rows, and so goes by the index.
 macro_rules! forget_range {
     ($table:literal, $id:literal) => {
         concat!(

@@ -29,7 +29,6 @@ pub(crate) struct Wire {
 }
 
 /// Where a connection ends: behind what next has this in it gets to the server. In place of what that says, the client hears this.
-#[derive(Clone, Copy)]
 struct Cut {
     behind: &'static str,
     last_words: &'static [u8],
