@@ -56,7 +56,7 @@ fn distinct(crowd: &Crowd) -> Figure {
             |_| scaling(&|text| assert!(limit.verify(black_box(text)))),
             |_| {
                 crowd.ready();
-                scaling(&|text| verify(clove, text))
+                scaling(&|text| verify(clove, black_box(text)))
             },
         )
     });
@@ -67,7 +67,7 @@ fn distinct(crowd: &Crowd) -> Figure {
 fn hot(crowd: &Crowd) -> Figure {
     let (clove, key) = (&crowd.clove, &crowd.texts[..1]);
     crowd.ready();
-    let verify = |text: &Text| verify(clove, text);
+    let verify = |text: &Text| verify(clove, black_box(text));
     let medians = crowd.remembers(HOT, || {
         in_turn(
             ROUNDS,

@@ -14,6 +14,7 @@ use crate::{
     figure::{Bar, Figure},
     measure::{in_turn, nanos_each},
 };
+use std::hint::black_box;
 
 const NAME: &str = "verify-cached-pg";
 const KEYS: u64 = 1_000;
@@ -36,7 +37,7 @@ pub(crate) fn run(_: &dyn Fn(&str) -> bool, report: &mut dyn FnMut(Figure)) {
     let (postgres, sqlite) = (Crowd::on(store, KEYS, Answers::ByItself, policy()), Crowd::new(KEYS, Answers::ByItself, policy()));
     let round = |crowd: &Crowd| {
         crowd.ready();
-        nanos_each(&crowd.texts, |text| verify(&crowd.clove, text))
+        nanos_each(&crowd.texts, |text| verify(&crowd.clove, black_box(text)))
     };
     [&postgres, &sqlite].into_iter().for_each(Crowd::ready);
     let medians = postgres.remembers(NAME, || in_turn(ROUNDS, |_| round(&sqlite), |_| round(&postgres)));
