@@ -176,6 +176,11 @@ impl Limits {
         self.windows().iter().any(|window| !window.is_shared())
     }
 
+    /// Those that slide in this process, and their places.
+    pub(crate) fn slide_here_only(&self) -> impl Iterator<Item = (usize, Window)> + '_ {
+        self.windows().iter().copied().enumerate().filter(|(_, window)| window.slides && !window.shared)
+    }
+
     /// Those that slide for all processes together.
     pub(crate) fn slide_shared(&self) -> impl Iterator<Item = (usize, Window)> + '_ {
         self.windows().iter().copied().enumerate().filter(|(_, window)| window.slides && window.shared)

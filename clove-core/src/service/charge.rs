@@ -88,7 +88,7 @@ impl Inner {
         // The key's before the account's: in one order everywhere.
         let mut key = known.tally.lock();
         let mut account = (!plan.account.windows().is_empty()).then(|| known.account.lock());
-        let at = &mut Moment { now, steady: if plan.slides { self.clock.monotonic() } else { Duration::ZERO } };
+        let at = &mut Moment { now, steady: plan.slides.then(|| self.clock.monotonic()) };
         if !suffice(plan, &mut key, account.as_deref_mut(), at, cost)
             && let Some(step) = self.lacks(known, &mut key, account.as_deref_mut(), at, charge)
         {
@@ -101,8 +101,8 @@ impl Inner {
             account.spend(&plan.account, at, taken, &mut lefts.account);
             account.was_used = true;
         }
-        if plan.slides {
-            self.keep_slides(known, &mut key, account.as_deref_mut(), at.steady);
+        if let Some(steady) = at.steady {
+            self.keep_slides(known, &mut key, account.as_deref_mut(), steady);
         }
         if charges {
             self.buffers.used(&known.tally, &mut key, at.now, cost);

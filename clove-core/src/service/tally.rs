@@ -159,50 +159,58 @@ pub(super) enum Standing {
 /// One moment on both clocks. Handed on by reference: copied as soon as it is made, it would have the processor wait for it.
 pub(super) struct Moment {
     pub(super) now: Timestamp,
-    /// On the clock that does not step; asked only for sliding windows.
-    pub(super) steady: Duration,
+    /// On the clock that does not step; asked only where a window slides.
+    pub(super) steady: Option<Duration>,
 }
 
 impl Held {
     /// Whether each window is known to have room.
     #[inline(always)]
     pub(super) fn suffices(&mut self, limits: &Limits, at: &Moment, cost: u64) -> bool {
-        limits.windows().iter().all(|&window| {
-            if window.slides() {
-                // What processes share of sliding windows is the store's to say.
-                return window.is_shared() || self.left_of_slide(window, at.steady) >= cost;
-            }
-            self.present(window, at.now).is_some_and(|lot| lot.suffices(window, cost))
-        })
+        let lots = &*self.lots;
+        let has_room = |(place, &window): (usize, &Window)| {
+            window.slides() || lot_of(lots, place, window).is_some_and(|lot| lot.holds(at.now) && lot.suffices(window, cost))
+        };
+        limits.windows().iter().enumerate().all(has_room)
+            && at.steady.is_none_or(|steady| self.slides_suffice(limits, steady, cost))
+    }
+
+    /// What processes share of sliding windows is the store's to say.
+    fn slides_suffice(&mut self, limits: &Limits, steady: Duration, cost: u64) -> bool {
+        limits.slide_here_only().all(|(_, window)| self.left_of_slide(window, steady) >= cost)
     }
 
     /// Charges each window, and tells what remains of each.
     #[inline(always)]
     pub(super) fn spend(&mut self, limits: &Limits, at: &Moment, cost: u64, lefts: &mut [u64; MAX_WINDOWS]) {
-        for (&window, remaining) in limits.windows().iter().zip(lefts) {
-            if window.slides() {
-                if window.is_shared() {
-                    continue;
-                }
-                if let Some(slide) = self.slide(window) {
-                    slide.charge(cost, at.steady);
-                }
-                *remaining = self.left_of_slide(window, at.steady);
-            } else if let Some(lot) = self.lots.iter_mut().find(|lot| lot.seconds == window.seconds()) {
+        let lots = &mut *self.lots;
+        for (place, (&window, remaining)) in limits.windows().iter().zip(&mut *lefts).enumerate() {
+            if !window.slides()
+                && let Some(lot) = place_of(lots, place, window).and_then(|place| lots.get_mut(place))
+            {
                 lot.left = lot.left.saturating_sub(cost);
                 *remaining = lot.remaining(window.count());
             }
         }
+        if let Some(steady) = at.steady {
+            self.slide_all(limits, steady, cost, lefts);
+        }
     }
 
-    #[inline]
-    fn present(&self, window: Window, now: Timestamp) -> Option<&Lot> {
-        self.lots.iter().find(|lot| lot.seconds == window.seconds()).filter(|lot| lot.holds(now))
+    fn slide_all(&mut self, limits: &Limits, steady: Duration, cost: u64, lefts: &mut [u64; MAX_WINDOWS]) {
+        for (place, window) in limits.slide_here_only() {
+            if let Some(slide) = self.slide(window) {
+                slide.charge(cost, steady);
+            }
+            if let Some(remaining) = lefts.get_mut(place) {
+                *remaining = self.left_of_slide(window, steady);
+            }
+        }
     }
 
     /// How many places of a window this process has taken and not spent.
     pub(super) fn unspent(&self, window: Window, now: Timestamp) -> u64 {
-        self.present(window, now).map_or(0, |lot| lot.left)
+        self.lots.iter().find(|lot| lot.is_of(window) && lot.holds(now)).map_or(0, |lot| lot.left)
     }
 
     fn slide(&mut self, window: Window) -> Option<&mut Slide> {
@@ -226,11 +234,12 @@ impl Held {
         if window.is_shared() {
             return Some(Standing::Fits);
         }
-        let left = self.left_of_slide(window, at.steady);
+        let steady = at.steady?;
+        let left = self.left_of_slide(window, steady);
         if cost <= left {
             return Some(Standing::Fits);
         }
-        let wait = self.slide(window)?.wait(cost, window.count(), window.length(), at.steady);
+        let wait = self.slide(window)?.wait(cost, window.count(), window.length(), steady);
         let retry_at = (cost <= window.count()).then(|| at.now.after(wait));
         Some(Standing::Exhausted { left, retry_at })
     }
@@ -249,7 +258,7 @@ impl Held {
     /// The lot of a window's present name. That of another name is retired.
     fn lot(&mut self, window: Window, now: Timestamp) -> Option<&mut Lot> {
         let start = window.start(now);
-        let place = self.lots.iter().position(|lot| lot.seconds == window.seconds());
+        let place = self.lots.iter().position(|lot| lot.is_of(window));
         if place.and_then(|place| self.lots.get(place)).is_none_or(|lot| lot.start != start) {
             // What is on its way may be for this one.
             let may_hold = |lot: &Lot| lot.left > 0 || self.flight.is_some();
@@ -258,7 +267,7 @@ impl Held {
             if past.is_some() || self.rest.is_some() {
                 let retired = &mut self.rest.get_or_insert_default().retired;
                 retired.extend(past);
-                if let Some(known) = retired.iter().position(|lot| lot.seconds == window.seconds() && lot.start == start) {
+                if let Some(known) = retired.iter().position(|lot| lot.is_of(window) && lot.start == start) {
                     lot = retired.swap_remove(known);
                 }
                 // What nobody gives back is lost to its windows, but does not add up.
@@ -267,7 +276,7 @@ impl Held {
             }
             self.lots.insert(place.unwrap_or(self.lots.len()), lot);
         }
-        self.lots.iter_mut().find(|lot| lot.seconds == window.seconds())
+        self.lots.iter_mut().find(|lot| lot.is_of(window))
     }
 
     /// What was told of each window was told for other limits: what is held is spent no further before the store has told anew.
@@ -280,7 +289,7 @@ impl Held {
         self.flight = None;
         let mut unspent = Vec::new();
         for (want, leased) in lease.wants.iter().zip(leased) {
-            let is_its = |lot: &&mut Lot| lot.seconds == want.window.seconds() && lot.start == want.start;
+            let is_its = |lot: &&mut Lot| lot.is_of(want.window) && lot.start == want.start;
             let retired = self.rest.iter_mut().flat_map(|rest| &mut rest.retired);
             let Some(lot) = self.lots.iter_mut().chain(retired).find(is_its) else {
                 unspent.extend(want.unspent(lease, leased.taken));
@@ -325,9 +334,15 @@ impl Lot {
     }
 
     #[inline]
+    fn is_of(&self, window: Window) -> bool {
+        self.seconds == window.seconds()
+    }
+
+    #[inline]
     fn holds(&self, now: Timestamp) -> bool {
-        let since = now.as_micros() - self.start.as_micros();
-        (0..i64::from(self.seconds) * 1_000_000).contains(&since)
+        // What is before it comes to more than any window lasts.
+        let since = (now.as_micros() - self.start.as_micros()).cast_unsigned();
+        since < u64::from(self.seconds) * 1_000_000
     }
 
     /// How many places the name has left for this process, those that nobody has taken among them. Under a limit that was
@@ -367,6 +382,18 @@ impl Lot {
         let least = cost - self.left.min(remaining).min(cost);
         Standing::Lacks(Want { window, start: self.start, least, wanted: least.max(u64::from(self.size) * 2) })
     }
+}
+
+/// The lot of a window: nearly always they stand as the windows do.
+#[inline(always)]
+fn lot_of(lots: &[Lot], place: usize, window: Window) -> Option<&Lot> {
+    lots.get(place_of(lots, place, window)?)
+}
+
+#[inline(always)]
+fn place_of(lots: &[Lot], place: usize, window: Window) -> Option<usize> {
+    let is_there = lots.get(place).is_some_and(|lot| lot.is_of(window));
+    if is_there { Some(place) } else { lots.iter().position(|lot| lot.is_of(window)) }
 }
 
 fn millis(time: Duration) -> u32 {
