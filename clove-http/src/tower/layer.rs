@@ -3,8 +3,8 @@
 use super::ApiKeyService;
 use crate::{asked::Asked, edge::Edge};
 use clove_core::{EndpointLabel, Invalid};
-use http::{Request, request::Parts};
-use std::{borrow::Cow, fmt, sync::Arc};
+use http::request::Parts;
+use std::{fmt, sync::Arc};
 use tower_layer::Layer;
 
 type Asks = Arc<dyn Fn(&Parts, Asked) -> Asked + Send + Sync>;
@@ -78,11 +78,15 @@ impl Rules {
         &self.edge
     }
 
-    /// What is asked of one request, which is given back.
-    pub(super) fn asked<B>(&self, request: Request<B>) -> (Cow<'_, Asked>, Request<B>) {
-        let Some(asks) = &self.asks else { return (Cow::Borrowed(&self.asked), request) };
-        let (parts, body) = request.into_parts();
-        (Cow::Owned(asks(&parts, self.asked.clone())), Request::from_parts(parts, body))
+    /// What is asked of all requests.
+    pub(super) fn asked(&self) -> &Asked {
+        &self.asked
+    }
+
+    /// What is asked of one, where it is each by itself.
+    pub(super) fn asks(&self) -> Option<impl FnOnce(&Parts) -> Asked + '_> {
+        let asks = self.asks.as_ref()?;
+        Some(|parts: &Parts| asks(parts, self.asked.clone()))
     }
 }
 
