@@ -5,7 +5,7 @@
 
 use foldhash::fast::RandomState;
 use rusqlite::{Connection, Statement, params};
-use sha2::{Digest, Sha256};
+use sha2::{Digest, Sha256, block_api::compress256};
 use std::{
     collections::HashMap,
     hint::black_box,
@@ -92,10 +92,7 @@ impl Cached {
     fn prove(&self, text: &[u8], charge: impl Fn(&CachedKey, u64) -> bool) -> bool {
         let Some((id, secret)) = text.split_at_checked(36) else { return false };
         let (Ok(id), Some(secret)) = (uuid::Uuid::try_parse_ascii(id), secret.strip_prefix(b";")) else { return false };
-        if !is_secret(secret) {
-            return false;
-        }
-        let digest = sha256(secret);
+        let Some(digest) = digest_of_secret(secret) else { return false };
         let keys = self.keys.pin();
         keys.get(id.as_bytes()).is_some_and(|key| same(&key.digest, &digest) && charge(key, seconds()))
     }
@@ -118,14 +115,33 @@ impl CachedBare {
     }
 
     pub(crate) fn verify(&self, secret: &[u8]) -> bool {
-        is_secret(secret) && self.keys.pin().get(&sha256(secret)).is_some_and(|windows| windows.charge(seconds()))
+        digest_of_secret(secret)
+            .is_some_and(|digest| self.keys.pin().get(&digest).is_some_and(|windows| windows.charge(seconds())))
     }
 }
 
-/// 36 characters, the prefix and 32 letters and digits; without a branch for each of them.
-fn is_secret(secret: &[u8]) -> bool {
-    secret.len() == 36
-        && secret.strip_prefix(b"clv-").is_some_and(|rest| rest.iter().fold(true, |all, byte| all & byte.is_ascii_alphanumeric()))
+/// 36 characters, the prefix and 32 letters and digits, without a branch for each of them; and their SHA-256, which with its padding is
+/// one block. By `Sha256::digest` it takes half as long again, or does not, as the compiler likes: that is no limit to be measured by.
+#[inline(always)]
+fn digest_of_secret(secret: &[u8]) -> Option<[u8; 32]> {
+    const INITIAL: [u32; 8] =
+        [0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19];
+    let secret: &[u8; 36] = secret.try_into().ok()?;
+    let rest = secret.strip_prefix(b"clv-")?;
+    if !rest.iter().fold(true, |all, byte| all & byte.is_ascii_alphanumeric()) {
+        return None;
+    }
+    let mut block = [0; 64];
+    block[..36].copy_from_slice(secret);
+    block[36] = 0x80;
+    block[56..].copy_from_slice(&(36 * 8_u64).to_be_bytes());
+    let mut state = INITIAL;
+    compress256(&mut state, &[block]);
+    let mut digest = [0; 32];
+    for (bytes, word) in digest.as_chunks_mut::<4>().0.iter_mut().zip(state) {
+        *bytes = word.to_be_bytes();
+    }
+    Some(digest)
 }
 
 fn seconds() -> u64 {
