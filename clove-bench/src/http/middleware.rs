@@ -16,8 +16,8 @@ const NAME: &str = "middleware";
 const KEYS: usize = 1000;
 const CONNECTIONS: usize = 32;
 /// Each takes so long, as often as there are rounds.
-const SPAN: Duration = Duration::from_secs(2);
-const ROUNDS: usize = 7;
+const SPAN: Duration = Duration::from_secs(1);
+const ROUNDS: usize = 21;
 
 pub(crate) fn names() -> Vec<String> {
     vec![NAME.to_owned()]
