@@ -61,6 +61,7 @@
 mod access;
 mod budgets;
 mod create;
+mod cuts;
 mod epochs;
 mod error;
 mod export;

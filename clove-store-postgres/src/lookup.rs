@@ -3,7 +3,7 @@
 //! other has under way: then it lets everything that is ready run first ([`Share`]).
 
 use crate::{
-    error::{may_pass, unavailable},
+    error::{may_pass, unavailable, was_cut},
     queue::Queue,
     rows::{self, CANDIDATE_ASKED},
     session::{Session, jitter, late, pauses},
@@ -171,6 +171,9 @@ impl Lane {
         for pause in pauses() {
             match self.try_to_look_up(waiting).await {
                 Err(error) if may_pass(&error) => {
+                    if was_cut(&error) {
+                        self.session.cuts.met();
+                    }
                     self.discard();
                     // All nodes have lost theirs.
                     time::sleep(jitter(pause)).await;

@@ -3,6 +3,7 @@
 use crate::{
     Inner, PostgresStore,
     create::Creations,
+    cuts::Cuts,
     error::DriverError,
     lookup::Lookups,
     partitions::{self, Calendar},
@@ -22,7 +23,7 @@ use std::{fmt, str::FromStr, sync::Arc, time::Duration};
 const FEWEST: u32 = 8;
 /// The longest that a statement may be given: the server counts its milliseconds in 31 bits, and nobody waits for so long.
 const LONGEST: Duration = Duration::from_secs(3600);
-/// A connection that was idle for longer is asked whether it lives before it is used.
+/// A connection that was idle for longer, or when another one was cut, is asked whether it lives before it is used.
 const TRUSTED_FOR: Duration = Duration::from_secs(1);
 /// The longest name of a schema, in bytes: Postgres cuts longer ones.
 const MAX_NAME: usize = 63;
@@ -153,7 +154,7 @@ impl Options {
             Some(prepared) => !prepared,
             None => is_behind_a_pooler(&server).await?,
         };
-        let Reached { pool, schema, timeout } = &server;
+        let Reached { pool, schema, timeout, .. } = &server;
         // Nothing is asked of a server that may have no such catalogue.
         let has_partitions = self.partitions && server.step(partitions::are_there(pool, schema)).await?;
         let provides = has_partitions && self.migrate;
@@ -161,8 +162,8 @@ impl Options {
             let mut connection = server.connection().await?;
             partitions::provide(&mut connection, schema, *timeout).await?;
         }
-        let Reached { pool, schema, timeout } = server;
-        let session = Arc::new(Session::new(pool, schema, is_pooled, has_partitions, timeout));
+        let Reached { pool, schema, cuts, timeout } = server;
+        let session = Arc::new(Session::new(pool, schema, cuts, is_pooled, has_partitions, timeout));
         let (lookups, creations) = (Lookups::start(&session), Creations::start(&session));
         let calendar = Calendar::new(provides);
         Ok(PostgresStore { inner: Arc::new(Inner { session, lookups, creations, calendar }) })
@@ -210,24 +211,27 @@ impl Options {
     }
 
     async fn reach(&self) -> Result<Reached, StoreError> {
-        let reached = Reached { schema: self.quoted_schema()?, pool: self.connect().await?, timeout: self.timeout };
+        let cuts = Arc::new(Cuts::none_yet());
+        let reached = Reached { schema: self.quoted_schema()?, pool: self.connect(&cuts).await?, cuts, timeout: self.timeout };
         unless_read_only(&reached).await?;
         Ok(reached)
     }
 
-    async fn connect(&self) -> Result<PgPool, StoreError> {
+    async fn connect(&self, cuts: &Arc<Cuts>) -> Result<PgPool, StoreError> {
         let pool = match &self.server {
             Server::Pool(pool) => pool.clone(),
             Server::Connect(options) => {
                 // PgBouncer refuses settings that it does not know of.
                 let options = options.as_ref().clone().extra_float_digits(None).disable_statement_logging();
+                let cuts = Arc::clone(cuts);
                 let pool = PgPoolOptions::new()
                     .max_connections(self.connections)
                     .acquire_timeout(self.timeout)
                     .test_before_acquire(false)
-                    .before_acquire(|connection, metadata| {
+                    .before_acquire(move |connection, metadata| {
+                        let is_trusted = metadata.idle_for <= TRUSTED_FOR && !cuts.may_have_cut(metadata.idle_for);
                         Box::pin(async move {
-                            if metadata.idle_for > TRUSTED_FOR {
+                            if !is_trusted {
                                 answers(connection).await?;
                             }
                             Ok(true)
@@ -268,6 +272,8 @@ pub(crate) struct Reached {
     pub(crate) pool: PgPool,
     /// The name as it stands before a table's.
     pub(crate) schema: String,
+    /// Of the pool's connections.
+    pub(crate) cuts: Arc<Cuts>,
     /// How long a step may take.
     pub(crate) timeout: Duration,
 }

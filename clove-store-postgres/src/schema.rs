@@ -112,7 +112,7 @@ fn failed_behind_others(error: sqlx::Error) -> Failure {
 }
 
 async fn try_to_migrate(server: &Reached, connection: &mut PgConnection, layout: Layout) -> Result<(), Failure> {
-    let Reached { pool, schema, timeout } = server;
+    let Reached { pool, schema, timeout, .. } = server;
     let (name, millis) = (schema.trim_end_matches('.'), timeout.as_millis());
     let limit = format!("SET LOCAL lock_timeout = {millis}");
     for sql in [

@@ -2,6 +2,7 @@
 //! and what is tried again.
 
 use crate::{
+    cuts::Cuts,
     error::{DriverError, Failure, failed, unavailable, was_cut, was_last},
     partitions::Due,
     rows::rows_of,
@@ -17,6 +18,7 @@ use sqlx::{
 use std::{
     future::Future,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -48,6 +50,8 @@ pub(crate) enum Kind {
 pub(crate) struct Session {
     pub(crate) pool: PgPool,
     pub(crate) sql: Statements,
+    /// Of the pool's connections.
+    pub(crate) cuts: Arc<Cuts>,
     /// Whether each transaction may get another connection, so that none keeps a prepared statement.
     pub(crate) is_pooled: bool,
     /// The schema's name as it stands before a table's.
@@ -64,7 +68,14 @@ pub(crate) struct Session {
 
 impl Session {
     /// On the current runtime.
-    pub(crate) fn new(pool: PgPool, schema: String, is_pooled: bool, has_partitions: bool, timeout: Duration) -> Self {
+    pub(crate) fn new(
+        pool: PgPool,
+        schema: String,
+        cuts: Arc<Cuts>,
+        is_pooled: bool,
+        has_partitions: bool,
+        timeout: Duration,
+    ) -> Self {
         let millis = timeout.as_millis();
         // A transaction that its client has left alone, a process that was stopped for instance, ends long before those who wait for its
         // rows give up.
@@ -80,7 +91,18 @@ impl Session {
         ];
         let begins = begins.map(|begin| crate::sql::of_schema(&begin, ""));
         let sql = Statements::new(&schema);
-        Self { pool, sql, is_pooled, schema, has_partitions, drops: Due::default(), timeout, begins, runtime: Handle::current() }
+        Self {
+            pool,
+            sql,
+            cuts,
+            is_pooled,
+            schema,
+            has_partitions,
+            drops: Due::default(),
+            timeout,
+            begins,
+            runtime: Handle::current(),
+        }
     }
 
     /// A statement to be given its arguments.
@@ -172,7 +194,10 @@ impl Session {
             None => self.in_time(self.pool.acquire()).await?,
         };
         let said = match time::timeout(self.timeout + HEAD_START, make().fetch_all(&mut *connection)).await {
-            Ok(Err(error)) if was_cut(&error) || was_last(&error) => DriverError::of(&error),
+            Ok(Err(error)) if was_cut(&error) || was_last(&error) => {
+                self.cuts.met();
+                DriverError::of(&error)
+            }
             Ok(answered) => {
                 *kept = Some(connection);
                 return answered.map_err(failed);
@@ -205,9 +230,16 @@ impl Session {
         Ok(attempt().await?)
     }
 
+    fn failed(&self, error: sqlx::Error) -> Failure {
+        if was_cut(&error) {
+            self.cuts.met();
+        }
+        failed(error)
+    }
+
     /// What the server has not answered in time has failed; nothing is committed by it, or nothing that can be told.
     pub(crate) async fn in_time<T>(&self, work: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, Failure> {
-        in_time(self.timeout, work).await?.map_err(failed)
+        in_time(self.timeout, work).await?.map_err(|error| self.failed(error))
     }
 }
 
@@ -319,7 +351,10 @@ impl<'s> Tx<'s> {
             _ if matches!(self.kind, Kind::Snapshot) => Ok(()),
             // The server has said that it is not done: a check that only the commit makes, or a conflict.
             Ok(Err(error)) if error.as_database_error().is_some() && !is_ending(&error) => Err(failed(error)),
-            Ok(Err(error)) => Err(unknown(DriverError::of(&error))),
+            Ok(Err(error)) => {
+                self.session.cuts.met();
+                Err(unknown(DriverError::of(&error)))
+            }
             Err(_) => Err(unknown(DriverError::Timeout(self.session.timeout))),
         }
     }

@@ -4,7 +4,7 @@
 
 mod support;
 
-use clove_core::{By, Clove, Error, Fault, NewKey, Owner, Policy, Store, StoreError};
+use clove_core::{By, Clove, Error, Fault, NewKey, Owner, Policy, Store, StoreError, Verdict};
 use clove_store_postgres::Options;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use std::{
@@ -85,6 +85,49 @@ async fn a_connection_that_is_lost_between_two_calls_is_noticed_by_nobody() {
     }
     let rows = "SELECT (SELECT count(*) FROM ~keys), (SELECT held FROM ~owners), (SELECT count(*) FROM ~audit)";
     assert_eq!(operator.rows(rows).await, ["6 6 6"]);
+}
+
+#[tokio::test]
+async fn commands_come_through_when_all_connections_of_a_busy_pool_are_lost_at_once() {
+    const MOST: u32 = 24;
+    let schemas = Schemas::new(Way::Direct);
+    let name = schemas.name();
+    let clove = clove(named(&name).connections(MOST).open().await.unwrap());
+    let mut operator = Operator::of(&name).await;
+    let (owner, by) = ada();
+    let credential = create(&clove).await.unwrap();
+    let id = credential.split(';').next().unwrap().parse().unwrap();
+    for round in 1..=4 {
+        lose_all(&clove, &mut operator, &name, MOST).await;
+        create(&clove).await.unwrap();
+        lose_all(&clove, &mut operator, &name, MOST).await;
+        clove.disable(&owner, id, &by).await.unwrap();
+        lose_all(&clove, &mut operator, &name, MOST).await;
+        assert!(matches!(clove.verify(&credential).await.unwrap(), Verdict::Denied(_)));
+        lose_all(&clove, &mut operator, &name, MOST).await;
+        lose_all(&clove, &mut operator, &name, MOST).await;
+        clove.enable(&owner, id, &by).await.unwrap();
+        let rows = "SELECT (SELECT count(*) FROM ~keys), (SELECT held FROM ~owners), (SELECT count(*) FROM ~audit)";
+        let keys = 1 + round;
+        assert_eq!(operator.rows(rows).await, [format!("{keys} {keys} {}", 1 + 3 * round)]);
+    }
+}
+
+/// Has the pool open all connections that it may, but for those that it keeps for others, and ends them.
+async fn lose_all(clove: &Clove, operator: &mut Operator, name: &str, most: u32) {
+    let count = format!("SELECT count(*) FROM pg_stat_activity WHERE application_name = '{name}'");
+    while operator.number(&count).await < i64::from(most) - 4 {
+        let reads: Vec<_> = (0..200)
+            .map(|_| {
+                let clove = clove.clone();
+                tokio::spawn(async move { clove.active_keys(&ada().0).await })
+            })
+            .collect();
+        for read in reads {
+            read.await.unwrap().unwrap();
+        }
+    }
+    assert!(terminate(operator, name, "true").await >= i64::from(most) - 4);
 }
 
 #[tokio::test]
