@@ -267,6 +267,8 @@ async fn going_back_does_not_bring_the_secret_back() {
     assert!(!browser.everything().await.contains(&secret));
 
     browser.open(&site.at(PAGE)).await;
+    // A page that was gone back to asks for itself anew, and may still be on its way.
+    browser.wait_for(".card h3").await;
     assert_eq!(browser.texts(".card h3").await, ["laptop"]);
     assert!(!browser.everything().await.contains(&secret));
     assert_eq!(browser.complaints(&[]).await, [""; 0]);
