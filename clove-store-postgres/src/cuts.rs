@@ -6,8 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long it may take from when connections are cut until somebody meets one of them.
-const UNNOTICED: Duration = Duration::from_millis(250);
+/// They are cut one after another: one that came back to the pool so soon after another was met is asked too.
+const STAGGERED: Duration = Duration::from_millis(250);
 
 /// The last cut that was met.
 pub(crate) struct Cuts {
@@ -25,10 +25,10 @@ impl Cuts {
         self.last.fetch_max(self.millis(), Relaxed);
     }
 
-    /// Whether one that has been idle for so long may have been cut meanwhile.
+    /// Whether one that has been idle for so long may have been cut as well.
     pub(crate) fn may_have_cut(&self, idle_for: Duration) -> bool {
         let last = self.last.load(Relaxed);
-        last > 0 && Duration::from_millis(self.millis().saturating_sub(last)) <= idle_for + UNNOTICED
+        last > 0 && Duration::from_millis(self.millis().saturating_sub(last)) <= idle_for.saturating_add(STAGGERED)
     }
 
     fn millis(&self) -> u64 {
